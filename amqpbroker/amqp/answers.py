@@ -5,6 +5,7 @@ from typing import Final, final
 
 from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.amqp.output import AwaitingSync, Output
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.store import Store
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -20,12 +21,13 @@ class Answers(AwaitingSync):
     confirms: None until confirm.select.
     """
 
-    def __init__(self, output: Output, store: Store, number: int) -> None:
+    def __init__(self, output: Output, store: Store, number: int, bounds: Bounds) -> None:
         super().__init__()
         self.confirms: Confirms | None = None
         self._output = output
         self._store = store
         self._number: int = number
+        self._most_ahead: int = bounds.confirms_ahead
         self._held: deque[tuple[int, bytes]] = deque()
 
     def send(self, name: str, **arguments: object) -> None:
@@ -69,7 +71,7 @@ class Answers(AwaitingSync):
     def select_confirms(self) -> None:
         """Confirm publishes from now on."""
         if self.confirms is None:
-            self.confirms = Confirms(self._number, self._store)
+            self.confirms = Confirms(self._number, self._store, self._most_ahead)
 
     def confirm(self, accepted: bool) -> None:
         """Confirm a publish once it is safe. accepted: False if a queue refused it."""

@@ -4,6 +4,7 @@ import struct
 from collections import deque
 from typing import Final, final
 
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD
 
@@ -15,8 +16,6 @@ _MULTIPLE: Final = 1
 _REQUEUE: Final = 2
 #: Memory that a refused publish takes until it is answered.
 _REFUSED_BYTES: Final = 64
-#: Maximum number of runs of publishes confirmed ahead of earlier publishes. Further publishes are confirmed in order.
-AHEAD: Final = 1024
 
 
 @final
@@ -30,7 +29,8 @@ class Confirms:
     (rabbit_channel:process_routing_confirm).
     """
 
-    def __init__(self, channel: int, store: Store) -> None:
+    def __init__(self, channel: int, store: Store, most_ahead: int = BOUNDS.confirms_ahead) -> None:
+        """most_ahead: number of runs of publishes confirmed ahead. Further publishes are confirmed in order."""
         self.published: int = 0
         self.confirmed: int = 0
         self.refused: int = 0
@@ -40,6 +40,7 @@ class Confirms:
         self._iterations: deque[tuple[int, int]] = deque()
         self.ahead: deque[tuple[int, int]] = deque()
         self._count_ahead: int = 0
+        self._most_ahead: int = most_ahead
 
     def number(self, accepted: bool) -> None:
         """Number a publish that was routed to queues. accepted: False if one of them refused it."""
@@ -69,7 +70,7 @@ class Confirms:
         elif self.ahead and self.ahead[-1][1] == number - 1:
             self.ahead[-1] = (self.ahead[-1][0], number)
             self._count_ahead += 1
-        elif len(self.ahead) < AHEAD:
+        elif len(self.ahead) < self._most_ahead:
             self.ahead.append((number, number))
             self._count_ahead += 1
         else:

@@ -100,7 +100,12 @@ class Broker:
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
         )
         self.users = Users(
-            config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted, self.events
+            config.loopback_users,
+            self._on_permissions,
+            self.definitions,
+            self._on_user_deleted,
+            self.events,
+            config.bounds.permissions,
         )
         self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()
@@ -123,7 +128,7 @@ class Broker:
         self.awaiting_sync: dict[Synced, None] = {}
         self.totals = BrokerTotals([kind.name for kind in KINDS.values()])
         self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
-        self.rates = Rates(self, config.collect_statistics_interval_ms, config.bounds.histories)
+        self.rates = Rates(self, config.collect_statistics_interval_ms, config.bounds)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)
         store.watch(self._on_synced)

@@ -11,14 +11,11 @@ from amqpbroker.broker.durable import binding_definition, is_durable
 from amqpbroker.broker.exchanges.exchange import Binding
 from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.definitions.definitions import Definitions
 
 log = logging.getLogger(__name__)
 
-#: A removal of more bindings than this is done in slices.
-MANY: Final = 1_000
-#: Number of bindings removed in one event loop iteration.
-SLICE: Final = 100
 #: Delay before bindings are removed again from the definitions after a failure.
 RETRY_MS: Final = 1_000
 
@@ -48,9 +45,19 @@ class Sweep:
     """
 
     def __init__(
-        self, vhost: str, clock: Clock, definitions: Definitions, remove: Callable[[Binding, str], None]
+        self,
+        vhost: str,
+        clock: Clock,
+        definitions: Definitions,
+        bounds: Bounds,
+        remove: Callable[[Binding, str], None],
     ) -> None:
-        """remove(binding, actor): remove the binding from the tables of source and destination, and emit the event."""
+        """many: a removal of more bindings than this is done in slices.
+
+        remove(binding, actor): remove the binding from the tables of source and destination, and emit the event.
+        """
+        self.many: int = bounds.many_bindings
+        self._most: int = bounds.binding_removals
         self._vhost = vhost
         self._clock = clock
         self._definitions = definitions
@@ -99,7 +106,7 @@ class Sweep:
         job = self._jobs[0]
         delay_ms = 0
         try:
-            self._delete(job, list(islice(job.bindings, SLICE)))
+            self._delete(job, list(islice(job.bindings, self._most)))
         except errors.AmqpError as error:
             log.warning(
                 "cannot remove stored bindings of deleted objects in vhost '%s', will try again: %s", self._vhost, error

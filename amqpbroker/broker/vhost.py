@@ -72,7 +72,7 @@ from amqpbroker.broker.queues.redeclaration import Redeclaration, redeclaration_
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.redrive.redrives import Redrives
 from amqpbroker.broker.session import Session
-from amqpbroker.broker.sweep import MANY, Sweep
+from amqpbroker.broker.sweep import Sweep
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Message
@@ -169,7 +169,7 @@ class Vhost(Host):
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.byte_totals = Totals(CONNECTION_COUNTERS)
         self._exclusive: dict[object, dict[Queue, None]] = {}
-        self._sweep = Sweep(name, clock, definitions, self._swept)
+        self._sweep = Sweep(name, clock, definitions, config.bounds, self._swept)
         self.route_epoch: int = 0
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
@@ -359,8 +359,7 @@ class Vhost(Host):
             raise
         if options is not None:
             store = self.store if exchange.durable else UNSTORED
-            most = self.config.bounds.deduplication_ids
-            exchange.gate = DuplicateGate(options, self.clock, store, self.publish, self.totals, most)
+            exchange.gate = DuplicateGate(options, self.clock, store, self.publish, self.totals, self.config.bounds)
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange
@@ -667,7 +666,7 @@ class Vhost(Host):
     def _unstore(self, removal: Removal, queue: Queue | None = None) -> None:
         """Remove the definitions of everything to be removed, except bindings to be swept. Raises AmqpError 506."""
         gone: list[Definition] = []
-        if len(removal.bindings) <= MANY:
+        if len(removal.bindings) <= self._sweep.many:
             gone += [binding_definition(self.name, binding) for binding in removal.bindings if is_durable(binding)]
         gone += [exchange_definition(self.name, exchange) for exchange in removal.exchanges if exchange.durable]
         if queue is not None and queue.durable:
@@ -681,7 +680,7 @@ class Vhost(Host):
 
         actor: see `Events`. queue: name of the queue that is removed too.
         """
-        swept = len(removal.bindings) > MANY
+        swept = len(removal.bindings) > self._sweep.many
         for exchange in removal.exchanges:
             del self.exchanges[exchange.name]
             # Bindings to be swept stay in the tables until then.

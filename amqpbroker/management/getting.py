@@ -18,9 +18,6 @@ from amqpbroker.message.message import MESSAGE_BYTES
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
 
-#: The most messages, and bytes of their bodies, that are taken in one event loop iteration.
-SLICE = 100
-SLICE_BYTES = 2 * 1024 * 1024
 
 #: ackmode -> (True if messages are acknowledged at once, function that settles them otherwise).
 ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] = {
@@ -49,7 +46,10 @@ class Getting:
         self._truncate = truncate
         self._held: list[Entry] = []
         self._held_bytes = 0
-        self._most_held = call.broker.config.bounds.got_bytes
+        bounds = call.broker.config.bounds
+        self._most_held = bounds.got_bytes
+        self._slice_count = bounds.slice_count
+        self._slice_bytes = bounds.slice_bytes
 
     async def parts(self, check: Callable[[], object]) -> Parts:
         """Yield the JSON of the list. The messages are settled before the list ends, or when the generator is closed.
@@ -76,7 +76,7 @@ class Getting:
         """Take the next messages, and set `_left` to 0 if the queue has no more."""
         shown: list[dict[str, Any]] = []
         size = 0
-        while self._left and len(shown) < SLICE and size < SLICE_BYTES:
+        while self._left and len(shown) < self._slice_count and size < self._slice_bytes:
             if self._queue.closed or self._held_bytes >= self._most_held:
                 self._left = 0
                 break

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.checksum import crc32
 from amqpbroker.store.log import Log
@@ -10,8 +11,6 @@ from amqpbroker.store.record import OFFSET_MASK
 
 #: Number of segments allowed beyond twice the size of live data.
 SPARE_SEGMENTS = 2
-#: Minimum number of bytes examined for one batch.
-STEP_BYTES = 1024 * 1024
 #: Cost, in bytes read, of finding that a batch has no live entries.
 _SKIP_BYTES = 4096
 
@@ -31,10 +30,18 @@ class Compaction:
     failure: the error of a step that could not read; no step is due until it is None again.
     """
 
-    def __init__(self, log: Log, moves: Moves, counts: dict[int, int], dues: dict[int, int]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        moves: Moves,
+        counts: dict[int, int],
+        dues: dict[int, int],
+        step_bytes: int = BOUNDS.compaction_bytes,
+    ) -> None:
         """counts: first position -> delivery count of the copies that were delivered before. dues: first position ->
-        due time of the copies that were delayed.
+        due time of the copies that were delayed. step_bytes: minimum number of bytes examined for one batch.
         """
+        self._step_bytes: int = step_bytes
         self._log = log
         self._moves = moves
         self._counts = counts
@@ -84,7 +91,7 @@ class Compaction:
         if oldest != self._segment:
             self._segment = oldest
             self._at = self._stop = span.start
-        left = max(STEP_BYTES, 2 * written)
+        left = max(self._step_bytes, 2 * written)
         while left > 0 and self._at < span.stop:
             if self._at == self._stop:
                 self._at, self._stop = log.groups(self._at)
@@ -108,7 +115,7 @@ class Compaction:
 
     def _groups(self, position: int, size_bytes: int, wanted: int) -> bytes:
         """Return whole groups from a range of that size: about `wanted` bytes, or one larger group."""
-        data = self._log.read(position, min(size_bytes, max(STEP_BYTES, wanted)))
+        data = self._log.read(position, min(size_bytes, max(self._step_bytes, wanted)))
         if len(data) == size_bytes:
             return data
         end = record.groups_end(data)

@@ -53,8 +53,8 @@ class Persistence(Gathering):
         """on_failure(error): called when nothing can be written any more.
 
         waits: an operation counts as safe only once it is written; otherwise at the end of its event loop iteration.
-        bounds: of batches, groups, records and returned copies. streams: the committer writes them before each batch;
-        None for streams in memory.
+        bounds: of batches, groups, records, returned copies and compaction. streams: the committer writes them before
+        each batch; None for streams in memory.
         """
         super().__init__(bounds.returns)
         self.log = log
@@ -72,7 +72,7 @@ class Persistence(Gathering):
         self._committer = committer
         #: Callbacks that wait for more data to be safe.
         self._unsafe: list[Callable[[], bool]] = []
-        self._compaction = Compaction(log, self._moves, self._counts, self._dues)
+        self._compaction = Compaction(log, self._moves, self._counts, self._dues, bounds.compaction_bytes)
         self._compaction_retry: Timer | None = None
         if streams is None:
             streams = streams_in_memory(bounds.stream_cache_bytes)

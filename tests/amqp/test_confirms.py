@@ -3,7 +3,8 @@ import tracemalloc
 
 import pytest
 
-from amqpbroker.amqp.confirms import AHEAD, Confirms
+from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
 from tests.harness import LaggingStore
@@ -157,15 +158,15 @@ def test_number_of_early_confirms_is_limited_while_the_disk_is_stuck():
     confirms = Confirms(1, store)
     store.appended = 1
     ahead = 0
-    for _ in range(3 * AHEAD):
+    for _ in range(3 * BOUNDS.confirms_ahead):
         publish(confirms)
         ahead += len(decoded(confirms.confirm_next()))
         assert flushed(confirms) == []
-    assert ahead == len(confirms.ahead) == AHEAD
-    assert confirms.unconfirmed == 5 * AHEAD
+    assert ahead == len(confirms.ahead) == BOUNDS.confirms_ahead
+    assert confirms.unconfirmed == 5 * BOUNDS.confirms_ahead
     store.synced = 1
-    assert flushed(confirms) == [("ack", 6 * AHEAD, True)]
-    assert (confirms.unconfirmed, confirms.acked, len(confirms.ahead)) == (0, 6 * AHEAD, 0)
+    assert flushed(confirms) == [("ack", 6 * BOUNDS.confirms_ahead, True)]
+    assert (confirms.unconfirmed, confirms.acked, len(confirms.ahead)) == (0, 6 * BOUNDS.confirms_ahead, 0)
 
 
 @pytest.mark.parametrize("seed", range(20))

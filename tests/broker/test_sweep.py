@@ -8,9 +8,10 @@ import pytest
 from amqpbroker import errors
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchanges.routing import route
-from amqpbroker.broker.sweep import MANY, RETRY_MS, SLICE
+from amqpbroker.broker.sweep import RETRY_MS
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.definitions.definitions import BindingDefinition, MemoryDefinitions, QueueDefinition
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.files import Files
@@ -19,7 +20,7 @@ from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, declare
 from tests.broker.routed import publishing
 
-COUNT = 2 * MANY + 7
+COUNT = 2 * BOUNDS.many_bindings + 7
 
 
 def key(number):
@@ -165,7 +166,7 @@ def test_source_and_destination_may_both_be_deleted(vhost):
 
 def test_few_bindings_of_a_deleted_queue_are_removed_at_once(vhost):
     source, queue = exchange(vhost), declare(vhost)
-    bound(vhost, source, queue, MANY)
+    bound(vhost, source, queue, BOUNDS.many_bindings)
     vhost.delete_queue(queue)
     assert not source.bindings
     assert swept(vhost) == 0
@@ -179,7 +180,7 @@ def test_many_bindings_of_a_deleted_queue_are_removed_in_slices(vhost):
     while source.bindings:
         clock_of(vhost).fire_due()
         left.append(len(source.bindings))
-    assert {before - after for before, after in itertools.pairwise(left[:-1])} == {SLICE}
+    assert {before - after for before, after in itertools.pairwise(left[:-1])} == {BOUNDS.binding_removals}
 
 
 # --- changes during a sweep -------------------------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def test_bindings_of_deleted_objects_are_not_restored_after_a_crash(node, slices
     if slices is None:
         swept(vhost)
     else:
-        assert len(node.stored()) > MANY
+        assert len(node.stored()) > BOUNDS.many_bindings
     vhost = node.restart()
     assert ("q" in vhost.queues, "x" in vhost.exchanges) == (what != "queue", what == "queue")
     assert node.stored() == ([] if what == "queue" else [b"other"])

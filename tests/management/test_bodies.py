@@ -12,6 +12,8 @@ from amqpbroker.management.bodies import SMALL_BYTES, Bodies
 from tests.management.api import Api
 
 MB = 1_000_000
+#: Number of messages that one request handles in several slices.
+COUNT = 2 * BOUNDS.slice_count + 50
 
 
 class Upload:
@@ -160,28 +162,26 @@ async def filled(api, count):
     ],
     ids=["deleted", "may not write", "may not read", "tags taken"],
 )
-async def test_move_stops_when_its_user_loses_the_permission(api, monkeypatch, change):
-    monkeypatch.setattr("amqpbroker.management.routes.messages.SLICE", 2)
-    queues = await filled(api, 10)
+async def test_move_stops_when_its_user_loses_the_permission(api, change):
+    queues = await filled(api, COUNT)
     ann = api.user("ann", vhosts=["/"])
     moving = asyncio.ensure_future(api.post("queues/%2F/from/move", {"destination": "to"}, auth=ann))
     await until(api, lambda: queues["to"].ready_count)
     change(api.broker.users)
     moved = queues["to"].ready_count
     assert (await moving).status_code == 401
-    assert queues["to"].ready_count == moved < 10
+    assert queues["to"].ready_count == moved < COUNT
 
 
-async def test_getting_messages_stops_when_the_user_is_deleted(api, monkeypatch):
-    monkeypatch.setattr("amqpbroker.management.getting.SLICE", 2)
-    queues = await filled(api, 10)
+async def test_getting_messages_stops_when_the_user_is_deleted(api):
+    queues = await filled(api, COUNT)
     ann = api.user("ann", vhosts=["/"])
-    wanted = {"count": 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    wanted = {"count": COUNT, "ackmode": "ack_requeue_true", "encoding": "auto"}
     getting = asyncio.ensure_future(api.post("queues/%2F/from/get", wanted, auth=ann))
     await until(api, lambda: queues["from"].unacked_count)
     api.broker.users.delete_user("ann")
     assert (await getting).status_code == 401
-    assert queues["from"].ready_count == 10
+    assert queues["from"].ready_count == COUNT
 
 
 async def test_import_of_a_user_deleted_meanwhile_is_refused(api, monkeypatch):

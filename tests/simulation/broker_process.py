@@ -182,6 +182,9 @@ class BrokerProcess:
             await self.service.end(STOP_MS)
         except StoreError as caught:
             error = caught
+        # A server has stopped its HTTP listeners before that: no request may change definitions that are closed.
+        for server in self._http.values():
+            server.kill()
         self._definitions.close()
         self._report(self._supervisor.ended, self.service.failure or error)
 

@@ -6,13 +6,14 @@ from dataclasses import fields
 import pytest
 
 from amqpbroker.config.bounds import Bounds
-from tests.simulation.bounds import LOWERED, NOT_LOWERED
+from tests.simulation.bounds import CONSTANTS, LOWERED, NOT_LOWERED
 from tests.simulation.broker_process import configured
 from tests.simulation.scenario import Scenario, run, scenario
 from tests.simulation.settings import varied
 from tests.simulation.shrink import shrunk
 from tests.simulation.steps import Step
 from tests.simulation.workloads import WORKLOADS
+from tests.soak.constants import NOT_LIMITS, collected
 
 #: Seeds whose world once found a fault of the simulator or of the broker.
 FOUND = (101, 1008, 2000, 2003, 7037, 50_013)
@@ -21,6 +22,15 @@ FOUND = (101, 1008, 2000, 2003, 7037, 50_013)
 def test_simulation_lowers_every_bound_or_gives_a_reason():
     assert {field.name for field in fields(Bounds)} == LOWERED.keys() | NOT_LOWERED.keys()
     assert not LOWERED.keys() & NOT_LOWERED.keys()
+
+
+def test_every_limit_of_the_code_is_lowered_or_has_a_reason():
+    """Test with the constants that the soak test collects, except arguments, which have spaces in their names."""
+    known = [name for table in (NOT_LIMITS, CONSTANTS) for names in table.values() for name in names.split()]
+    constants = {name for name in collected() if " " not in name and not name.startswith("config.bounds.")}
+    assert sorted(constants - set(known)) == []
+    assert sorted(set(known) - constants) == []
+    assert len(known) == len(set(known))
 
 
 def test_every_setting_that_is_varied_exists():

@@ -5,8 +5,6 @@ import urllib.request
 from base64 import b64encode
 
 from amqpbroker.broker.queues.redeclaration import KEPT
-from amqpbroker.broker.redrive.redrive import SLICE as REDRIVE_SLICE
-from amqpbroker.broker.redrive.redrive import SLICE_BYTES as REDRIVE_SLICE_BYTES
 from amqpbroker.broker.redrive.redrives import KEPT as REDRIVES_KEPT
 from amqpbroker.client.login import PROTOCOL_HEADER, Login
 from amqpbroker.wire.values import Field, Table, longstr
@@ -209,8 +207,8 @@ def redrives(soak: Soak) -> None:
     All messages die again soon.
     """
     api, path = soak.management, "/queues/%2F/redriven.dlq/redrive"
-    messages = 2 * REDRIVE_SLICE + 10
-    body = b"x" * (2 * REDRIVE_SLICE_BYTES // messages + 1)
+    messages = 2 * soak.bounds.slice_count + 10
+    body = b"x" * (2 * soak.bounds.slice_bytes // messages + 1)
     dead = {
         "x-message-ttl": Field("I", 1),
         "x-last-value-key": longstr("key"),

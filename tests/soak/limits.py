@@ -5,11 +5,8 @@ from collections import Counter
 
 from amqpbroker.broker.publishing.inspection import _KNOWN_COUNT
 from amqpbroker.broker.queues.kinds import DEFAULT_DELIVERY_LIMIT
-from amqpbroker.broker.queues.offering import ROUND, ROUND_BYTES
 from amqpbroker.broker.shovels.definition import _PREFETCH
-from amqpbroker.broker.sweep import MANY
 from amqpbroker.broker.users.login_guard import FREE_GUESSES
-from amqpbroker.broker.users.permissions import _REMEMBERED
 from amqpbroker.config import Config
 from amqpbroker.patterns import _DEEPEST, _GIVEN_UP_AFTER, _LONGEST
 from amqpbroker.shovel.transfer import WINDOW
@@ -143,7 +140,7 @@ def many_keys(soak: Soak) -> None:
 
 def bindings(soak: Soak) -> None:
     """Delete a queue and an exchange with many bindings, and declare them again before all bindings are removed."""
-    count = 2 * MANY + 100
+    count = 2 * soak.bounds.many_bindings + 100
     with soak.client() as client:
         for deleted, name in (("queue", "q"), ("exchange", "e")):
             client.declare("q", durable=True)
@@ -158,9 +155,9 @@ def bindings(soak: Soak) -> None:
 
 def dealt(soak: Soak) -> None:
     """Acknowledge many messages of two consumers of a quorum queue at once, so that it delivers as many."""
-    prefetch = 2 * ROUND + 100
+    prefetch = 2 * soak.bounds.round_count + 100
     with soak.client() as client:
-        for size in (10, 2 * ROUND_BYTES // prefetch + 100):
+        for size in (10, 2 * soak.bounds.round_bytes // prefetch + 100):
             client.declare("q", durable=True, arguments=QUORUM)
             count = 6 * prefetch
             publish(client, alike(TRANSIENT, "q", count, body=b"x" * size), count)
@@ -293,7 +290,8 @@ def consumers(soak: Soak) -> None:
 
 def gone_with_their_connection(soak: Soak) -> None:
     """End a connection with many exclusive queues, whose auto-delete exchanges are deleted with them."""
-    count = 2 * _REMEMBERED + 100
+    most = soak.bounds.permissions
+    count = 2 * most + 100
     soak.forget_clients()
     with soak.client() as client:
         declared = (
@@ -303,7 +301,7 @@ def gone_with_their_connection(soak: Soak) -> None:
             for i in range(count)
         )
         client.pump(declared, lambda: client.seen["queue.bind-ok"] == count)
-        assert soak.census()["Permissions._allowed[]"] <= _REMEMBERED
+        assert soak.census()["Permissions._allowed[]"] <= most
     soak.until(lambda: "own-0" not in _names(soak, "queues"), "exclusive queues are deleted")
     soak.until(lambda: "own-0" not in _names(soak, "exchanges"), "auto-delete exchanges are deleted")
 

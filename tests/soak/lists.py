@@ -6,8 +6,6 @@ from contextlib import ExitStack
 
 from amqpbroker.management.definitions.importing import _SLICE as STEPS
 from amqpbroker.management.formats.rates import MAX_STEPS
-from amqpbroker.management.getting import SLICE as MESSAGES
-from amqpbroker.management.getting import SLICE_BYTES as MESSAGES_BYTES
 from amqpbroker.management.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from amqpbroker.management.nesting import MAX_BODY_LEVELS, MAX_DEFINITIONS_LEVELS
 from amqpbroker.management.routes.overview import SLICE as QUEUES
@@ -95,12 +93,13 @@ def definitions(soak: Soak) -> None:
 def refused(soak: Soak) -> None:
     """Send requests over HTTP that exceed twice the allowed size, or have more levels."""
     api = soak.management
-    wanted = {"count": 2 * MESSAGES + 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
-    body = b"x" * (2 * MESSAGES_BYTES // MESSAGES + 1)
+    count = 2 * soak.bounds.slice_count + 10
+    wanted = {"count": count, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    body = b"x" * (2 * soak.bounds.slice_bytes // soak.bounds.slice_count + 1)
     with soak.client() as client:
         client.declare("q")
-        publish(client, alike(TRANSIENT, "q", 2 * MESSAGES + 10, body=body), 2 * MESSAGES + 10)
-        assert len(api.call("POST", "/queues/%2F/q/get", wanted)) == 2 * MESSAGES + 10
+        publish(client, alike(TRANSIENT, "q", count, body=body), count)
+        assert len(api.call("POST", "/queues/%2F/q/get", wanted)) == count
         delete(client, "q")
         client.close()
     for steps, status in ((MAX_STEPS, 200), (2 * MAX_STEPS + 1, 400)):

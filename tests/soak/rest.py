@@ -147,7 +147,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Groups of counters, by kind of counted object.
         "amqpbroker.broker.counters.stats._groups_among[[]]": 8,
         # Topics for which a user is known to have permission.
-        "Permissions._allowed[[]]": 1024,
+        "Permissions._allowed[[]]": bounds.permissions,
         # Failed logins by user and address, with some passwords each.
         "LoginGuard._records[[]]": bounds.guesses,
         "_Record": bounds.guesses,

@@ -2,8 +2,6 @@
 
 import time
 
-from amqpbroker.amqp.confirms import AHEAD
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES
 from amqpbroker.store.gathering import _COPY_BYTES
 from amqpbroker.store.reading import _ALONE_BYTES, _LARGE_BYTES
 from amqpbroker.wire.values import Field, Table, longstr
@@ -24,7 +22,8 @@ SEPARATE_BYTES = 17_000
 
 def confirms_ahead(soak: Soak) -> None:
     """Publish unroutable messages between stored ones, so that later publishes are confirmed first."""
-    pairs = 2 * AHEAD + 100
+    most = soak.bounds.confirms_ahead
+    pairs = 2 * most + 100
     soak.forget_clients()
     with soak.client() as client:
         client.declare("q", durable=True)
@@ -35,7 +34,7 @@ def confirms_ahead(soak: Soak) -> None:
             client.send((published("q", b"x") + published("nowhere", b"x")) * pairs)
             count = 1 + 2 * pairs
             soak.until(lambda: soak.census()["Confirms.published"] == count, "all publishes are numbered")
-            assert soak.census()["Confirms.ahead[]"] == AHEAD
+            assert soak.census()["Confirms.ahead[]"] == most
         client.pump((), lambda: settled.tag == count, settled.on_method)
         delete(client, "q")
         client.close()
@@ -144,7 +143,7 @@ def dropped_at_once(soak: Soak) -> None:
 
     The dead letters form several batches, each with more parts than one call to the system writes.
     """
-    count = 2 * max(soak.bounds.batch_bytes, LEAVING_BYTES) // SEPARATE_BYTES + 20
+    count = 2 * max(soak.bounds.batch_bytes, soak.bounds.leaving_bytes) // SEPARATE_BYTES + 20
     with soak.client() as client:
         client.declare("dead", durable=True)
         client.declare("q", durable=True, arguments=letters_to("dead"))

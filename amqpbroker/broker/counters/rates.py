@@ -9,7 +9,7 @@ from amqpbroker.broker.counters.history import History
 from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, Counted, Sample, Totals, named, summed
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.clock import Clock
-from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.store import Store
 
 #: RabbitMQ's collect_statistics_interval.
@@ -17,8 +17,7 @@ INTERVAL_MS = 5_000
 #: Age of the oldest sample of a history, and the most samples of one.
 HISTORY_MS = 600_000
 HISTORY_LENGTH = 601
-#: Objects that are sampled in one event loop iteration, and the pause before the next ones.
-SLICE = 250
+#: Pause between two slices of objects that are sampled.
 PAUSE_MS = 5
 #: Weight of the last sample in a queue's consumer_capacity.
 _WEIGHT = 0.3
@@ -66,10 +65,7 @@ class Rates:
     samples. clock: the clock of the samples, the broker's unless another is set before `start`.
     """
 
-    def __init__(
-        self, broker: CountedBroker, interval_ms: int = INTERVAL_MS, histories: int = BOUNDS.histories
-    ) -> None:
-        """histories: maximum number of objects beside the broker that have a history."""
+    def __init__(self, broker: CountedBroker, interval_ms: int = INTERVAL_MS, bounds: Bounds = BOUNDS) -> None:
         self.interval_ms = interval_ms
         self._broker = broker
         self.clock = broker.clock
@@ -78,7 +74,8 @@ class Rates:
         self._first: bool = True
         length = min(HISTORY_MS // interval_ms + 1, HISTORY_LENGTH)
         self._history = History(length)
-        self._histories = Histories(histories, length)
+        self._histories = Histories(bounds.histories, length)
+        self._most: int = bounds.samples
 
     def start(self) -> None:
         """Sample everything now and at the interval. Counts from before the first round have no rate."""
@@ -159,7 +156,7 @@ class Rates:
     def _sample_members(self, members: list[Counted], width: int) -> Generator[None, None, tuple[int, ...]]:
         """Sample objects that have `width` counters each; return the sums."""
         sums: tuple[int, ...] = (0,) * width
-        for some in _sliced(members):
+        for some in _sliced(members, self._most):
             seen = [each.counters() for each in some]
             for each, counters in zip(some, seen, strict=True):
                 self._sample(each, counters)
@@ -170,7 +167,7 @@ class Rates:
     def _sample_queues(self, queues: list[CountedQueue]) -> Generator[None, None, tuple[int, int]]:
         """Sample queues; return how many messages are ready, and how many unacknowledged."""
         all_ready = all_unacked = 0
-        for some in _sliced(queues):
+        for some in _sliced(queues, self._most):
             for queue in some:
                 counters = queue.counters()
                 ready, unacked = counters[-2:]
@@ -213,5 +210,5 @@ def _zeros(names: tuple[str, ...]) -> dict[str, float]:
     return named(names, [0.0] * len(names))
 
 
-def _sliced(members: list[Member]) -> Iterable[list[Member]]:
-    return (members[start : start + SLICE] for start in range(0, len(members), SLICE))
+def _sliced(members: list[Member], most: int) -> Iterable[list[Member]]:
+    return (members[start : start + most] for start in range(0, len(members), most))

@@ -9,15 +9,13 @@ from amqpbroker.broker.deduplication.message_key import message_key, message_ttl
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.clock import Clock, Timer
-from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 
-#: Shortest time between two removals of expired ids without a message, and number of ids removed at once. An expired id
-#: is not recognised, removed or not.
+#: Shortest time between two removals of expired ids without a message. An expired id is not recognised, removed or not.
 SWEEP_MS: Final = 1000
-SWEEP_COUNT: Final = 10_000
 
 
 class Window(AcceptedIds):
@@ -26,13 +24,11 @@ class Window(AcceptedIds):
     At most `most` ids are remembered; beyond that, the oldest one is forgotten.
     """
 
-    def __init__(
-        self, options: Deduplication, clock: Clock, store: Store, most: int = BOUNDS.deduplication_ids
-    ) -> None:
-        """most: number of ids if the options have none."""
+    def __init__(self, options: Deduplication, clock: Clock, store: Store, bounds: Bounds = BOUNDS) -> None:
         self._header: bytes | None = options.header
         self._ttl_ms: int = options.ttl_ms
-        self._most: int = options.size or most
+        self._most: int = options.size or bounds.deduplication_ids
+        self._most_expired: int = bounds.expired_ids
         self._stored: bool = options.stored
         self._clock: Clock = clock
         self._store: Store = store
@@ -131,7 +127,7 @@ class Window(AcceptedIds):
         taken = self._ids.pop(key, None)
         if taken is not None:
             self._store.remove_id(taken)
-            if len(self._expiring) > 2 * len(self._ids) + SWEEP_COUNT:
+            if len(self._expiring) > 2 * len(self._ids) + self._most_expired:
                 self._expiring = [
                     (each.expires_ms, each.sequence, each.key) for each in self._ids.values() if each.expires_ms
                 ]
@@ -152,7 +148,7 @@ class Window(AcceptedIds):
     def _expire(self, now_ms: int) -> bool:
         """Forget some expired ids; return whether there may be more."""
         expiring = self._expiring
-        left = SWEEP_COUNT
+        left = self._most_expired
         while expiring and expiring[0][0] <= now_ms:
             if not left:
                 return True

@@ -10,7 +10,7 @@ from amqpbroker.broker.deduplication.window import Window
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Exchange, Gate
 from amqpbroker.clock import Clock
-from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
@@ -32,10 +32,9 @@ class DuplicateGate(Gate):
         store: Store,
         publish: Publish,
         totals: BrokerTotals,
-        most: int = BOUNDS.deduplication_ids,
+        bounds: Bounds = BOUNDS,
     ) -> None:
-        """most: see `Window`."""
-        self.window = Window(options, clock, store, most)
+        self.window = Window(options, clock, store, bounds)
         self._store: Store = store
         self._publish: Publish = publish
         self._totals: BrokerTotals = totals

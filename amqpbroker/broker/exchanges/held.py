@@ -22,10 +22,9 @@ log = logging.getLogger(__name__)
 
 #: Time until the next check whether the disk has caught up.
 _BUSY_MS: Final = 10
-#: Time after which a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all
-#: messages that must be read wait that long.
+#: Time after which a message that cannot be read is read again. If failures exceed successes by
+#: `Bounds.failed_reads`, all messages that must be read wait that long.
 _REREAD_MS: Final = 1000
-_FAILURES: Final = 100
 #: Minimum time between two log messages about such failures.
 _TELL_MS: Final = 60_000
 #: Size of a message without its body (see `Bounds.unswept_bytes`), and the time until memory is searched again for
@@ -283,7 +282,7 @@ class HeldMessages(Destination):
             self._reread_timer = self._clock.after(_REREAD_MS, self._read_again)
         self._unread.append(heapq.heappop(self._stored))
         self._failures += 1
-        if self._failures >= _FAILURES:
+        if self._failures >= self._bounds.failed_reads:
             self._failures = 0
             self._unread += self._stored
             self._stored = []

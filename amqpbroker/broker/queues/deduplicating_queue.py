@@ -77,8 +77,7 @@ class DeduplicatingQueue(LocalQueue):
         self._present: set[int] = set()
         self._is_letter: bool = False
         if not self.options.while_queued:
-            most = self.vhost.config.bounds.deduplication_ids
-            self.window = Window(self.options, self.clock, self.store, most)
+            self.window = Window(self.options, self.clock, self.store, self.vhost.config.bounds)
 
     def _new_ledger(self) -> Ledger:
         if not self.options.while_queued:

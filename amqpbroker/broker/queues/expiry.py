@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.deadlines import Deadlines
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.ledger import EXPIRED, LEAVING_BYTES, Ledger
+from amqpbroker.broker.queues.ledger import EXPIRED, Ledger
 from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock, Timer
@@ -37,11 +37,16 @@ class Expiry:
         ledger: Ledger,
         settings: QueueSettings,
         most: int = BOUNDS.expiries,
+        leaving_bytes: int = BOUNDS.leaving_bytes,
     ) -> None:
-        """most: number of messages, expired at any position, that are removed in one event loop iteration."""
+        """most: number of messages, expired at any position, that are removed in one event loop iteration.
+
+        leaving_bytes: see `Bounds`.
+        """
         self.count: int = 0
         self.is_behind: bool = False
         self._most: int = most
+        self._leaving_bytes: int = leaving_bytes
         #: Offers the ready messages to the consumers again, if these have got none since expired ones waited.
         self._resume: Callable[[], None] | None = None
         self._clock = clock
@@ -152,7 +157,7 @@ class Expiry:
             self.count -= 1
             expired.append(entry)
             size += entry.message.size + MESSAGE_BYTES
-            if size > LEAVING_BYTES:
+            if size > self._leaving_bytes:
                 self._ledger.dead_letter(expired, EXPIRED)
                 expired, size = [], 0
         self._ledger.dead_letter(expired, EXPIRED)
@@ -169,7 +174,9 @@ class Expiry:
         most = BEHIND if self.is_behind else self._most
         expired: list[Entry] = []
         size = 0
-        while len(expired) < most and size <= LEAVING_BYTES and (entry := deadlines.pop_before(limit)) is not None:
+        while (
+            len(expired) < most and size <= self._leaving_bytes and (entry := deadlines.pop_before(limit)) is not None
+        ):
             self.count -= 1
             expired.append(entry)
             size += entry.message.size + MESSAGE_BYTES

@@ -1,7 +1,6 @@
 """Offering the messages of a queue with message groups to its consumers."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -13,18 +12,13 @@ from amqpbroker.broker.queues.group_following import Following
 from amqpbroker.broker.queues.group_ledger import GroupLedger
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_superseding import Superseding
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES, Ledger
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import MESSAGE_BYTES
-
-#: Number of messages of closed groups that follow, or are refused, in one event loop iteration.
-FOLLOW_SLICE: Final = 100
-#: Maximum number of messages that follow, and were dead-lettered before, within one run of dead letters. A queue with a
-#: TTL of 0 would return them forever.
-RETURNED_FOLLOW: Final = 100
 
 
 class GroupOffering(Offering):
@@ -45,13 +39,17 @@ class GroupOffering(Offering):
         expiry: Expiry,
         outstanding: Outstanding,
         ledger: Ledger,
+        bounds: Bounds,
     ) -> None:
-        super().__init__(clock, ready, consumers, expiry, outstanding, ledger)
+        super().__init__(clock, ready, consumers, expiry, outstanding, ledger, bounds)
+        self._most_follows: int = bounds.follows
+        self._leaving_bytes: int = bounds.leaving_bytes
+        self._most_returned: int = bounds.returned_follows
         self._following: Following = Following(clock, self.follow)
         line = self.line
         versions = None if line is None else line.versions
         self.superseding: Superseding | None = (
-            None if versions is None else Superseding(clock, versions, ledger, self._go_on)
+            None if versions is None else Superseding(clock, versions, ledger, bounds, self._go_on)
         )
 
     @property
@@ -187,8 +185,8 @@ class GroupOffering(Offering):
     def follow(self) -> None:
         """Dead-letter messages of closed groups, in order, for as long as a queue takes them; the others wait.
 
-        At most FOLLOW_SLICE messages are tried, and LEAVING_BYTES of their bodies leave, in one event loop iteration.
-        The next one begins with other groups. It comes after a pause if messages were refused.
+        At most `Bounds.follows` messages are tried, and `leaving_bytes` of their bodies leave, in one event loop
+        iteration. The next one begins with other groups. It comes after a pause if messages were refused.
         """
         if self._following.may_try:
             self._follow()
@@ -203,7 +201,7 @@ class GroupOffering(Offering):
         # The letters are sent at the end. Until then, each counts for the length limit of the queue that it goes to.
         with letters:
             for group in list(line.groups.following):
-                while count < FOLLOW_SLICE and size < LEAVING_BYTES:
+                while count < self._most_follows and size < self._leaving_bytes:
                     entry = self._pop_of(line, group)
                     if entry is None:
                         break
@@ -235,10 +233,13 @@ class GroupOffering(Offering):
         self.requeue([entry])
 
     def _may_return(self, letters: DeadLetters, entry: Entry) -> bool:
-        """Return whether a message may follow, perhaps not for the first time. See RETURNED_FOLLOW."""
+        """Return whether a message may follow, perhaps not for the first time.
+
+        A queue with a TTL of 0 would return messages forever within one run of dead letters.
+        """
         if not entry.message.died:
             return True
         if letters.runs != self._run:
             self._run, self._returned = letters.runs, 0
         self._returned += 1
-        return self._returned <= RETURNED_FOLLOW
+        return self._returned <= self._most_returned

@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_front import GroupFront
 from amqpbroker.broker.queues.group_letters import letter_number, restored
-from amqpbroker.broker.queues.group_task import COMPLETED, SLICE, SLICE_BYTES, GroupTask, StopError
+from amqpbroker.broker.queues.group_task import COMPLETED, GroupTask, StopError
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.revival import absolved
@@ -16,8 +16,6 @@ from amqpbroker.message.checksum import content_checksum
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.group_queue import GroupQueue
 
-#: Number of messages that are looked at in one slice.
-SLICE_VISITS: Final = 1000
 #: Number of messages that are read at a time.
 _STEP: Final = 16
 
@@ -57,6 +55,7 @@ class GroupRedrive(GroupTask):
         """
         super().__init__(queue, group, queue.redrive_ended)
         self._queue: GroupQueue = queue
+        self._slice_visits: int = queue.vhost.config.bounds.slice_visits
         self._discards: bool = discards
         self._held: Callable[[Queue], Iterable[Entry]] = held
         self._forced: bool = forced
@@ -128,9 +127,9 @@ class GroupRedrive(GroupTask):
             if self._slices > 1:
                 self._check_held()
             self._check_complete()
-        letters, kept, most, is_checked = self._letters, int(self._discards), SLICE, False
+        letters, kept, most, is_checked = self._letters, int(self._discards), self._slice_count, False
         while len(letters) > kept:
-            if not most or size >= SLICE_BYTES:
+            if not most or size >= self._slice_bytes:
                 return
             _, index, sequence = letters[-1]
             source = self._sources[index]
@@ -155,7 +154,7 @@ class GroupRedrive(GroupTask):
     def _find(self) -> int:
         """Look for letters of the group. Return the bytes of the bodies of the messages that were looked at."""
         queue, group = self._queue, self._group
-        most, size = SLICE_VISITS, 0
+        most, size = self._slice_visits, 0
         while self._searched < len(self._sources):
             source = self._sources[self._searched]
             while found := source.ready_following(self._place, _STEP):
@@ -165,7 +164,7 @@ class GroupRedrive(GroupTask):
                     size += entry.message.size
                     if queue.is_letter_of(group, entry.message):
                         self._add(letter_number(entry.message), entry.sequence)
-                if most <= 0 or size >= SLICE_BYTES:
+                if most <= 0 or size >= self._slice_bytes:
                     return size
             self._searched += 1
             self._place = 0

@@ -5,15 +5,15 @@ from typing import Final, final
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_versions import GroupVersions
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES, Ledger
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import MESSAGE_BYTES
 
 #: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
 SUPERSEDED: Final = "superseded"
-#: Number of superseded messages that leave in one event loop iteration, with at most LEAVING_BYTES of their bodies.
-SUPERSEDED_SLICE: Final = 100
-#: Number of further messages that leave at each publish after that, so that publishers cannot outrun the removal.
+#: Number of further messages that leave at each publish once `Bounds.superseded` have left, so that publishers cannot
+#: outrun the removal.
 MORE: Final = 2
 
 
@@ -25,15 +25,19 @@ class Superseding:
     message may be superseded as well.
     """
 
-    def __init__(self, clock: Clock, versions: GroupVersions, ledger: Ledger, resume: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Clock, versions: GroupVersions, ledger: Ledger, bounds: Bounds, resume: Callable[[], None]
+    ) -> None:
         """resume(): deliver messages again, in an iteration after messages had to wait."""
         self.is_behind: bool = False
         self._clock: Clock = clock
         self._versions: GroupVersions = versions
         self._ledger: Ledger = ledger
         self._resume: Callable[[], None] = resume
-        self._left: int = SUPERSEDED_SLICE
-        self._left_bytes: int = LEAVING_BYTES
+        self._most: int = bounds.superseded
+        self._left: int = self._most
+        self._leaving_bytes: int = bounds.leaving_bytes
+        self._left_bytes: int = self._leaving_bytes
         #: Consumers wait for the next iteration.
         self._waited: bool = False
         #: Set from the first message that leaves in an iteration until the next one.
@@ -71,8 +75,8 @@ class Superseding:
     def _go_on(self) -> None:
         """Begin an iteration."""
         self._timer = None
-        self._left = SUPERSEDED_SLICE
-        self._left_bytes = LEAVING_BYTES
+        self._left = self._most
+        self._left_bytes = self._leaving_bytes
         self.is_behind = False
         if self._waited:
             self._waited = False

@@ -19,9 +19,6 @@ RUNNING: Final = "RUNNING"
 COMPLETED: Final = "COMPLETED"
 FAILED: Final = "FAILED"
 
-#: Number of messages of one slice, and bytes of their bodies.
-SLICE: Final = 100
-SLICE_BYTES: Final = 2 * 1024 * 1024
 #: Delay before a task goes on while the store has much to write.
 BUSY_MS: Final = 5
 
@@ -53,6 +50,9 @@ class GroupTask(metaclass=ABCMeta):
         self._clock: Clock = queue.clock
         self._expiry: Expiry = queue.expiry
         self._ended: Callable[[GroupTask, Group], None] = ended
+        bounds = queue.vhost.config.bounds
+        self._slice_count: int = bounds.slice_count
+        self._slice_bytes: int = bounds.slice_bytes
         #: Number of slices.
         self._slices: int = 0
         self._timer: Timer | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.fates.fates import PURGED
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_task import COMPLETED, SLICE, SLICE_BYTES, GroupTask
+from amqpbroker.broker.queues.group_task import COMPLETED, GroupTask
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.store.taken_id import TakenId
 
@@ -89,7 +89,7 @@ class GroupUnparking(GroupTask):
         renewed: list[Entry] = []
         count = size = 0
         try:
-            while rest and count < SLICE and size < SLICE_BYTES:
+            while rest and count < self._slice_count and size < self._slice_bytes:
                 # Some may be removed or purged since.
                 if rest[0] in queue.line.groups.parked:
                     entry = queue.line.remove(rest[0], 0)

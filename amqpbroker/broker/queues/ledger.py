@@ -28,10 +28,6 @@ DELIVERY_LIMIT: Final = "delivery_limit"
 #: The reason for which a message is dead-lettered that a newer one replaces; RabbitMQ has no such reason.
 REPLACED: Final = "replaced"
 
-#: Number of bytes of messages that leave together: they may be on the disk only, and there may not be enough memory to
-#: load more at once.
-LEAVING_BYTES: Final = 4 * 1024 * 1024
-
 
 class Ledger:
     """Entries of one queue: created by `enter`, removed by `leave`, and counted and stored by both.

@@ -2,10 +2,11 @@
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES, MAXLEN, Ledger
+from amqpbroker.broker.queues.ledger import MAXLEN, Ledger
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import MESSAGE_BYTES, Message
 
 #: Fraction of its limit below which a quorum queue accepts publishes again (rabbit_fifo: LOW_LIMIT).
@@ -20,14 +21,22 @@ class LengthLimit:
     """
 
     def __init__(
-        self, settings: QueueSettings, offering: Offering, expiry: Expiry, ledger: Ledger, shuts: bool
+        self,
+        settings: QueueSettings,
+        offering: Offering,
+        expiry: Expiry,
+        ledger: Ledger,
+        shuts: bool,
+        leaving_bytes: int = BOUNDS.leaving_bytes,
     ) -> None:
+        """leaving_bytes: see `Bounds`."""
         self.shut: bool = False
         self._settings: QueueSettings = settings
         self._offering: Offering = offering
         self._expiry: Expiry = expiry
         self._ledger: Ledger = ledger
         self._shuts: bool = shuts
+        self._leaving_bytes: int = leaving_bytes
 
     def apply(self, settings: QueueSettings) -> None:
         """Set new limits, and trim at once."""
@@ -85,7 +94,7 @@ class LengthLimit:
                 break
             dropped.append(entry)
             size += entry.message.size + MESSAGE_BYTES
-            if size > LEAVING_BYTES and not self._shuts:
+            if size > self._leaving_bytes and not self._shuts:
                 self._ledger.dead_letter(dropped, MAXLEN)
                 dropped, size = [], 0
         if self._shuts:

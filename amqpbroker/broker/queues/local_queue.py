@@ -81,11 +81,13 @@ class LocalQueue(Queue):
         self.ready: ReadyLine = self._new_line(parts.line(settings.max_priority, compat, pager))
         self.consumers: Consumers = parts.consumers(name, vhost.name, settings.single_active_consumer)
         self.outstanding: Outstanding = self._new_outstanding()
-        self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings, bounds.expiries)
-        self.offering: Offering = parts.offering(
-            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
+        self.expiry = Expiry(
+            self.clock, self.ready, self.consumers, self.ledger, settings, bounds.expiries, bounds.leaving_bytes
         )
-        self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts)
+        self.offering: Offering = parts.offering(
+            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger, bounds
+        )
+        self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts, bounds.leaving_bytes)
         self.returns: Returns = parts.returns(
             settings,
             compat,

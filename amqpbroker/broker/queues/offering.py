@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -14,13 +13,10 @@ from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.record import DamagedError
 
 log = logging.getLogger(__name__)
-
-#: Number of messages, and of their bytes, that a quorum queue assigns to several consumers before it delivers them.
-ROUND: Final = 256
-ROUND_BYTES: Final = 1 << 16
 
 
 class Offering:
@@ -41,6 +37,7 @@ class Offering:
         expiry: Expiry,
         outstanding: Outstanding,
         ledger: Ledger,
+        bounds: Bounds,
     ) -> None:
         self._clock: Clock = clock
         self.ready: ReadyLine = ready
@@ -50,6 +47,8 @@ class Offering:
         self._expiry: Expiry = expiry
         self._outstanding: Outstanding = outstanding
         self._ledger: Ledger = ledger
+        self._round_count: int = bounds.round_count
+        self._round_bytes: int = bounds.round_bytes
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -252,11 +251,12 @@ class RoundOffering(Offering):
         if len(self.consumers.all) <= 1:
             super().drain()
             return
+        most, most_bytes = self._round_count, self._round_bytes
         may_deliver = self._may_deliver()
         while may_deliver and self.ready.count:
             dealt: dict[Consumer, list[Entry]] = {}
             count = size = 0
-            while self.ready.count and count < ROUND and size < ROUND_BYTES and self.ready.load_head():
+            while self.ready.count and count < most and size < most_bytes and self.ready.load_head():
                 consumer = self.consumers.next()
                 if consumer is None:
                     break

@@ -22,9 +22,6 @@ COMPLETED: Final = "COMPLETED"
 CANCELLED: Final = "CANCELLED"
 FAILED: Final = "FAILED"
 
-#: Number of messages, and of bytes of their bodies, that a task handles in one event loop iteration.
-SLICE: Final = 100
-SLICE_BYTES: Final = 2 * 1024 * 1024
 #: Delay before a task goes on while the store has much to write.
 BUSY_MS: Final = 5
 #: Delay before a message that temporarily cannot be read is tried again.
@@ -94,6 +91,8 @@ class Redrive:
         self._clock = vhost.clock
         self._letters = vhost.dead_letters
         self._totals = vhost.totals
+        self._slice_count: int = vhost.config.bounds.slice_count
+        self._slice_bytes: int = vhost.config.bounds.slice_bytes
         self._pace = Pace(options.max_per_second, self._clock.now_ms())
         #: Place of the last visited message that stayed. Messages behind it have not been visited.
         self._place = 0
@@ -164,7 +163,7 @@ class Redrive:
         """Visit the next messages. Return the time until those after them, -1 if there are no more."""
         now_ms = self._clock.now_ms()
         step = 1 if self.options.max_per_second else _STEP
-        most, size = SLICE, mover.size + SLICE_BYTES
+        most, size = self._slice_count, mover.size + self._slice_bytes
         found: list[Placed] = []
         index = 0
         while self._visits and self.moved != self._limit:

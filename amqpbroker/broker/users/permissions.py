@@ -4,13 +4,11 @@ import re
 from typing import Literal, NamedTuple, final
 
 from amqpbroker import errors
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.patterns import Pattern
 
 Permission = Literal["configure", "write", "read"]
 Kind = Literal["exchange", "queue"]
-
-#: Number of names for which a positive result is cached.
-_REMEMBERED = 1024
 
 
 class Grant(NamedTuple):
@@ -44,7 +42,8 @@ class Permissions:
     none.
     """
 
-    def __init__(self, user: str, vhost: str) -> None:
+    def __init__(self, user: str, vhost: str, most_remembered: int = BOUNDS.permissions) -> None:
+        """most_remembered: number of names for which a positive result is cached."""
         self.user = user
         self.vhost = vhost
         self.grants: Grant | None = None
@@ -52,6 +51,7 @@ class Permissions:
         self._patterns: dict[str, Pattern] = {}
         self._topic_patterns: dict[tuple[str, str], Pattern] = {}
         self._allowed: set[tuple[str, str]] = set()
+        self._most_remembered: int = most_remembered
 
     def check(self, permission: Permission, kind: Kind, name: str) -> None:
         """Check a permission. Raises AmqpError 403 unless the user has it for that queue or exchange."""
@@ -61,7 +61,7 @@ class Permissions:
         pattern = self._patterns.get(permission)
         if pattern is None or not pattern.found_in(shown):
             raise errors.access_refused_to(permission, kind, shown, self.vhost, self.user)
-        if len(self._allowed) >= _REMEMBERED:
+        if len(self._allowed) >= self._most_remembered:
             self._allowed.clear()
         self._allowed.add((permission, name))
 

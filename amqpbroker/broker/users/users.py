@@ -11,6 +11,7 @@ from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.users.passwords import NO_PASSWORD, SHA256, decode_hash, hash_password, matches
 from amqpbroker.broker.users.permissions import Grant, Permissions, TopicGrant
 from amqpbroker.config import DefaultUser
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.patterns import Pattern
 from amqpbroker.store.definitions.definitions import (
     Definition,
@@ -67,13 +68,16 @@ class Users:
         definitions: Definitions | None = None,
         on_delete: Callable[[str], None] = _ignore,
         events: Events = UNHEARD,
+        permissions: int = BOUNDS.permissions,
     ) -> None:
+        """permissions: see `Bounds`."""
         self.loopback_users = frozenset(loopback_users)
         self.on_change = on_change
         self.on_delete = on_delete
         self._definitions = definitions or MemoryDefinitions()
         self._events = events
         self._users: dict[str, User] = {}
+        self._most_remembered: int = permissions
         self._permissions: dict[tuple[str, str], Permissions] = {}
 
     # --- logging in ---------------------------------------------------------------------------------------------------
@@ -262,7 +266,7 @@ class Users:
     def _permissions_of(self, name: str, vhost: str) -> Permissions:
         """Return the only object of this user and vhost, so that open connections see changes."""
         self.user(name)
-        return self._permissions.setdefault((name, vhost), Permissions(name, vhost))
+        return self._permissions.setdefault((name, vhost), Permissions(name, vhost, self._most_remembered))
 
     def _matching(self, name: str | None, vhost: str | None) -> list[Permissions]:
         return [

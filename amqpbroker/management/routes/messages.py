@@ -15,7 +15,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats.messages import published
-from amqpbroker.management.getting import ACK_MODES, SLICE, SLICE_BYTES, Getting
+from amqpbroker.management.getting import ACK_MODES, Getting
 from amqpbroker.management.identity import Access
 from amqpbroker.management.peeking import Peeking, check_keys, named_messages, unreadable
 from amqpbroker.management.resource import Resource
@@ -160,13 +160,14 @@ async def move(call: Call) -> dict[str, int]:
     wanted = _wanted(body["count"]) if body.get("count") is not None else source.ready_count
     left = min(wanted, source.ready_count)
     moved = 0
+    bounds = call.broker.config.bounds
     while moved < left:
-        some = source.move(destination, min(SLICE, left - moved), SLICE_BYTES)
+        some = source.move(destination, min(bounds.slice_count, left - moved), bounds.slice_bytes)
         if not some:
             break
         moved += some
         await asyncio.sleep(0)
-        if call.broker.store.waiting_bytes > call.broker.config.bounds.unwritten_bytes // 2:
+        if call.broker.store.waiting_bytes > bounds.unwritten_bytes // 2:
             await all_synced(call.broker)
         may_read(call)
         _permissions_to(call, vhost).check("write", "queue", destination.name)

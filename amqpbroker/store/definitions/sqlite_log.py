@@ -13,8 +13,6 @@ from amqpbroker.store.log import UnwrittenError
 
 log = logging.getLogger(__name__)
 
-#: Growth of the log after which a failed checkpoint is tried again.
-RETRY_BYTES: Final = 1 << 20
 
 #: SQLite's error codes of a failed sync. After any other error the log is complete and as durable as before.
 _FINAL: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
@@ -51,6 +49,7 @@ class SqliteLog:
         self._failure: OSError | None = None
         self._least_bytes: int = bounds.log_bytes
         self._most_bytes: int = bounds.full_log_bytes
+        self._retry_bytes: int = bounds.retry_log_bytes
         #: Size from which `sync` moves the log into the database. It is larger after a failure.
         self._checkpoint_bytes: int = self._least_bytes
         if self._size_bytes():
@@ -130,7 +129,7 @@ class SqliteLog:
                     error,
                     self._most_bytes,
                 )
-            self._checkpoint_bytes = self._size_bytes() + RETRY_BYTES
+            self._checkpoint_bytes = self._size_bytes() + self._retry_bytes
 
     def _checkpoint(self) -> None:
         """Move the log into the database, sync the database, and empty the log. Raises sqlite3.Error."""

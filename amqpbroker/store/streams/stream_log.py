@@ -27,8 +27,6 @@ from amqpbroker.store.streams.writing import SegmentWriting
 
 #: Size from which a segment takes no further chunk, unless the queue has x-stream-max-segment-size-bytes.
 SEGMENT_SIZE: Final = 500_000_000
-#: Number of chunks from which a segment takes no further one (osiris_log).
-MOST_CHUNKS: Final = 256_000
 
 
 class _Chunk:
@@ -78,6 +76,7 @@ class StreamLog:
         self._segment_bytes: int = segment_bytes
         self._chunk_bytes: int = bounds.chunk_bytes
         self._index_bytes: int = bounds.index_bytes
+        self._most_chunks: int = bounds.segment_chunks
         self._on_gathered = on_gathered
         self._on_removed = on_removed
         self._on_safe: Callable[[], None] = _nothing
@@ -187,7 +186,7 @@ class StreamLog:
         """Prepare a chunk for writing behind the last one."""
         segment = self._segments[-1] if self._segments else None
         if segment is None or (
-            segment.chunks and (segment.size >= self._segment_bytes or segment.chunks >= MOST_CHUNKS)
+            segment.chunks and (segment.size >= self._segment_bytes or segment.chunks >= self._most_chunks)
         ):
             segment = self._segment(chunk.head.first, exists=False)
             segment.begin()

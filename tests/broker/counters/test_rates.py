@@ -1,15 +1,15 @@
 """Samples, rates and histories, by a clock that is advanced by the test."""
 
 import weakref
+from dataclasses import replace
 
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.counters import rates as rates_module
 from amqpbroker.broker.counters.rates import PAUSE_MS, Rates
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
-from amqpbroker.config.bounds import Bounds
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from tests.broker.queueing import Subscriber, declare, publish
 from tests.harness import Wire, make_broker
 
@@ -20,9 +20,9 @@ INTERVAL_MS = 5_000
 class Watched:
     """A broker whose rates are sampled, and a queue in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, samples: int = BOUNDS.samples) -> None:
         self.clock = ManualClock()
-        self.broker: Broker = make_broker(self.clock)
+        self.broker: Broker = make_broker(self.clock, bounds=replace(BOUNDS, samples=samples))
         self.vhost = self.broker.vhost("/")
         self.queue: LocalQueue = declare(self.vhost)
         self.rates: Rates = self.broker.rates
@@ -123,9 +123,8 @@ def test_publish_rates_and_totals_include_closed_channels():
     assert watched.broker.message_stats()["publish"] == 10
 
 
-def test_channel_that_closes_during_a_sample_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rates_module, "SLICE", 1)
-    watched = Watched()
+def test_channel_that_closes_during_a_sample_is_not_counted_twice():
+    watched = Watched(samples=1)
     wires = [Wire(watched.broker).log_in() for _ in range(3)]
     watched.start()
     for wire in wires:
@@ -139,9 +138,8 @@ def test_channel_that_closes_during_a_sample_is_not_counted_twice(monkeypatch: p
             assert dict(zip(counted.counter_names, counted.sample.counters, strict=True))["publish"] == 3
 
 
-def test_sample_of_many_objects_is_taken_in_slices(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rates_module, "SLICE", 10)
-    watched = Watched()
+def test_sample_of_many_objects_is_taken_in_slices():
+    watched = Watched(samples=10)
     queues = [declare(watched.vhost, f"q{i}") for i in range(35)]
     watched.start()
     for queue in queues:
@@ -254,9 +252,8 @@ def test_history_of_a_deleted_queue_is_discarded():
     assert watched.rates.has_history(kept), "a queue that was never used keeps its history"
 
 
-def test_history_that_is_requested_during_a_sample_is_retained(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rates_module, "SLICE", 1)
-    watched = Watched()
+def test_history_that_is_requested_during_a_sample_is_retained():
+    watched = Watched(samples=1)
     watched.rates.start()
     watched.clock.advance(4 * PAUSE_MS)  # the queue is sampled already, and exchanges are not yet
     watched.rates.history(watched.queue)

@@ -75,7 +75,7 @@ class Parts:
         self.outstanding = Outstanding(counts_holders=quorum)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, self.settings, expiries)
         self.offering: Offering = (RoundOffering if quorum else Offering)(
-            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
+            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger, BOUNDS
         )
         self.limit = LengthLimit(self.settings, self.offering, self.expiry, self.ledger, quorum)
         self.returns: Returns = (QuorumReturns if quorum else Returns)(

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.queues.expiry import BEHIND
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES
 from amqpbroker.compiled import is_compiled
+from amqpbroker.config.bounds import BOUNDS
 from tests.broker.queueing import message
 from tests.broker.queues.parts import Parts
 
@@ -70,7 +70,7 @@ def test_consumers_are_updated_when_the_timer_empties_the_queue() -> None:
 
 def test_messages_of_several_batches_expire_at_once() -> None:
     parts = Parts(message_ttl_ms=5)
-    parts.add(*[b"x" * (LEAVING_BYTES // 4)] * 10)
+    parts.add(*[b"x" * (BOUNDS.leaving_bytes // 4)] * 10)
     parts.clock.advance(5)
     parts.expiry.expire()
     assert (parts.bodies(), parts.expiry.count, parts.letter_counts) == ([], 0, {EXPIRED: 10})
@@ -184,7 +184,7 @@ def test_many_messages_expire_in_several_iterations_in_order_of_their_deadlines(
 
 def test_messages_of_an_iteration_are_limited_in_bytes() -> None:
     parts = anywhere()
-    parts.add(*[b"x" * (LEAVING_BYTES // 4)] * 10, expiration_ms=10)
+    parts.add(*[b"x" * (BOUNDS.leaving_bytes // 4)] * 10, expiration_ms=10)
     parts.clock.advance(10)
     parts.expiry.expire()
     for number in 4, 8, 10:

@@ -9,19 +9,18 @@ import pytest
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_letters import letter_headers, letter_queues
-from amqpbroker.broker.queues.group_offering import FOLLOW_SLICE
 from amqpbroker.broker.queues.group_options import SKIP
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.group_redrive import (
-    SLICE_VISITS,
     GroupRedrive,
     GroupRedriveRunsError,
 )
-from amqpbroker.broker.queues.group_task import FAILED, RUNNING, SLICE, SLICE_BYTES
+from amqpbroker.broker.queues.group_task import FAILED, RUNNING
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.wire.property_edit import set_headers
@@ -47,7 +46,7 @@ from tests.broker.storing import Node, crashed_copy
 from tests.harness import make_broker
 
 #: More messages than one slice moves.
-COUNT = 2 * SLICE + 20
+COUNT = 2 * BOUNDS.slice_count + 20
 
 
 def texts(first: int = 1, last: int = COUNT) -> list[str]:
@@ -86,7 +85,7 @@ def pair(vhost: Vhost, count: int = COUNT, **arguments: Any) -> tuple[GroupQueue
 
 def started(queue: GroupQueue, grave: LocalQueue, discards: bool = False, **options: Any) -> GroupRedrive:
     operation = queue.discard_first if discards else queue.redrive_group
-    assert operation(group(queue, "a"), [grave], **options) <= SLICE
+    assert operation(group(queue, "a"), [grave], **options) <= BOUNDS.slice_count
     return queue.redrives[group(queue, "a")]
 
 
@@ -97,12 +96,12 @@ def test_group_is_closed_until_its_last_letter_is_back(vhost: Vhost, kind: dict[
     worker = work(queue)
     assert worker.texts() == ["b1"]
     redrive = started(queue, grave)
-    assert (redrive.state, redrive.moved, redrive.left) == (RUNNING, SLICE, COUNT - SLICE)
+    assert (redrive.state, redrive.moved, redrive.left) == (RUNNING, BOUNDS.slice_count, COUNT - BOUNDS.slice_count)
     send(queue, "a900", "b2")
     # Nothing of the group is delivered, and nothing of it follows to the dead letter queue.
     assert (worker.texts(), states(queue)["a"]) == ([], "closed")
-    assert waiting(queue) == [*texts(COUNT - SLICE + 1), "a900", "b2"]
-    assert bodies(grave) == texts(1, COUNT - SLICE)
+    assert waiting(queue) == [*texts(COUNT - BOUNDS.slice_count + 1), "a900", "b2"]
+    assert bodies(grave) == texts(1, COUNT - BOUNDS.slice_count)
     finish(queue)
     assert (bodies(grave), states(queue)["a"], queue.redrives) == ([], "busy", {})
     got = worker.texts()
@@ -114,21 +113,21 @@ def test_group_is_closed_until_its_last_letter_is_back(vhost: Vhost, kind: dict[
 
 @KINDS
 def test_redrive_of_one_slice_is_one_step(vhost: Vhost, kind: dict[str, Any]) -> None:
-    queue, grave, found = pair(vhost, SLICE, **kind)
-    assert queue.redrive_group(found, [grave]) == SLICE
-    assert (waiting(queue), bodies(grave), queue.redrives) == (texts(1, SLICE), [], {})
+    queue, grave, found = pair(vhost, BOUNDS.slice_count, **kind)
+    assert queue.redrive_group(found, [grave]) == BOUNDS.slice_count
+    assert (waiting(queue), bodies(grave), queue.redrives) == (texts(1, BOUNDS.slice_count), [], {})
 
 
 def test_letters_are_searched_in_slices(vhost: Vhost) -> None:
     grave = declare_plain(vhost, "grave")
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
-    for _ in range(2 * SLICE_VISITS):
+    for _ in range(2 * BOUNDS.slice_visits):
         grave.publish(message("z"))
     found = closed(queue, 3)
     assert queue.redrive_group(found, [grave]) == 0
     assert queue.redrives[found].left is None
     finish(queue)
-    assert (waiting(queue), grave.ready_count, queue.redrives) == (texts(1, 3), 2 * SLICE_VISITS, {})
+    assert (waiting(queue), grave.ready_count, queue.redrives) == (texts(1, 3), 2 * BOUNDS.slice_visits, {})
 
 
 def test_letters_are_in_the_second_of_several_dead_letter_queues(vhost: Vhost) -> None:
@@ -153,7 +152,9 @@ def test_first_message_is_discarded_when_the_others_are_back(vhost: Vhost, kind:
 def test_second_redrive_of_a_group_is_refused_while_one_runs(vhost: Vhost, discards: bool) -> None:
     queue, grave, found = pair(vhost)
     started(queue, grave)
-    with pytest.raises(GroupRedriveRunsError, match=f"a redrive of this group is running: {SLICE} messages are back"):
+    with pytest.raises(
+        GroupRedriveRunsError, match=f"a redrive of this group is running: {BOUNDS.slice_count} messages are back"
+    ):
         (queue.discard_first if discards else queue.redrive_group)(found, [grave])
     finish(queue)
     assert waiting(queue) == texts()
@@ -199,7 +200,7 @@ def test_group_is_redriven_in_order_after_a_crash_half_way(kind: dict[str, Any])
 @STORED_KINDS
 def test_message_that_fails_while_its_group_comes_back_keeps_its_place(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave")
-    count = SLICE + 20
+    count = BOUNDS.slice_count + 20
     queue = declare(vhost, group_on_dead="follow", group_prefetch=count, **TO_GRAVE, **kind)
     worker = work(queue)
     send(queue, *texts(1, count + 1))
@@ -258,7 +259,7 @@ def test_redrive_fails_if_a_client_returned_a_message(vhost: Vhost) -> None:
 def test_redrive_fails_if_a_client_took_a_letter_before_it_was_found(vhost: Vhost) -> None:
     grave = declare_plain(vhost, "grave")
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
-    for _ in range(2 * SLICE_VISITS):
+    for _ in range(2 * BOUNDS.slice_visits):
         grave.publish(message("z"))
     closed(queue, 3)
     held: list[Entry] = []
@@ -267,7 +268,7 @@ def test_redrive_fails_if_a_client_took_a_letter_before_it_was_found(vhost: Vhos
         return held
 
     redrive = started(queue, grave, held=held_by_clients)
-    held += [get(grave) for _ in range(2 * SLICE_VISITS + 1)]
+    held += [get(grave) for _ in range(2 * BOUNDS.slice_visits + 1)]
     finish(queue)
     assert (redrive.state, waiting(queue), bodies(grave)) == (FAILED, [], ["a2", "a3"])
 
@@ -277,15 +278,15 @@ def test_purge_of_the_dead_letter_queue_leaves_the_messages_that_are_back(vhost:
     started(queue, grave)
     grave.purge()
     finish(queue)
-    assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "free"})
+    assert (waiting(queue), states(queue)) == (texts(COUNT - BOUNDS.slice_count + 1), {"a": "free"})
 
 
 def test_purge_of_the_queue_leaves_the_messages_that_are_not_back(vhost: Vhost) -> None:
     queue, grave, _ = pair(vhost)
     started(queue, grave)
-    assert queue.purge() == SLICE
+    assert queue.purge() == BOUNDS.slice_count
     finish(queue)
-    assert (waiting(queue), states(queue)) == (texts(1, COUNT - SLICE), {"a": "free"})
+    assert (waiting(queue), states(queue)) == (texts(1, COUNT - BOUNDS.slice_count), {"a": "free"})
 
 
 def test_redrive_fails_if_the_dead_letter_queue_is_deleted(vhost: Vhost) -> None:
@@ -294,9 +295,9 @@ def test_redrive_fails_if_the_dead_letter_queue_is_deleted(vhost: Vhost) -> None
     vhost.remove_queue(grave)
     finish(queue)
     assert (redrive.state, redrive.reason) == (FAILED, "queue 'grave' was deleted")
-    assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "closed"})
+    assert (waiting(queue), states(queue)) == (texts(COUNT - BOUNDS.slice_count + 1), {"a": "closed"})
     assert queue.redrive_group(found, [], forced=True) == 0
-    assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "free"})
+    assert (waiting(queue), states(queue)) == (texts(COUNT - BOUNDS.slice_count + 1), {"a": "free"})
 
 
 def test_letters_that_are_not_back_stay_if_the_queue_is_deleted(vhost: Vhost) -> None:
@@ -306,7 +307,7 @@ def test_letters_that_are_not_back_stay_if_the_queue_is_deleted(vhost: Vhost) ->
     clock = clock_of(vhost)
     assert (redrive.state, redrive.reason) == (FAILED, "queue 'q' was deleted")
     clock.advance(0)
-    assert (bodies(grave), clock.next_due_ms()) == (texts(1, COUNT - SLICE), None)
+    assert (bodies(grave), clock.next_due_ms()) == (texts(1, COUNT - BOUNDS.slice_count), None)
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -613,9 +614,9 @@ def test_messages_follow_in_slices(vhost: Vhost, kind: dict[str, Any]) -> None:
     worker = work(queue, limit=1)
     send(queue, *texts())
     worker.reject()
-    assert bodies(grave) == texts(1, 1 + FOLLOW_SLICE)
+    assert bodies(grave) == texts(1, 1 + BOUNDS.follows)
     send(queue, f"a{COUNT + 1}")
-    assert (bodies(grave), worker.texts()) == (texts(1, 1 + FOLLOW_SLICE), ["a1"])
+    assert (bodies(grave), worker.texts()) == (texts(1, 1 + BOUNDS.follows), ["a1"])
     finish(queue)
     assert (bodies(grave), waiting(queue)) == (texts(1, COUNT + 1), [])
 
@@ -668,7 +669,7 @@ def parked(vhost: Vhost, count: int = COUNT, **arguments: Any) -> GroupQueue:
 def test_messages_of_a_parked_group_are_renewed_in_slices(vhost: Vhost, kind: dict[str, Any], mode: str) -> None:
     queue = parked(vhost, message_ttl_mode=mode, **kind)
     worker = work(queue, limit=1)
-    assert queue.redrive_group(group(queue, "a")) == SLICE
+    assert queue.redrive_group(group(queue, "a")) == BOUNDS.slice_count
     unparking, clock = queue.redrives[group(queue, "a")], clock_of(vhost)
     progress = []
     while unparking.state == RUNNING:
@@ -677,7 +678,10 @@ def test_messages_of_a_parked_group_are_renewed_in_slices(vhost: Vhost, kind: di
         with pytest.raises(GroupRedriveRunsError):
             queue.discard_first(group(queue, "a"))
         clock.fire_due()
-    assert progress == [(SLICE, COUNT - SLICE), (2 * SLICE, COUNT - 2 * SLICE)]
+    assert progress == [
+        (BOUNDS.slice_count, COUNT - BOUNDS.slice_count),
+        (2 * BOUNDS.slice_count, COUNT - 2 * BOUNDS.slice_count),
+    ]
     assert (unparking.moved, unparking.left, queue.redrives) == (COUNT, 0, {})
     assert (worker.texts(), waiting(queue), len(queue.line.groups.parked)) == (["a1"], texts(2), 0)
     # The others live as much longer as the group was parked.
@@ -701,7 +705,7 @@ def test_large_messages_of_a_parked_group_are_renewed_in_smaller_slices(vhost: V
     queue = declare(vhost, group_on_dead="park", message_ttl=TTL_MS)
     for _ in range(7):
         made = message("a1")
-        queue.publish(Message(made.address, made.properties, bytes(SLICE_BYTES // 2)))
+        queue.publish(Message(made.address, made.properties, bytes(BOUNDS.slice_bytes // 2)))
     queue.reject([get(queue)])
     assert queue.redrive_group(group(queue, "a")) == 2
     finish(queue)

@@ -9,9 +9,9 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.group_following import FOLLOW_AGAIN_MAX_MS, FOLLOW_AGAIN_MS
-from amqpbroker.broker.queues.group_offering import FOLLOW_SLICE, RETURNED_FOLLOW
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
@@ -394,7 +394,7 @@ def test_messages_of_a_closed_group_that_its_dead_letter_queue_refuses_come_afte
 def test_refused_messages_of_many_closed_groups_try_again_in_slices(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave", max_length_bytes=1000, overflow="reject-publish")
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
-    keys = [longstr(str(number)) for number in range(2 * FOLLOW_SLICE + 50)]
+    keys = [longstr(str(number)) for number in range(2 * BOUNDS.follows + 50)]
     worker = work(queue, limit=1)
     for key in keys:
         send(queue, "-", key=key)
@@ -659,7 +659,7 @@ def test_messages_that_a_queue_with_ttl_0_returns_follow_for_a_limited_number_of
     for count in (1, 2):
         assert (waiting(queue), states(queue)["a"]) == (["a1"], "closed")
         follows = vhost.totals.dead_letters["classic", "at_most_once", "group"]
-        assert follows == count * RETURNED_FOLLOW
+        assert follows == count * BOUNDS.returned_follows
         clock_of(vhost).advance(FOLLOW_AGAIN_MS)
         send(queue, "-1")
     assert queue.redrive_group(group(queue, "a"), []) == 0

@@ -9,8 +9,7 @@ from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.group_queue import GroupQueue
-from amqpbroker.broker.queues.group_superseding import MORE, SUPERSEDED_SLICE
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES
+from amqpbroker.broker.queues.group_superseding import MORE
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config.bounds import BOUNDS
@@ -140,56 +139,56 @@ def letters_of_each_iteration(queue: GroupQueue, grave: LocalQueue) -> list[int]
 @pytest.mark.parametrize("prefetch", [1, 5])
 @KINDS
 def test_superseded_messages_leave_in_slices(vhost: Vhost, kind: dict[str, Any], prefetch: int) -> None:
-    queue, grave = outdated(vhost, 2 * SUPERSEDED_SLICE + 20, group_prefetch=prefetch, **kind)
+    queue, grave = outdated(vhost, 2 * BOUNDS.superseded + 20, group_prefetch=prefetch, **kind)
     worker = work(queue)
-    assert (grave.ready_count, worker.texts()) == (SUPERSEDED_SLICE, [])
+    assert (grave.ready_count, worker.texts()) == (BOUNDS.superseded, [])
     # Nothing else finds more of them in this iteration.
     queue.offer(worker)
     queue.offer_all([worker])
-    assert (grave.ready_count, queue.get(no_ack=False)) == (SUPERSEDED_SLICE, None)
-    assert letters_of_each_iteration(queue, grave) == [SUPERSEDED_SLICE, 20, 0]
+    assert (grave.ready_count, queue.get(no_ack=False)) == (BOUNDS.superseded, None)
+    assert letters_of_each_iteration(queue, grave) == [BOUNDS.superseded, 20, 0]
     assert (worker.texts(), waiting(queue)) == (["b1"], [])
-    assert reasons(grave) == [(b"a%d" % (1 + at), "superseded") for at in range(2 * SUPERSEDED_SLICE + 20)]
+    assert reasons(grave) == [(b"a%d" % (1 + at), "superseded") for at in range(2 * BOUNDS.superseded + 20)]
 
 
 def test_superseded_messages_of_the_group_that_a_consumer_has_leave_in_slices(vhost: Vhost) -> None:
     grave = declare_plain(vhost, "grave")
     queue = declare(vhost, group_version_header="version", group_prefetch=3, **TO_GRAVE)
     worker = work(queue, limit=2)
-    for text in ("a1", "a900000", *[f"a{number}" for number in range(2, SUPERSEDED_SLICE + 12)], "a900001"):
+    for text in ("a1", "a900000", *[f"a{number}" for number in range(2, BOUNDS.superseded + 12)], "a900001"):
         queue.publish(versioned(text))
     worker.ack_text("a900000")
-    assert (worker.texts(), grave.ready_count) == (["a1", "a900000"], SUPERSEDED_SLICE)
+    assert (worker.texts(), grave.ready_count) == (["a1", "a900000"], BOUNDS.superseded)
     assert letters_of_each_iteration(queue, grave) == [10, 0]
     assert (worker.texts(), waiting(queue)) == (["a900001"], [])
 
 
 @KINDS
 def test_basic_get_returns_nothing_while_superseded_messages_leave(vhost: Vhost, kind: dict[str, Any]) -> None:
-    queue, grave = outdated(vhost, 3 * SUPERSEDED_SLICE, **kind)
+    queue, grave = outdated(vhost, 3 * BOUNDS.superseded, **kind)
     assert [queue.get(no_ack=False) for _ in range(3)] == [None] * 3
-    assert grave.ready_count == SUPERSEDED_SLICE
+    assert grave.ready_count == BOUNDS.superseded
     letters_of_each_iteration(queue, grave)
-    assert (grave.ready_count, get(queue).message.body, queue.ready_count) == (3 * SUPERSEDED_SLICE, b"b1", 0)
+    assert (grave.ready_count, get(queue).message.body, queue.ready_count) == (3 * BOUNDS.superseded, b"b1", 0)
 
 
 def test_publishers_do_not_outrun_the_removal_of_superseded_messages(vhost: Vhost) -> None:
-    queue, grave = outdated(vhost, 3 * SUPERSEDED_SLICE)
+    queue, grave = outdated(vhost, 3 * BOUNDS.superseded)
     worker = work(queue)
     for number in range(5):
         queue.publish(versioned(f"a{number}"))
-        assert grave.ready_count == SUPERSEDED_SLICE + MORE * (number + 1)
-    for _ in range(2 * SUPERSEDED_SLICE):
+        assert grave.ready_count == BOUNDS.superseded + MORE * (number + 1)
+    for _ in range(2 * BOUNDS.superseded):
         queue.publish(versioned("a1"))
     queue.publish(versioned("c1"))
     # Now a message that is not superseded is the first one.
-    assert grave.ready_count == 3 * SUPERSEDED_SLICE
+    assert grave.ready_count == 3 * BOUNDS.superseded
     letters_of_each_iteration(queue, grave)
-    assert (worker.texts(), waiting(queue), grave.ready_count) == (["b1", "c1"], [], 5 * SUPERSEDED_SLICE + 5)
+    assert (worker.texts(), waiting(queue), grave.ready_count) == (["b1", "c1"], [], 5 * BOUNDS.superseded + 5)
 
 
 def test_large_superseded_messages_leave_in_smaller_slices(vhost: Vhost) -> None:
-    queue, grave = outdated(vhost, 10, body=bytes(LEAVING_BYTES // 4))
+    queue, grave = outdated(vhost, 10, body=bytes(BOUNDS.leaving_bytes // 4))
     worker = work(queue)
     assert (grave.ready_count, worker.texts()) == (4, [])
     assert letters_of_each_iteration(queue, grave) == [4, 2, 0]
@@ -198,14 +197,14 @@ def test_large_superseded_messages_leave_in_smaller_slices(vhost: Vhost) -> None
 
 @pytest.mark.parametrize("deleted", [False, True])
 def test_superseded_messages_stay_when_their_queue_or_the_broker_ends(vhost: Vhost, deleted: bool) -> None:
-    queue, grave = outdated(vhost, 3 * SUPERSEDED_SLICE)
+    queue, grave = outdated(vhost, 3 * BOUNDS.superseded)
     worker = work(queue)
     if deleted:
         vhost.remove_queue(queue)
     else:
         queue.discard()
     assert letters_of_each_iteration(queue, grave) == []
-    assert (grave.ready_count, worker.texts()) == (SUPERSEDED_SLICE, [])
+    assert (grave.ready_count, worker.texts()) == (BOUNDS.superseded, [])
 
 
 @STORED_KINDS

@@ -3,9 +3,9 @@ import sys
 import pytest
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.offering import ROUND
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.config.bounds import BOUNDS
 from tests.broker.death_tables import deaths_of
 from tests.broker.queueing import (
     Subscriber,
@@ -156,7 +156,7 @@ def test_no_ack_consumer_of_a_quorum_queue_gets_its_prefetch_per_round(vhost: Vh
 def test_quorum_queue_delivers_several_rounds(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     holder = Subscriber(queue, "holder").subscribe()
-    count = 2 * ROUND + 1
+    count = 2 * BOUNDS.round_count + 1
     publish(queue, *[b"%d" % i for i in range(count)])
     a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
     queue.remove_consumer(holder)

@@ -5,9 +5,10 @@ import pytest
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, VIA_QUEUE, RedriveFilter
-from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, SLICE, Pace
+from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, Pace
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, longstr
@@ -145,12 +146,12 @@ def test_message_that_a_consumer_gives_back_in_time_does_not_keep_another_from_b
 
 def test_each_returned_message_is_visited_once_while_others_leave(vhost: Vhost) -> None:
     work, dlq = work_with_dlq(vhost, {"queue_type": "quorum"})
-    for number in range(3 * SLICE):
+    for number in range(3 * BOUNDS.slice_count):
         kill(work, message(b"%d" % number, tenant="a" if number % 2 else "b"))
-    dlq.requeue([get(dlq) for _ in range(3 * SLICE)], failed=False)
+    dlq.requeue([get(dlq) for _ in range(3 * BOUNDS.slice_count)], failed=False)
     task = redrive(dlq, filter=RedriveFilter(headers={"tenant": "a"}))
     assert numbers(task) == (150, 0, 150, 0)
-    assert ready(dlq) == [b"%d" % number for number in range(0, 3 * SLICE, 2)]
+    assert ready(dlq) == [b"%d" % number for number in range(0, 3 * BOUNDS.slice_count, 2)]
 
 
 def test_consumer_of_the_destination_gets_the_message_as_a_new_one(vhost: Vhost) -> None:
@@ -426,13 +427,13 @@ def test_pace_makes_up_for_one_second_only() -> None:
 
 def test_other_work_goes_on_between_slices(vhost: Vhost) -> None:
     work, dlq = work_with_dlq(vhost)
-    kill(work, *[b"%d" % number for number in range(2 * SLICE + 1)])
+    kill(work, *[b"%d" % number for number in range(2 * BOUNDS.slice_count + 1)])
     task = started(dlq)
     seen = []
     for _ in range(3):
         clock_of(vhost).fire_due()
         seen.append(task.moved)
-    assert seen == [SLICE, 2 * SLICE, 2 * SLICE + 1]
+    assert seen == [BOUNDS.slice_count, 2 * BOUNDS.slice_count, 2 * BOUNDS.slice_count + 1]
 
 
 def test_message_that_cannot_be_read_is_tried_again() -> None:
@@ -459,13 +460,13 @@ def test_message_that_cannot_be_read_is_tried_again() -> None:
 
 def test_cancelled_task_leaves_the_other_messages(vhost: Vhost) -> None:
     work, dlq = work_with_dlq(vhost)
-    kill(work, *[b"%d" % number for number in range(SLICE + 5)])
+    kill(work, *[b"%d" % number for number in range(BOUNDS.slice_count + 5)])
     task = started(dlq)
     clock_of(vhost).fire_due()
     task.cancel()
     advance(vhost, 1000)
-    assert (task.state, *numbers(task)) == (CANCELLED, SLICE, 0, 0, 5)
-    assert (work.ready_count, dlq.ready_count) == (SLICE, 5)
+    assert (task.state, *numbers(task)) == (CANCELLED, BOUNDS.slice_count, 0, 0, 5)
+    assert (work.ready_count, dlq.ready_count) == (BOUNDS.slice_count, 5)
 
 
 def test_task_of_a_deleted_queue_fails(vhost: Vhost) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from amqpbroker.broker.queues.group_task import SLICE
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.management.routes import groups as routes
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
@@ -173,7 +173,7 @@ async def test_closed_group_comes_back_through_bindings_of_the_dead_letter_excha
 
 async def test_long_redrive_goes_on_after_its_answer(api, client):
     declare(client, "follow")
-    count = 2 * SLICE + 50
+    count = 2 * BOUNDS.slice_count + 50
     publish(client, *[f"a{number % 10}" for number in range(count)])
     reject(client)
     for _ in range(5):
@@ -181,15 +181,24 @@ async def test_long_redrive_goes_on_after_its_answer(api, client):
     (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
     assert row["redrive"] is None
     answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
-    assert (answer.status_code, answer.json()) == (202, {"messages": SLICE, "left": SLICE + 50})
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"messages": BOUNDS.slice_count, "left": BOUNDS.slice_count + 50},
+    )
     for action in "redrive", "discard":
         answer = await api.post(f"{GROUPS}/{action}", {"key": "a"})
         assert (answer.status_code, answer.json()["reason"]) == (
             409,
-            f"a redrive of this group is running: {SLICE} messages are back; wait until it ends",
+            f"a redrive of this group is running: {BOUNDS.slice_count} messages are back; wait until it ends",
         )
     (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
-    assert row["redrive"] == {"state": "RUNNING", "moved": SLICE, "left": SLICE + 50, "missing": 0, "reason": None}
+    assert row["redrive"] == {
+        "state": "RUNNING",
+        "moved": BOUNDS.slice_count,
+        "left": BOUNDS.slice_count + 50,
+        "missing": 0,
+        "reason": None,
+    }
     for _ in range(5):
         api.broker.clock.advance(0)
     (row,) = (await api.get(GROUPS)).json()
@@ -198,7 +207,7 @@ async def test_long_redrive_goes_on_after_its_answer(api, client):
 
 async def test_reason_why_a_long_redrive_failed_is_shown(api, client):
     declare(client, "follow")
-    publish(client, *["a1"] * (2 * SLICE + 50))
+    publish(client, *["a1"] * (2 * BOUNDS.slice_count + 50))
     reject(client)
     for _ in range(5):
         api.broker.clock.advance(0)
@@ -214,7 +223,7 @@ async def test_reason_why_a_long_redrive_failed_is_shown(api, client):
 
 async def test_progress_in_an_answer_is_that_of_one_moment(api, client, monkeypatch):
     declare(client, "follow")
-    count = 2 * SLICE + 50
+    count = 2 * BOUNDS.slice_count + 50
     publish(client, *["a1"] * count)
     reject(client)
     for _ in range(5):
@@ -226,7 +235,10 @@ async def test_progress_in_an_answer_is_that_of_one_moment(api, client, monkeypa
 
     monkeypatch.setattr(routes, "all_synced", synced)
     answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
-    assert (answer.status_code, answer.json()) == (202, {"messages": SLICE, "left": count - SLICE})
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"messages": BOUNDS.slice_count, "left": count - BOUNDS.slice_count},
+    )
 
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])

@@ -9,7 +9,6 @@ import pytest
 
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.errors import AmqpError
-from amqpbroker.store.definitions import sqlite_log
 from amqpbroker.store.definitions.definitions import QueueDefinition, VhostDefinition
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.definitions.sqlite_log import SqliteLog
@@ -25,12 +24,7 @@ def path(tmp_path):
     return tmp_path / "definitions.sqlite"
 
 
-SMALL = replace(BOUNDS, log_bytes=200_000, full_log_bytes=1_000_000)
-
-
-@pytest.fixture
-def small(monkeypatch):
-    monkeypatch.setattr(sqlite_log, "RETRY_BYTES", 50_000)
+SMALL = replace(BOUNDS, log_bytes=200_000, full_log_bytes=1_000_000, retry_log_bytes=50_000)
 
 
 @pytest.fixture
@@ -98,7 +92,7 @@ def refusal(definitions, queue):
 # --- size of the log --------------------------------------------------------------------------------------------------
 
 
-def test_definitions_log_stays_small_during_continuous_changes(path, small, open_definitions):
+def test_definitions_log_stays_small_during_continuous_changes(path, open_definitions):
     definitions = open_definitions()
     done = threading.Event()
 
@@ -124,7 +118,7 @@ def test_definitions_log_stays_small_during_continuous_changes(path, small, open
     assert log_bytes(path) <= SMALL.log_bytes
 
 
-def test_a_sync_empties_a_long_log_and_leaves_a_short_one(path, small, open_definitions):
+def test_a_sync_empties_a_long_log_and_leaves_a_short_one(path, open_definitions):
     definitions = open_definitions()
     definitions.put(VhostDefinition("short"))
     size = log_bytes(path)
@@ -137,7 +131,7 @@ def test_a_sync_empties_a_long_log_and_leaves_a_short_one(path, small, open_defi
     assert definitions.all(VhostDefinition) == [VhostDefinition("short"), VhostDefinition("after")]
 
 
-def test_definitions_log_stays_small_without_syncs(path, small, open_definitions):
+def test_definitions_log_stays_small_without_syncs(path, open_definitions):
     definitions = open_definitions()
     for _ in range(100):
         churn(definitions)
@@ -145,7 +139,7 @@ def test_definitions_log_stays_small_without_syncs(path, small, open_definitions
     assert definitions.all(QueueDefinition) == []
 
 
-def test_a_transaction_larger_than_the_log_limit_is_stored(path, small, open_definitions):
+def test_a_transaction_larger_than_the_log_limit_is_stored(path, open_definitions):
     definitions = open_definitions()
     queues = large(definitions)
     assert log_bytes(path) > SMALL.full_log_bytes
@@ -167,7 +161,7 @@ def test_long_log_left_by_a_crash_is_emptied_at_the_start(path, open_definitions
         assert len(definitions.all(QueueDefinition)) == 400
 
 
-def test_a_sync_during_a_transaction_does_not_block_it(path, small, open_definitions):
+def test_a_sync_during_a_transaction_does_not_block_it(path, open_definitions):
     definitions = open_definitions()
     with definitions.transaction():
         large(definitions)
@@ -179,7 +173,7 @@ def test_a_sync_during_a_transaction_does_not_block_it(path, small, open_definit
 # --- failed writes ----------------------------------------------------------------------------------------------------
 
 
-def test_definitions_change_without_checkpoints_until_the_log_is_full(path, small, open_definitions, caplog):
+def test_definitions_change_without_checkpoints_until_the_log_is_full(path, open_definitions, caplog):
     definitions = open_definitions()
     queues = large(definitions)
     definitions.sync()
@@ -209,7 +203,7 @@ def test_definitions_change_without_checkpoints_until_the_log_is_full(path, smal
     assert definitions.all(VhostDefinition) == [*stored[1], VhostDefinition("one more")]
 
 
-def test_a_checkpoint_that_failed_is_tried_again_when_the_log_has_grown(path, small, open_definitions, caplog):
+def test_a_checkpoint_that_failed_is_tried_again_when_the_log_has_grown(path, open_definitions, caplog):
     definitions = open_definitions()
     large(definitions)
     definitions.sync()
@@ -221,13 +215,13 @@ def test_a_checkpoint_that_failed_is_tried_again_when_the_log_has_grown(path, sm
             definitions.put(VhostDefinition("/"))
             definitions.sync()
     assert len(tried) == 1
-    fill(definitions, path, log_bytes(path) + sqlite_log.RETRY_BYTES)
+    fill(definitions, path, log_bytes(path) + SMALL.retry_log_bytes)
     definitions.sync()
     assert log_bytes(path) == 0
     assert "the log is moved into the database again" in caplog.text
 
 
-def test_a_change_that_finds_no_space_empties_the_log(path, small, open_definitions):
+def test_a_change_that_finds_no_space_empties_the_log(path, open_definitions):
     definitions = open_definitions()
     fill(definitions, path, 150_000)
     with files_limited(log_bytes(path)):
@@ -269,7 +263,7 @@ class Refusing:
         pass
 
 
-def test_after_a_failed_checkpoint_sync_no_change_counts_as_durable(path, small, open_definitions):
+def test_after_a_failed_checkpoint_sync_no_change_counts_as_durable(path, open_definitions):
     definitions = open_definitions()
     definitions.put(VhostDefinition("/"))
     with contextlib.closing(SqliteLog(path, Files(), Refusing(sqlite3.SQLITE_IOERR_FSYNC))) as log:
@@ -279,7 +273,7 @@ def test_after_a_failed_checkpoint_sync_no_change_counts_as_durable(path, small,
             assert not isinstance(raised.value, UnwrittenError)
 
 
-def test_checkpoint_errors_other_than_a_failed_sync_are_only_logged(path, small, open_definitions, caplog):
+def test_checkpoint_errors_other_than_a_failed_sync_are_only_logged(path, open_definitions, caplog):
     definitions = open_definitions()
     definitions.put(VhostDefinition("/"))
     for code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN):

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.log import UnwrittenError
-from amqpbroker.store.streams.stream_log import MOST_CHUNKS
 from tests.store.streams.logs import Node, message, offsets
 
 SEEDS = 150
@@ -272,7 +272,7 @@ def test_no_stored_message_is_lost_moved_or_doubled(seed):
 
 @pytest.mark.explore
 def test_a_segment_has_at_most_256_000_chunks():
-    count = MOST_CHUNKS + 50_000
+    count = BOUNDS.segment_chunks + 50_000
     node = Node(segment_bytes=1_000_000_000, index_bytes=64 * 1024)
     for number in range(count):
         node.publish(str(number))
@@ -280,7 +280,7 @@ def test_a_segment_has_at_most_256_000_chunks():
     for suffix in (".index", ""):
         node.restart()
         assert node.log.next == count
-        for offset in (0, MOST_CHUNKS - 1, MOST_CHUNKS, count - 3):
+        for offset in (0, BOUNDS.segment_chunks - 1, BOUNDS.segment_chunks, count - 3):
             assert node.log.block(node.log.place(offset)).message(offset).body == str(offset).encode()
         for path in [path for path in node.files.contents if path.suffix == suffix]:
             node.files.remove(path)

@@ -1,0 +1,218 @@
+"""The numeric constants, caches and limited lengths of the broker's code, and those of them that limit nothing."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from amqpbroker.config.bounds import Bounds
+
+SOURCE = Path(__file__).parents[2] / "amqpbroker"
+
+#: Parts of the code that a serving broker does not use, and settings, whose values users choose.
+ELSEWHERE = ("cli/", "testing/", "compat.py", "config/")
+
+#: Reason -> constants that limit nothing that grows.
+NOT_LIMITS = {
+    "of AMQP, which the broker only names": """
+        amqp.publishing.IMMEDIATE amqp.publishing.MANDATORY amqp.channels.CHANNEL_OPEN amqp.confirms._ACK
+        amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE amqp.frame_loop._PUBLISH
+        amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK amqp.frame_loop.ACK_BYTES amqp.client.TOLERANCE
+        amqp.dispatch._PUBLISH amqp.handshake._OPEN amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
+        amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK broker.broker.CONTENT_HEAD
+        message.deaths._COUNT_BYTES message.deaths._ORIGINAL_EXPIRATION_TYPE message.deaths._QUEUE_BYTES
+        message.deaths._QUEUE_TYPE message.deaths._REASON_BYTES message.deaths._REASON_TYPE
+        message.deaths._EXPIRATION_BYTES message.deaths._TABLE_BYTES
+        broker.exchanges.topic_index._DOT message.message._HEADERS
+        broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
+        message.message.KEY_BYTES broker.publishing.choices.MAX_NAME_BYTES
+        broker.policies.auto_dead_letters.MAX_NAME_BYTES
+        broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
+        errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
+        shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
+        wire.frames.END wire.frames.HEADER wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
+        wire.frames.PROPERTIES_AT wire.raw_headers._U32 server.reading.SETTLING_BYTES
+        server.reading._HEARTBEAT_BYTES wire.property_flags.CONTENT_TYPE wire.property_flags.CONTENT_ENCODING
+        wire.property_flags.HEADERS wire.property_flags.DELIVERY_MODE wire.property_flags.PRIORITY
+        wire.property_flags.CORRELATION_ID wire.property_flags.REPLY_TO wire.property_flags.EXPIRATION
+        wire.property_flags.MESSAGE_ID wire.property_flags.TIMESTAMP wire.property_flags.TYPE
+        wire.property_flags.USER_ID wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID
+        wire.property_flags.UNDEFINED wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES
+        broker.publishing.inspection._CC_BYTES broker.publishing.inspection._BCC_BYTES wire.property_edit._FEW
+        wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN wire.property_walk._SORTED
+        wire.property_walk._UNSORTED wire.property_walk._UNREADABLE wire.property_walk._MARK
+        management.routes.jobs._ID_BYTES management.routes.jobs._PERSISTENT broker.jobs.jobs._TOKEN_BYTES
+        wire.property_walk._JOB_MARK
+        broker.batches.event_message._PERSISTENT broker.batches.event_message._ID_BYTES
+        broker.batches.request._ID_BYTES broker.batches.request._NAME_BYTES broker.batches.request._MAX_SIZE
+    """,
+    "of the store's format": """
+        store.record.JOBS_ID broker.jobs.job._PIECE_BYTES broker.jobs.job._DEATHS_BYTES
+        broker.batches.batch._HAS_KEY broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
+        broker.batches.batch._HAS_EVENTS broker.batches.batch._HAS_TTL broker.batches.member.OPEN
+        broker.batches.member.FAILED broker.batches.member.OK broker.batches.member._OUTCOME
+        broker.batches.member._FAILED_AT broker.batches.member._STORED_AT broker.batches.member._LOST_AT
+        broker.batches.member._COUNT broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES
+        store.record.BATCHES_ID
+        message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
+        store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
+        broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX
+        store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
+        store.directory.lock.LOCKED_AT store.directory.names._EXCHANGE_IDS_SINCE
+        store.directory.names._LOG_HEAD_BYTES store.directory.ownership.VERSION store.record.DELIVERED
+        store.record.OFFSET_BITS store.record.OFFSET_MASK
+        store.directory.stream_inspection._HEAD_BYTES store.streams.chunk._HEAD store.streams.format.MARK_BYTES
+        store.streams.format.SEGMENT_BYTES store.streams.format.CHUNK_BYTES store.streams.format.INDEX_BYTES
+        store.recovered._GRAIN_BITS store.record.ADDRESS_AT store.record.CC_KEYS_AT
+        store.record.COUNT_AT store.record.DEADLINE_AT store.record.DEATHS
+        store.record.ENTRY_BYTES store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
+        store.record.FRAMES_AT store.record.GROUP_BYTES store.record.INDEX_AT
+        store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
+        store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
+        broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
+        broker.queues.group_ledger._FIRST
+        broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
+        broker.queues.group_letters_out.LETTERS broker.queues.group_letters_out.LETTER_QUEUE
+        broker.queues.group_letters_out.LETTER_NUMBER broker.queues.group_letters_out._NUMBER_BYTES
+        broker.queues.group_letters_out._RESERVED broker.queues.letter_numbers._PER_MS
+    """,
+    "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
+    "of Erlang and of algorithms": """
+        broker.queues.groups._SEQUENCE_BITS broker.queues.groups._SEQUENCE_BYTES
+        message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
+        broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
+        wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
+        wire.erlang_hash._MASK wire.erlang_hash._NIL
+    """,
+    "a time or an interval": """
+        broker.jobs.request.DEFAULT_TTL_MS management.routes.jobs.MOST_WAIT_S management.routes.jobs.ASK_AGAIN_S
+        management.routes.jobs.SEND_AGAIN_S
+        broker.batches.due_batches.RETRY_MS broker.batches.request.DEFAULT_TTL_MS
+        broker.queues.group_options.DEFAULT_VERSION_TTL_MS
+        broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
+        broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
+        amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
+        amqp.state.HANDSHAKE_TIMEOUT client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
+        broker.exchanges.held._BUSY_MS broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS
+        broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
+        broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
+        broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
+        broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
+        broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
+        broker.queues.group_following.FOLLOW_AGAIN_MS broker.queues.group_following.FOLLOW_AGAIN_MAX_MS
+        broker.queues.group_task.BUSY_MS
+        broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
+        broker.queues.stream_tracking.STORE_MS
+        broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
+        store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
+        management.peeking.REQUEST_MS
+        management.listing.SORT_SLICE_S management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
+        server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
+        server.http_protocol.REST_S server.tls_listener._PAUSE_MS clock.STEP_LOOK_MS clock._READ_WITHIN_NS
+        clock._STEP_NS server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.reading.PROMPT_MS
+        server.control.RETRY_MS server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
+        server.resources.DISK_INTERVAL_MIN_MS server.resources.TRIM_ALARMED_INTERVAL_MS
+        server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
+        server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
+        server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
+    """,
+    "an estimate or a weight, which is added to what is counted": """
+        broker.queues.stream_queue._STREAM_BYTES store.streams.chunk._DECODED
+        amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
+        amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
+        store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES store.gathering._ID_BYTES
+        message.message.MESSAGE_BYTES
+        broker.queues.queue_info._QUEUE_BYTES broker.queues.retry_delay.GROWTH
+        broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
+        broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
+        server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.compaction._SKIP_BYTES
+    """,
+    "the largest value of a setting or argument, beyond which it is refused": """
+        broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
+        message.delivery_time._MAX_MS management.routes.redrives._MAX
+        broker.queues.arguments.MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
+        management.peeking.MAX_COUNT management.peeking.MOST_OFFSET broker.queues.group_options.MAX_PREFETCH
+        broker.super_streams.MAX_PARTITIONS broker.super_streams.MAX_NAME_BYTES
+    """,
+    "a default value of a request": "management.routes.super_streams._PARTITIONS",
+    "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
+    "how much of a value is shown": """
+        amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE
+        management.failure._SHOWN store.directory.dump.BODY_BYTES
+    """,
+    "one entry for each kind of counted object": "broker.counters.rates._zeros() broker.counters.stats._groups_among()",
+}
+
+#: Comparisons with a length, and arguments that limit one, that are not bounds -> reason.
+NOT_BOUNDS_IN_CODE = {
+    "amqp.frame_loop: len(rest) < 7": "the size of a frame's head",
+    "amqp.sasl: len(parts) != 3": "the parts of a response",
+    "broker.shovels.definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
+    "errors: len(encoded) > 255": "the length of a reply text",
+    "client.protocol: len(payload) < 14": "the size of a content header",
+    "store.committer: max_workers=1": "one thread",
+    "wire.certificate: len(digits) != 14": "the length of a date",
+    "wire.methods: len(raw) > 255": "the length of a name",
+}
+
+
+def collected() -> Iterator[str]:
+    """Yield the numeric constants, caches and limited lengths of the code, with their modules."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
+        module = name.removesuffix(".py").replace("/", ".")
+        if name == "config/bounds.py":
+            yield from [f"{module}.{field.name}" for field in fields(Bounds)]
+        elif not name.startswith(ELSEWHERE):
+            tree = ast.parse(path.read_text())
+            yield from constants_in(tree, module)
+            yield from lengths_in(tree, module)
+
+
+def constants_in(tree: ast.AST, owner: str) -> Iterator[str]:
+    """Yield constants of a module and of its classes. In classes, fields with an annotation have other owners."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from constants_in(node, f"{owner}.{node.name}")
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and _is_number(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name) and (target.id.isupper() or isinstance(node, ast.Assign)):
+                    yield f"{owner}.{target.id}"
+
+
+def _is_number(value: ast.AST) -> bool:
+    """Return whether an expression has numbers, and only names beside these."""
+    parts = list(ast.walk(value))
+    numbers = [part for part in parts if isinstance(part, ast.Constant)]
+    operators = (ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
+    names = (ast.Name, ast.Attribute, ast.expr_context)
+    return (
+        bool(numbers)
+        and all(isinstance(part, (ast.Constant, *operators, *names)) for part in parts)
+        and all(type(number.value) in (int, float) for number in numbers)
+    )
+
+
+def lengths_in(tree: ast.AST, module: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and any(_is_cache(each) for each in node.decorator_list):
+            yield f"{module}.{node.name}()"
+        elif isinstance(node, ast.keyword) and node.arg in ("maxlen", "maxsize", "max_workers"):
+            yield f"{module}: {node.arg}={ast.unparse(node.value)}"
+        elif isinstance(node, ast.Compare):
+            sides = (node.left, *node.comparators)
+            if any(_is_length(side) for side in sides) and any(_is_large(side) for side in sides):
+                yield f"{module}: {ast.unparse(node)}"
+
+
+def _is_cache(decorator: ast.AST) -> bool:
+    return ast.unparse(decorator).split("(")[0] in ("cache", "lru_cache")
+
+
+def _is_length(side: ast.AST) -> bool:
+    return isinstance(side, ast.Call) and ast.unparse(side.func) == "len"
+
+
+def _is_large(side: ast.AST) -> bool:
+    return isinstance(side, ast.Constant) and isinstance(side.value, int) and side.value > 2
