@@ -48,8 +48,9 @@ class HttpServer:
         node = SimulatedNode()
         node.started_ms = broker.clock.now_ms()
         build, at_once = (management_app, None) if listener == MANAGEMENT else (metrics_app, bounds.pages)
-        answers = Answers(loop, at_once, bounds.answers_bytes)
-        server = make_server(lambda: build(broker, node), answers, bounds.http_connections)
+        self.listener = listener
+        self.answers = Answers(loop, at_once, bounds.answers_bytes)
+        server = make_server(lambda: build(broker, node), self.answers, bounds.http_connections)
         protocol: Any = server.config.http_protocol_class
         self._state = server.server_state
         self._make = partial(protocol, server.config, server.server_state, {}, loop)
