@@ -57,6 +57,21 @@ class HttpServer:
         self._loop = loop
         self._most = bounds.http_connections
 
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """The objects that it consists of."""
+        return self.answers, self._state, self._make
+
+    @property
+    def activities(self) -> dict[str, int]:
+        """Numbers of what ends when no client is connected."""
+        return {
+            f"HTTP connections of {self.listener}": len(self._state.connections),
+            f"HTTP requests of {self.listener}": len(self._state.tasks) + self.answers._under_way,
+            f"HTTP requests of {self.listener} that wait": len(self.answers._queue),
+            f"HTTP clients of {self.listener} that do not read": len(self.answers._stalled),
+        }
+
     def accept(self) -> asyncio.BaseProtocol:
         """Return the protocol of the next connection."""
         made: asyncio.BaseProtocol = self._make()

@@ -15,8 +15,6 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     histories = broker.rates._histories._histories
     if len(histories) > broker.config.bounds.histories:
         yield f"{len(histories)} objects have histories"
-    if len(broker.rates._histories._seen) > len(histories):
-        yield f"{len(broker.rates._histories._seen)} objects are seen, and {len(histories)} have histories"
     for counted, history in (*histories.items(), (broker, broker.rates._history)):
         if len(history._numbers) > HISTORY_LENGTH * (1 + len(counted.counter_names)):
             yield f"a history of {type(counted).__name__} has {len(history._numbers)} numbers"

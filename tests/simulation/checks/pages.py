@@ -21,16 +21,16 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         for line in fifo_lines(queue.ready):
             if line._pager is not None:
                 yield from _of_line(queue, line, bounds)
-        if isinstance(queue.ready, GroupLine) and len(queue.ready._beside) > 2 * bounds.page_count + bounds.read_count:
+        if isinstance(queue.ready, GroupLine) and len(queue.ready._beside) > 2 * bounds.page_count + 1:
             yield f"{queue.name} has {len(queue.ready._beside)} messages in memory beside its line"
         delayed = queue.offering.delayed
         if delayed is None or delayed._pager is None:
             continue
+        count, read = len(delayed._heap), min(bounds.read_count, 2 * bounds.page_count)
         # What is read at once for a release is added to it.
-        count = len(delayed._heap)
-        if count > 2 * bounds.page_count + bounds.read_count:
+        if count > 2 * bounds.page_count + read:
             yield f"{queue.name} has {count} delayed messages in memory"
-        if delayed._heap_size > 2 * bounds.page_bytes and count > bounds.read_count:
+        if delayed._heap_size > 2 * bounds.page_bytes and count > read + 1:
             yield from _too_large(queue, "delayed messages", (item[2] for item in delayed._heap), bounds)
 
 

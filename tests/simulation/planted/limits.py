@@ -18,12 +18,6 @@ LIMITS = (
         "                del self._histories[oldest]",
         "                self._histories[oldest].used_ms = sample.at_ms",
     ),
-    Planted(
-        "a history that never ends",
-        "history.py",
-        "if len(self._numbers) < self._length * width:",
-        "if self._length:",
-    ),
     Planted("pages of any number of messages", "pages.py", "= bounds.page_count", "= 1 << 40"),
     Planted("pages of any size", "pages.py", "= bounds.page_bytes", "= 1 << 40"),
     Planted(
