@@ -108,6 +108,9 @@ SINCE_START = (
     "Sample*",
     # Set when the age of the oldest message is first asked for.
     "StreamQueue._first_*",
+    # An HTTP application makes them for its first request.
+    "ExceptionMiddleware",
+    "ServerErrorMiddleware",
 )
 
 #: Containers that may be larger than in a new broker, as patterns of attributes.
@@ -121,6 +124,8 @@ LARGER = (
     # The last redrives of a queue are remembered, with their filters.
     "Redrives._tasks",
     "RedriveFilter.headers",
+    # See "ExceptionMiddleware".
+    "ExceptionMiddleware._*_handlers",
     # Made with the first message after a change of the bindings.
     "ConsistentHashType._ends",
     "ConsistentHashType._targets",
