@@ -27,7 +27,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         if delayed is None or delayed._pager is None:
             continue
         count, read = len(delayed._heap), min(bounds.read_count, 2 * bounds.page_count)
-        # What is read at once for a release is added to it.
+        # A release adds the messages that are read at once.
         if count > 2 * bounds.page_count + read:
             yield f"{queue.name} has {count} delayed messages in memory"
         if delayed._heap_size > 2 * bounds.page_bytes and count > read + 1:
