@@ -56,12 +56,6 @@ LIMITS = (
         "        if size >= self._most_bytes:\n            self._checkpoint()\n        elif",
         "        if",
     ),
-    Planted(
-        "unread answers without end",
-        "answers.py",
-        "        excess = self._waiting_bytes - self._most_bytes\n",
-        "        excess = 0\n",
-    ),
     # --- leaks --------------------------------------------------------------------------------------------------------
     Planted(
         "a queue that remembers each acknowledgement",
