@@ -38,7 +38,7 @@ LOWERED = {
     "pages": (1, 2),
     "body_bytes": (1_000, 50_000),
     "bodies_bytes": (66_000, 100_000),
-    "answers_bytes": (1_000, 20_000),
+    "answers_bytes": (100, 1_000, 20_000),
     "got_bytes": (500, 5_000, 100_000),
     "histories": (1, 5),
     "sessions": (1, 3),

@@ -161,6 +161,7 @@ class BrokerProcess:
         except (OSError, StoreError) as error:
             self._report(self._supervisor.ended, error)
             return
+        self.broker.rates.start()
         self._report(self._supervisor.started)
         self.disk.serve()
         self.loop.serve()

@@ -48,13 +48,29 @@ class HttpServer:
         node = SimulatedNode()
         node.started_ms = broker.clock.now_ms()
         build, at_once = (management_app, None) if listener == MANAGEMENT else (metrics_app, bounds.pages)
-        answers = Answers(loop, at_once, bounds.answers_bytes)
-        server = make_server(lambda: build(broker, node), answers, bounds.http_connections)
+        self.listener = listener
+        self.answers = Answers(loop, at_once, bounds.answers_bytes)
+        server = make_server(lambda: build(broker, node), self.answers, bounds.http_connections)
         protocol: Any = server.config.http_protocol_class
         self._state = server.server_state
         self._make = partial(protocol, server.config, server.server_state, {}, loop)
         self._loop = loop
         self._most = bounds.http_connections
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """The objects that it consists of."""
+        return self.answers, self._state, self._make
+
+    @property
+    def activities(self) -> dict[str, int]:
+        """Numbers of what ends when no client is connected."""
+        return {
+            f"HTTP connections of {self.listener}": len(self._state.connections),
+            f"HTTP requests of {self.listener}": len(self._state.tasks) + self.answers._under_way,
+            f"HTTP requests of {self.listener} that wait": len(self.answers._queue),
+            f"HTTP clients of {self.listener} that do not read": len(self.answers._stalled),
+        }
 
     def accept(self) -> asyncio.BaseProtocol:
         """Return the protocol of the next connection."""

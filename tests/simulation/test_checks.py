@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from anyio._backends._asyncio import _task_states
 
+from amqpbroker.broker.counters.history import History
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Timer
@@ -16,9 +17,11 @@ from tests.simulation.checks import (
     bindings,
     caches,
     deadlines,
+    definitions_log,
     groups,
     heartbeats,
     held_memory,
+    histories,
     journal_files,
     left_over,
     limit_counts,
@@ -27,19 +30,24 @@ from tests.simulation.checks import (
     memory,
     new_client,
     offered,
+    pages,
     places,
     ready_counts,
     rest,
     restart,
     stops,
+    stream_blocks,
     unacked_counts,
+    unread_answers,
     unsent,
     unwritten,
 )
+from tests.simulation.checks.batch_shares import BatchShares
 from tests.simulation.checks.shares import Shares
+from tests.simulation.checks.skips import Skips
 from tests.simulation.checks.watch import watch
 from tests.simulation.http import HttpClient
-from tests.simulation.http_server import METRICS
+from tests.simulation.http_server import MANAGEMENT, METRICS
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.threads import pause
@@ -187,6 +195,35 @@ def await_reading(process):
     queue_of(process)._rereading = rereading
 
 
+def record_histories(process):
+    """Record a history more than allowed, of objects without counters."""
+    for number in range(process.broker.config.bounds.histories + 1):
+        process.broker.rates._histories._histories[Fake(counter_names=(), number=number)] = History(1)
+
+
+def leave_unread(process):
+    process.accept_http(MANAGEMENT)
+    (server,) = process.http_servers()
+    server.answers._waiting_bytes = 1
+
+
+def stall_for_ever(process):
+    process.accept_http(MANAGEMENT)
+    (server,) = process.http_servers()
+    server.answers._stalled[object()] = SimpleNamespace(since=1.0, due=100.0, size=0)
+
+
+class Fake:
+    """An object with given attributes that can be a key."""
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+#: An entry that was never delivered.
+NEW = SimpleNamespace(acquired_count=0)
+
+
 DAMAGES = [
     (ready_counts, lambda process: one_more(queue_of(process).ready, "count")),
     (ready_counts, lambda process: one_more(queue_of(process).ready, "size")),
@@ -218,6 +255,13 @@ DAMAGES = [
     (lines, lambda process: join_line(process, lambda channel: channel.context.output)),
     (lines, lambda process: queue_of(process).consumers.all[0].pause()),
     (lines, lambda process: queue_of(process).outstanding._former.append(FORMER)),
+    (stream_blocks, lambda process: one_more(process.store.streams.cache, "size_bytes")),
+    (histories, record_histories),
+    (histories, lambda process: process.broker.rates._history._numbers.extend(range(100_000))),
+    (pages, lambda process: queue_of(process).ready._tail.extend([NEW] * 2049)),
+    (pages, lambda process: queue_of(process).ready.line.extend([NEW] * 2050)),
+    (unread_answers, leave_unread),
+    (unread_answers, stall_for_ever),
     (loop_timer, fire_late),
     (loop_timer, lambda process: setattr(process.service.timers, "_handle", None)),
 ]
@@ -244,6 +288,67 @@ def test_unacked_count_ignores_entries_of_deleted_queues(world):
 def test_every_check_finds_its_planted_damage(world, check, damage):
     damage(world.process)
     assert list(check.check(world.process))
+
+
+def test_too_large_log_of_the_definitions_is_found(monkeypatch):
+    with determined(1):
+        world = World(1, Config(), sqlite=True)
+        world.boot()
+        world.run(10 * SECOND)
+        process = world.process
+        assert list(definitions_log.check(process)) == []
+        for size, problems in ((4 << 20) - 1, 0), (4 << 20, 1), (17 << 20, 2):
+            monkeypatch.setattr(process._definitions._log, "_size_bytes", lambda size=size: size)
+            assert len(list(definitions_log.check(process))) == problems
+        monkeypatch.undo()
+        world.close()
+
+
+def batches_of(world, due, complete):
+    """Return batches of which some are due, and some complete, and a process that has them."""
+    batches = Fake(
+        _due=SimpleNamespace(_waiting=dict.fromkeys(due), _refused={}),
+        _succeeded_members=SimpleNamespace(_waiting=complete),
+    )
+    batches.find = lambda id_: id_
+    vhosts = {"/": SimpleNamespace(batches=batches)}
+    return batches, SimpleNamespace(broker=SimpleNamespace(vhosts=vhosts, config=world.config))
+
+
+@pytest.mark.parametrize(("left", "problems"), [(1, 0), (0, 1)])
+def test_messages_about_too_many_batches_in_one_iteration_are_found(world, left, problems):
+    due = [Fake() for _ in range(world.config.bounds.batch_events + 1)]
+    for each in due:
+        each.id = each
+    batches, process = batches_of(world, due, {})
+    shares = BatchShares(process)
+    assert list(shares.check()) == []
+    batches._due._waiting = dict.fromkeys(due[:left])
+    assert len(list(shares.check())) == problems
+    assert list(shares.check()) == []
+
+
+@pytest.mark.parametrize(("left", "problems"), [(10, 0), (9, 1)])
+def test_too_many_removed_members_in_one_iteration_are_found(world, left, problems):
+    batch = Fake()
+    batch.id = batch
+    batches, process = batches_of(world, [], {batch: 10 + world.config.bounds.batch_removals})
+    shares = BatchShares(process)
+    assert list(shares.check()) == []
+    batches._succeeded_members._waiting = {batch: left}
+    assert len(list(shares.check())) == problems
+
+
+@pytest.mark.parametrize(("passed", "problems"), [(3000, 0), (3001, 1)])
+def test_too_many_messages_that_a_filter_passes_over_in_one_iteration_are_found(world, passed, problems):
+    reader = SimpleNamespace(offset=10, _filter=object())
+    settled = SimpleNamespace(count=0)
+    stream = Fake(_readers={1: reader}, log=SimpleNamespace(first=0), delivered=0, outstanding=settled, name="s")
+    skips = Skips(world.process)
+    skips._left, skips._streams = 10, [stream]
+    assert list(skips.check()) == []
+    reader.offset += passed
+    assert len(list(skips.check())) == problems
 
 
 def first_group(index):
@@ -385,6 +490,36 @@ def test_left_over_objects_are_found(world, monkeypatch):
     world.process.service.clients._insiders = {"left": "over"}
     with pytest.raises(BrokenError, match=r"Clients\._insiders"):
         left_over.check(world)
+
+
+def test_container_of_a_queue_that_grows_is_left_over(world, monkeypatch):
+    monkeypatch.setattr(left_over, "ONE_OF", 1)
+    rest.check(world)
+    held_by(world.process).close()
+    queue_of(world.process).incoming["left"] = "over"
+    with pytest.raises(BrokenError, match=r"left over: LocalQueue.incoming\[\]"):
+        left_over.check(world)
+
+
+def test_container_of_an_http_listener_that_grows_is_left_over(world, monkeypatch):
+    monkeypatch.setattr(left_over, "ONE_OF", 1)
+    rest.check(world)
+    held_by(world.process).close()
+    world.process.accept_http(METRICS)
+    left_over.check(world)
+    world.process.http_servers()[0]._state.default_headers.append("left over")
+    with pytest.raises(BrokenError, match=r"left over: ServerState.default_headers\[\]"):
+        left_over.check(world)
+
+
+def test_broker_with_an_http_connection_is_not_at_rest(world):
+    rest.check(world)
+    scraper = HttpClient(world, "scraper")
+    scraper.listener = METRICS
+    scraper.request("GET", "/metrics/per-object", lambda answer: scraper.leave())
+    while not any("HTTP connections of metrics" in text for text in rest.busy(world)):
+        world.run(MS // 100)
+    assert world.run_until(lambda: not rest.busy(world), 100 * SECOND)
 
 
 def test_objects_that_end_with_the_broker_are_not_left_over(world, monkeypatch):

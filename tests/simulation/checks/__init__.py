@@ -1,8 +1,10 @@
 """Conditions that hold in every world and for every workload. A new check is a file and a row here.
 
 RUNNING: checked between two iterations of the event loop; each yields errors of a process. AROUND: checks of one
-iteration; each inspects a process before it, and yields errors after it. AT_REST: made in this order at the end of a
-world, when its workloads are done; each raises BrokenError.
+iteration; each inspects a process before it, and yields errors after it. EACH: checks of all iterations, for work that
+is rarely too much; each compares a process with the end of the iteration before, and costs next to nothing where there
+is no such work. AT_REST: made in this order at the end of a world, when its workloads are done; each raises
+BrokenError.
 """
 
 from tests.simulation.checks import (
@@ -10,9 +12,11 @@ from tests.simulation.checks import (
     bindings,
     caches,
     deadlines,
+    definitions_log,
     groups,
     heartbeats,
     held_memory,
+    histories,
     journal_files,
     left_over,
     limit_counts,
@@ -21,17 +25,22 @@ from tests.simulation.checks import (
     memory,
     new_client,
     offered,
+    pages,
     places,
     ready_counts,
     rest,
     restart,
+    stream_blocks,
     stream_files,
     unacked_counts,
+    unread_answers,
     unsent,
     unwritten,
 )
+from tests.simulation.checks.batch_shares import BatchShares
 from tests.simulation.checks.holding import Holding
 from tests.simulation.checks.shares import Shares
+from tests.simulation.checks.skips import Skips
 
 RUNNING = (
     ready_counts.check,
@@ -51,9 +60,16 @@ RUNNING = (
     groups.check,
     heartbeats.check,
     loop_timer.check,
+    stream_blocks.check,
+    histories.check,
+    pages.check,
+    definitions_log.check,
+    unread_answers.check,
 )
 
 AROUND = (Shares, Holding)
+
+EACH = (BatchShares, Skips)
 
 AT_REST = (
     new_client.check,

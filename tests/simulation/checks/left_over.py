@@ -19,7 +19,7 @@ from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.checks.rest import WITHIN_NS, busy
 from tests.simulation.checks.restart import booted, copied
 from tests.simulation.parts import held_messages, queues, streams
-from tests.simulation.scheduler import SECOND
+from tests.simulation.scheduler import MS, SECOND
 from tests.soak.census import census
 from tests.soak.rest import balanced, grown, remembered
 
@@ -28,14 +28,20 @@ if TYPE_CHECKING:
 
 #: A census takes a fifth of the time of a world. It is made in one of this number of worlds.
 ONE_OF = 16
+#: End of the names of containers in a census.
+CONTAINER = "[]"
 #: Time for the new broker to complete its start.
 REST_NS = 60 * SECOND
+
+#: Rounds of samples after which histories of deleted objects are discarded, with one that has begun before.
+ROUNDS = 2
 
 #: Kinds of objects of clients, of which nothing may be left anywhere.
 OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Transaction", "Entry")
 
-#: Attributes that may be larger than in a new broker, as patterns: totals since the start, assigned numbers, times, and
-#: sums over settings, which equal queues may share.
+#: Numbers that may be larger than in a new broker, as patterns of attributes: totals since the start, assigned numbers,
+#: times, and sums over settings, which equal queues may share. The names of kinds of objects are here as well.
+#: Containers are not among them, whatever the patterns say: those that may be larger are in `LARGER`.
 SINCE_START = (
     "Churn.queue_created",
     # A queue with a delayed retry creates it with the first delayed message.
@@ -81,7 +87,7 @@ SINCE_START = (
     "Service.recovered",
     "SystemClock.*",
     # Counted by the check of the journal's files.
-    "Journal.segments*",
+    "Journal.segments",
     "Living*",
     "*Outstanding.returned",
     # The last redrives of a queue are remembered.
@@ -98,21 +104,41 @@ SINCE_START = (
     "QueueSettings.*",
     # Created with the first message that cannot be read.
     "Rereading*",
-    # Made with the first message after a change of the bindings.
-    "ConsistentHashType._ends*",
-    "ConsistentHashType._targets*",
-    "ModulusHashType._targets*",
     # Counters that were used have samples.
     "History*",
     "Rates.*",
     "Sample*",
-    # The last of several bindings is still counted, and the tuple of all is created with the first message. A target
-    # that is left in either is a queue or an exchange too many.
-    "Targets._all*",
-    "Targets._counts*",
+    # Set when the age of the oldest message is first asked for.
+    "StreamQueue._first_*",
+    # An HTTP application makes them for its first request.
+    "ExceptionMiddleware",
+    "ServerErrorMiddleware",
 )
 
-#: The same, while there are records that compaction may have moved.
+#: Containers that may be larger than in a new broker, as patterns of attributes.
+LARGER = (
+    # See "Effective*".
+    "Effective.definition",
+    # Each ledger refers to the broker's counts of dead letters, by kind of queue and reason.
+    "*Ledger._letter_counts",
+    # The queues to which the last dead letter went, replaced by those of the next one.
+    "GroupLedger._takers",
+    # The last redrives of a queue are remembered, with their filters.
+    "Redrives._tasks",
+    "RedriveFilter.headers",
+    # See "ExceptionMiddleware".
+    "ExceptionMiddleware._*_handlers",
+    # Made with the first message after a change of the bindings.
+    "ConsistentHashType._ends",
+    "ConsistentHashType._targets",
+    "ModulusHashType._targets",
+    # The last of several bindings is still counted, and the tuple of all is created with the first message. A target
+    # that is left in either is a queue or an exchange too many.
+    "Targets._all",
+    "Targets._counts",
+)
+
+#: Containers and numbers that may be larger while there are records that compaction may have moved.
 MOVED = ("Moves*", "_Map*", "_Table*", "Segment")
 
 
@@ -149,23 +175,36 @@ def check(world: "World") -> None:
     _remove_what_ends(process)
     if not world.run_until(lambda: not busy(world), WITHIN_NS):
         raise world.broken(f"emptied, the broker does not come to rest: {', '.join(busy(world))}")
+    world.run(ROUNDS * process.broker.rates.interval_ms * MS)
     process.store.log.remove_freed()  # a segment that could not be removed stays until the next one is free
     _discard_killed_tasks(process)
     there = alive() - world.alive_before
     disk = copied(world)
     disk.end_process()
     new = booted(world, disk, world.scheduler.now)
+    for server in process.http_servers():
+        new.process.accept_http(server.listener)
     new.run(REST_NS)
     before, now = taken(new.process), taken(process)
     new.process.kill()
     disk.release()
-    for fault in grown(before, now, remembered(world.config.bounds)):
-        patterns = (*SINCE_START, *(MOVED if _has_records(process) else ()))
-        if not any(fnmatchcase(fault.split()[0], pattern) for pattern in patterns):
+    for fault in grown(before, now, _remembered(process)):
+        name = fault.split()[0]
+        patterns = (*(LARGER if name.endswith(CONTAINER) else SINCE_START), *(MOVED if _has_records(process) else ()))
+        if not any(fnmatchcase(name.removesuffix(CONTAINER), pattern) for pattern in patterns):
             raise world.broken(f"left over: {fault}")
     for kind in OF_CLIENTS:
         if there[kind] > now.get(kind, 0):
             raise world.broken(f"{there[kind]} objects of {kind} are alive; the broker has {now.get(kind, 0)}")
+
+
+def _remembered(process: BrokerProcess) -> dict[str, int]:
+    """Return the containers that retain entries on purpose, as patterns of names in the census, with their bounds."""
+    broker = process.broker
+    vhosts = broker.vhosts.values()
+    # The counts of connections are one more object.
+    counted = 1 + sum(1 + len(vhost.queues) + len(vhost.exchanges) for vhost in vhosts)
+    return {**remembered(broker.config.bounds), "Histories._histories[[]]": counted}
 
 
 def _remove_what_ends(process: BrokerProcess) -> None:
@@ -211,7 +250,8 @@ def _discard_killed_tasks(process: BrokerProcess) -> None:
 def taken(process: BrokerProcess) -> dict[str, int]:
     """Return the census of a process, with the timers that will fire."""
     service = process.service
-    parts = process.broker, service.clients, process.store, service.timers, service.tick
+    servers = [part for server in process.http_servers() for part in server.parts]
+    parts = process.broker, service.clients, process.store, service.timers, service.tick, servers
     timers = sum(_is_for_something(item[2].callback) for item in process.clock._heap)
     # One call of the loop waits for the earliest timer, also if that is cancelled by now.
     waiting = [handle for _, _, handle in process.loop._timed if not handle.cancelled()]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from amqpbroker.store.record import DamagedError
-from tests.simulation.checks.restart import Dump, booted, copied, differences, dump
+from tests.simulation.checks.restart import Dump, booted, copied, differences, dump, has_unstored_offsets
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -36,8 +36,8 @@ def _compare(world: "World", had: list[Dump | None]) -> None:
 
 
 def _had(process: "BrokerProcess") -> Dump | None:
-    """Return the state of a broker, None if it cannot be read now, or the store has ended."""
-    if process.service.failure is not None or process.store.writer.has_failed:
+    """Return the state of a broker, None if it cannot be read now, or something could not be stored."""
+    if process.service.failure is not None or process.store.writer.has_failed or has_unstored_offsets(process):
         return None
     disk = process.disk
     disk.reads_at_once = True  # nothing may change during the dump

@@ -1,8 +1,8 @@
-"""Schedule of the checks of a running broker: between two iterations of its loop, now and then."""
+"""Schedule of the checks of a running broker: between two iterations of its loop, most of them now and then."""
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.checks import AROUND, RUNNING
+from tests.simulation.checks import AROUND, EACH, RUNNING
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -20,12 +20,18 @@ class Watch:
         self._process = process
         self._chance = world.chance(f"checks {world.life}")
         self._around = [check(process) for check in AROUND]
+        self._each = [check(process) for check in EACH]
         self._left = 1
 
     def iterated(self) -> None:
         """Run the checks that are scheduled after this iteration."""
+        if self._process.stopping:
+            return
+        for every in self._each:
+            for fault in every.check():
+                raise self._world.broken(fault)
         self._left -= 1
-        if self._left > 0 or self._process.stopping:
+        if self._left > 0:
             return
         if self._left == 0:
             for check in RUNNING:

@@ -1,0 +1,55 @@
+"""Messages of long queues in memory: those at the two ends of a line, and the delayed ones that are due first."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.group_line import GroupLine
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.config.bounds import Bounds
+from tests.simulation.parts import fifo_lines, queues
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+
+def check(process: "BrokerProcess") -> Iterator[str]:
+    """Yield each part of a queue that has more messages, or bytes of bodies, in memory than allowed."""
+    bounds = process.broker.config.bounds
+    for queue in queues(process):
+        for line in fifo_lines(queue.ready):
+            if line._pager is not None:
+                yield from _of_line(queue, line, bounds)
+        if isinstance(queue.ready, GroupLine) and len(queue.ready._beside) > 2 * bounds.page_count + 1:
+            yield f"{queue.name} has {len(queue.ready._beside)} messages in memory beside its line"
+        delayed = queue.offering.delayed
+        if delayed is None or delayed._pager is None:
+            continue
+        count, read = len(delayed._heap), min(bounds.read_count, 2 * bounds.page_count)
+        # A release adds the messages that are read at once.
+        if count > 2 * bounds.page_count + read:
+            yield f"{queue.name} has {count} delayed messages in memory"
+        if delayed._heap_size > 2 * bounds.page_bytes and count > read + 1:
+            yield from _too_large(queue, "delayed messages", (item[2] for item in delayed._heap), bounds)
+
+
+def _of_line(queue: LocalQueue, line: FifoLine, bounds: Bounds) -> Iterator[str]:
+    count = len(line._tail)
+    if count > 2 * bounds.page_count:
+        yield f"{queue.name} has {count} messages in memory at its end"
+    if line._tail_size > 2 * bounds.page_bytes:
+        yield from _too_large(queue, "messages at its end", line._tail, bounds)
+    most = 2 * bounds.page_count + 1
+    if len(line.line) > most:
+        # Messages that consumers return were in memory before.
+        count = sum(not entry.acquired_count for entry in line.line)
+        if count > most:
+            yield f"{queue.name} has {count} messages in memory at its beginning"
+
+
+def _too_large(queue: LocalQueue, what: str, entries: Iterable[Entry], bounds: Bounds) -> Iterator[str]:
+    """Yield an error if the bodies exceed their bound by more than the largest ones of a page."""
+    sizes = [entry.message.size for entry in entries]
+    if sum(sizes) > 2 * bounds.page_bytes + 2 * max(sizes):
+        yield f"{queue.name} has {sum(sizes)} bytes of {what} in memory"

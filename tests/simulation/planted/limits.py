@@ -1,0 +1,75 @@
+"""Planted faults of memory: bounds that do not hold, and containers that only grow."""
+
+from tests.simulation.planted.fault import Planted
+
+LIMITS = (
+    # --- bounds -------------------------------------------------------------------------------------------------------
+    Planted(
+        "a cache of chunks without end",
+        "block_cache.py",
+        "while self.size_bytes > self._limit_bytes and len(self._blocks) > 1:",
+        "while False:",
+    ),
+    Planted(
+        "a history for every object",
+        "histories.py",
+        "                if self._histories[oldest].used_ms > sample.at_ms - HELD_MS:\n"
+        "                    return  # as many others are active\n"
+        "                del self._histories[oldest]",
+        "                self._histories[oldest].used_ms = sample.at_ms",
+    ),
+    Planted("pages of any number of messages", "pages.py", "= bounds.page_count", "= 1 << 40"),
+    Planted("pages of any size", "pages.py", "= bounds.page_bytes", "= 1 << 40"),
+    Planted(
+        "delayed messages that all stay in memory",
+        "delayed_messages.py",
+        "        pager, count = self._pager, len(self._heap)\n        if pager is None:",
+        "        pager, count = self._pager, len(self._heap)\n        if self._batch:",
+    ),
+    Planted(
+        "a filter that passes over everything at once",
+        "stream_queue.py",
+        "skips = host.config.bounds.stream_skips",
+        "skips = 1 << 40",
+    ),
+    Planted(
+        "messages about all batches at once",
+        "due_batches.py",
+        "            for batch in list(islice(self._waiting, self._most)):",
+        "            for batch in list(self._waiting):",
+    ),
+    Planted(
+        "members of batches removed all at once",
+        "succeeded_members.py",
+        "        most = self._most\n",
+        "        most = 1 << 40\n",
+    ),
+    Planted(
+        "a log of the definitions that grows on",
+        "sqlite_log.py",
+        "        if self._size_bytes() >= self._checkpoint_bytes:\n",
+        "        if self._size_bytes() >= 1 << 40:\n",
+    ),
+    Planted(
+        "a full log of the definitions that takes changes",
+        "sqlite_log.py",
+        "        if size >= self._most_bytes:\n            self._checkpoint()\n        elif",
+        "        if",
+    ),
+    # --- leaks --------------------------------------------------------------------------------------------------------
+    Planted(
+        "a queue that remembers each acknowledgement",
+        "local_queue.py",
+        "        elif entry.position or self._sees_all:  # saves",
+        '        self.__dict__.setdefault("_leaked", []).append(entry.sequence)\n'
+        "        if entry.position or self._sees_all:  # saves",
+    ),
+    Planted(
+        "a listener that remembers each client",
+        "http_protocol.py",
+        "        self._answers.go_on(self)\n        super().connection_lost(exc)",
+        "        self._answers.go_on(self)\n"
+        '        self._answers.__dict__.setdefault("_leaked", []).append(bytes(10_000))\n'
+        "        super().connection_lost(exc)",
+    ),
+)
