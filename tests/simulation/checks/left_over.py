@@ -108,8 +108,6 @@ SINCE_START = (
     "History*",
     "Rates.*",
     "Sample*",
-    # Set when the age of the oldest message is first asked for.
-    "StreamQueue._first_*",
     # An HTTP application makes them for its first request.
     "ExceptionMiddleware",
     "ServerErrorMiddleware",
