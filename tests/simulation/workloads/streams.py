@@ -78,7 +78,7 @@ class Streams(Workload):
             # A power failure in a write of several chunks may leave its last one without the first.
             at_ms = chance.randint(0, end_ms)
             steps.append(Step(at_ms, chance.choice(publishers), "publish", (200, 900)))
-            steps.append(Step(at_ms, "machine", "crash_at_step", (chance.randint(1, 4), True)))
+            steps.append(Step(at_ms, "machine", "crash_at_step", (chance.randint(1, 12), True)))
         for client in (*publishers, *readers):
             steps += [Step(chance.randint(0, end_ms), client, "drop") for _ in range(chance.choice((0, 2, 5)))]
         return steps + troubles(chance, end_ms, [*publishers, *readers])
