@@ -105,8 +105,8 @@ STREAMS = (
     Planted(
         "a reader that reads beyond what is stored",
         "stream_reader.py",
-        "end = min(block.first + block.count, log.safe)",
-        "end = block.first + block.count",
+        "while self.offset < log.safe and consumer.can_take():",
+        "while self.offset < log.next and consumer.can_take():",
     ),
     Planted(
         "a reader that skips the first message of a segment",
