@@ -75,7 +75,7 @@ def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
     In a file of less than a sector that was never synced, the beginning is written first, which the store relies on
     (docs/store-format.md, "Recovery").
     """
-    # With few of them, some of several records behind a torn one are whole.
+    # If few sectors are missing, some records behind a torn one are whole.
     fraction = chance.choice((0.02, 0.3))
     for start in range(synced // SECTOR_BYTES * SECTOR_BYTES, len(content), SECTOR_BYTES):
         if chance.random() < fraction and (start or synced or len(content) > SECTOR_BYTES):
