@@ -42,6 +42,8 @@ class Sweep:
     Until a binding is removed it is in the tables of its exchange and of its destination, but does not live (see
     `Binding.lives`), and readers of the tables skip it. If the broker ends meanwhile, it removes the remaining bindings
     from its definitions at the next start (`restore`).
+
+    many: a removal of more bindings than this is done in slices.
     """
 
     def __init__(
@@ -52,10 +54,7 @@ class Sweep:
         bounds: Bounds,
         remove: Callable[[Binding, str], None],
     ) -> None:
-        """many: a removal of more bindings than this is done in slices.
-
-        remove(binding, actor): remove the binding from the tables of source and destination, and emit the event.
-        """
+        """remove(binding, actor): remove the binding from the tables of source and destination, and emit the event."""
         self.many: int = bounds.many_bindings
         self._most: int = bounds.binding_removals
         self._vhost = vhost

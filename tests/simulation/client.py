@@ -91,6 +91,11 @@ class Client:
         self.write(method(name, channel, **arguments))
         self._expect(then, *answers.split())
 
+    def declare_queue(self, then: Callable[[], None], name: str, arguments: Table | None = None) -> None:
+        """Declare a durable queue on channel 1, and have `then` called when it is there."""
+        answer, declare = "queue.declare-ok", "queue.declare"
+        self.call(lambda _: then(), answer, 1, declare, queue=name, durable=True, arguments=arguments or {})
+
     def send(self, channel: int, name: str, **arguments: Any) -> None:
         """Send a method that has no answer."""
         self.write(method(name, channel, **arguments))

@@ -96,7 +96,7 @@ class Alarms(Workload):
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
-        client.call(lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True)
+        client.declare_queue(then, self.name)
 
     def _change(self, resource: Resource, on: bool) -> None:
         process, life = self.world.process, self.world.life

@@ -64,9 +64,7 @@ class Deletions(Workload):
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
         arguments = {"x-queue-type": longstr(self.kind)}
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, self.name, arguments)
 
 
 class Owner(Client):

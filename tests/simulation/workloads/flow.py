@@ -106,9 +106,7 @@ class Flow(Workload):
         arguments: dict[str, Any] = {"x-queue-type": longstr(self.kind)}
         if self.priorities:
             arguments["x-max-priority"] = Field("I", self.priorities)
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, self.name, arguments)
 
 
 class Consumer(Client):

@@ -208,9 +208,7 @@ class Groups(Workload):
             arguments["x-delayed-retry-min"] = Field("I", 100)
             arguments["x-delayed-retry-max"] = Field("I", 1_000)
         client.call(lambda _: None, "queue.declare-ok", 1, "queue.declare", queue=self.dead, durable=True)
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, self.name, arguments)
 
     def _made(self, name: str) -> bytes:
         number = self._chance.randrange(self.plan_["keys"] + 1)

@@ -75,9 +75,7 @@ class Heartbeats(Workload):
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
         arguments = {"x-max-length": Field("I", 10)}
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, self.name, arguments)
 
     def _make(self, message: str) -> bytes:
         return published(self.name, message.encode(), delivery_mode=2)

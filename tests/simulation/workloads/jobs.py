@@ -136,15 +136,7 @@ class Jobs(Workload):
         arguments: Table = {"x-queue-type": longstr(self.kind)}
         if self.kind == "quorum":
             arguments["x-delivery-limit"] = Field("l", -1)
-        client.call(
-            lambda _: then(),
-            "queue.declare-ok",
-            1,
-            "queue.declare",
-            queue=self.name,
-            durable=True,
-            arguments=arguments,
-        )
+        client.declare_queue(then, self.name, arguments)
 
     # --- checks -------------------------------------------------------------------------------------------------------
 

@@ -80,15 +80,7 @@ class LastValues(Workload):
         }
         if self._plan["kind"] == "quorum":
             arguments["x-delivery-limit"] = Field("l", -1)
-        client.call(
-            lambda _: then(),
-            "queue.declare-ok",
-            1,
-            "queue.declare",
-            queue=self.name,
-            durable=True,
-            arguments=arguments,
-        )
+        client.declare_queue(then, self.name, arguments)
 
     def delivered(self, body: str) -> None:
         """Check one delivery. Raises BrokenError."""

@@ -159,9 +159,7 @@ class Limits(Workload):
             self._call(client, "queue.declare", queue=name, durable=True)
             if exchange:
                 self._call(client, "queue.bind", queue=name, exchange=exchange)
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, self.name, arguments)
 
     @staticmethod
     def _call(client: Client, name: str, **arguments: Any) -> None:

@@ -101,9 +101,7 @@ class Locks(Workload):
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
         arguments = self._arguments
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, self.name, arguments)
 
     def check_free(self, message: str) -> None:
         """Raise BrokenError if a message is delivered while a worker certainly holds its lock."""

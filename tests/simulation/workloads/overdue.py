@@ -78,15 +78,7 @@ class Overdue(Workload):
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
-        client.call(
-            lambda _: then(),
-            "queue.declare-ok",
-            1,
-            "queue.declare",
-            queue=self.name,
-            durable=True,
-            arguments=self._arguments,
-        )
+        client.declare_queue(then, self.name, self._arguments)
 
     def _made(self, message: str) -> bytes:
         self.ledger.published(message, persistent=True)

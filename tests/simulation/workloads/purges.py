@@ -81,15 +81,7 @@ class Purges(Workload):
         arguments: dict[str, Any] = {"x-queue-type": longstr(self._kind)}
         if self._priorities:
             arguments["x-max-priority"] = Field("I", self._priorities)
-        client.call(
-            lambda _: then(),
-            "queue.declare-ok",
-            1,
-            "queue.declare",
-            queue=self.name,
-            durable=True,
-            arguments=arguments,
-        )
+        client.declare_queue(then, self.name, arguments)
 
     def _made(self, message: str) -> bytes:
         self._fates[message] = "sent"

@@ -62,7 +62,7 @@ class Requests(Workload):
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue of requests."""
-        client.call(lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True)
+        client.declare_queue(then, self.name)
 
     def connected(self, request: str) -> "Requester | None":
         """Return the requester, if the connection that sent the request still exists."""

@@ -163,9 +163,7 @@ class Routing(Workload):
 
     def declare_queue(self, client: Client, name: str, then: Callable[[], None]) -> None:
         arguments = {"x-queue-type": longstr(self._kind)}
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, name, arguments)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 

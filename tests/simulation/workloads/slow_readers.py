@@ -79,7 +79,7 @@ class SlowReaders(Workload):
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
-        client.call(lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True)
+        client.declare_queue(then, self.name)
 
     def check_output(self) -> None:
         """Raise BrokenError if the output that waits for one connection exceeds the bounds."""

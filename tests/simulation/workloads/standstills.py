@@ -70,7 +70,7 @@ class Standstills(Workload):
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
-        client.call(lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True)
+        client.declare_queue(then, self.name)
 
     def _made(self, message: str) -> bytes:
         self.ledger.published(message, persistent=True)

@@ -145,15 +145,7 @@ class Streams(Workload):
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the stream."""
-        client.call(
-            lambda _: then(),
-            "queue.declare-ok",
-            1,
-            "queue.declare",
-            queue=self.name,
-            durable=True,
-            arguments=self.arguments(),
-        )
+        client.declare_queue(then, self.name, self.arguments())
 
     def delivered(self, offset: int, body: str) -> None:
         """Check that an offset always has the same message. Raises BrokenError."""

@@ -80,9 +80,7 @@ class Subscriptions(Workload):
             arguments["x-single-active-consumer"] = Field("t", True)
         if self.kind == "quorum" and not self.world.config.compat.counts_only_failures:
             arguments["x-delivery-limit"] = Field("I", -1)
-        client.call(
-            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
-        )
+        client.declare_queue(then, self.name, arguments)
 
     def _made(self, message: str) -> bytes:
         self.ledger.published(message, persistent=True)
