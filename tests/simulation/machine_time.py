@@ -27,7 +27,7 @@ class MachineTime:
         self._wakes_at = 0
 
     def monotonic_ns(self) -> int:
-        return UPTIME_NS + self._scheduler.now - self._asleep
+        return UPTIME_NS + self._scheduler.now - self._asleep + self._left_asleep
 
     def wall_ns(self) -> int:
         return EPOCH_NS + self._scheduler.now + self._ahead
@@ -50,15 +50,19 @@ class MachineTime:
             self.step(self._most_ahead - self._ahead)
 
     def sleep(self, duration: int) -> None:
-        """Stop the monotonic clock for so many nanoseconds, in which nothing reads it, unless it is stopped already."""
+        """Stop the monotonic clock for so many nanoseconds, unless it is stopped already."""
         if self._wakes_at <= self._scheduler.now:
             self._asleep += duration
             self._wakes_at = self._scheduler.now + duration
 
     def wake(self) -> None:
         """Start the monotonic clock again before its sleep is over."""
-        self._asleep -= max(self._wakes_at - self._scheduler.now, 0)
+        self._asleep -= self._left_asleep
         self._wakes_at = 0
+
+    @property
+    def _left_asleep(self) -> int:
+        return max(self._wakes_at - self._scheduler.now, 0)
 
     def is_steady(self, since: int) -> bool:
         """Return whether the wall clock was not stepped from `since` (`Scheduler.now`) to now."""

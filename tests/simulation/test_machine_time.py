@@ -32,6 +32,15 @@ def test_simulated_sleep_stops_only_the_monotonic_clock(scheduler, time):
     assert time.wall_ns() == EPOCH_NS + 1000
 
 
+def test_monotonic_clock_stands_still_during_a_simulated_sleep(scheduler, time):
+    scheduler.run(100)
+    time.sleep(400)
+    scheduler.run(300)
+    assert time.monotonic_ns() == UPTIME_NS + 100
+    scheduler.run(600)
+    assert time.monotonic_ns() == UPTIME_NS + 200
+
+
 def test_monotonic_clock_does_not_go_back_after_a_simulated_sleep(scheduler, time):
     time.sleep(400)
     scheduler.run(100)

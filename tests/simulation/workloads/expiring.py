@@ -19,7 +19,7 @@ LATE_NS = 2 * SECOND
 
 
 class Use:
-    """Last use of a queue. first_ns, last_ns: the time of the use lies between these.
+    """Last use of a queue. first_ns, last_ns: by the machine's monotonic clock, the time of the use lies between these.
 
     is_known: the broker has seen it, and neither the connection nor the broker has ended since. is_consumed: the use
     continues, because the queue has a consumer.
@@ -81,7 +81,7 @@ class Expiring(Workload):
         """Check over HTTP whether the queue exists, which is no use of it."""
         if not self.web.idle:
             return
-        use, begun, deaths = self._uses[number], self.world.scheduler.now, len(self.world.deaths)
+        use, begun, deaths = self._uses[number], self._now_ns(), len(self.world.deaths)
         before = (use.first_ns, use.last_ns, use.is_known, use.is_consumed)
 
         def over(answer: Answer | None) -> None:
@@ -92,7 +92,7 @@ class Expiring(Workload):
                 return
             if answer.status == 200 and begun > use.last_ns + self._expires_ns + LATE_NS:
                 raise self.world.broken(f"{self.name}: queue {number} exists, and was last used {use.last_ns}")
-            if answer.status == 404 and self.world.scheduler.now < use.first_ns + self._expires_ns - MS:
+            if answer.status == 404 and self._now_ns() < use.first_ns + self._expires_ns - MS:
                 raise self.world.broken(f"{self.name}: queue {number} has gone, and was used at {use.first_ns}")
 
         self.web.request("GET", path("queues", "/", f"{self.name}-{number}", columns="name"), over)
@@ -108,6 +108,9 @@ class Expiring(Workload):
         """Do nothing: everything was checked earlier."""
 
     # ----------------------------------------------------------------------------------------------------------------
+
+    def _now_ns(self) -> int:
+        return self.world.time.monotonic_ns()
 
     def _is_outdated(self) -> bool:
         """Return whether the broker has ended since a use."""
@@ -130,7 +133,7 @@ class Expiring(Workload):
         kind, number = self._todo.pop(0)
         queue, use = f"{self.name}-{number}", self._uses[number]
         self._outlive()
-        begun = self.world.scheduler.now
+        begun = self._now_ns()
         deaths = self._deaths
 
         def over(outcome: str | None) -> None:
@@ -141,7 +144,7 @@ class Expiring(Workload):
                     use.is_consumed = True
                 elif kind == "cancel":
                     use.is_consumed = False
-                use.first_ns, use.last_ns, use.is_known = begun, self.world.scheduler.now, True
+                use.first_ns, use.last_ns, use.is_known = begun, self._now_ns(), True
             elif kind == "consume":
                 self._disconnected()  # its channel was closed, with all consumers
                 use.is_consumed = outcome == "ok"  # on the next connection
