@@ -18,6 +18,18 @@ LIMITS = (
         "                del self._histories[oldest]",
         "                self._histories[oldest].used_ms = sample.at_ms",
     ),
+    Planted(
+        "unread answers of any size",
+        "answers.py",
+        "        excess = self._waiting_bytes - self._most_bytes",
+        "        excess = 0",
+    ),
+    Planted(
+        "unread answers for which the client that waits for the shortest time is dropped",
+        "answers.py",
+        "in islice(self._stalled.items(), len(self._stalled) - 1):",
+        "in islice(reversed(self._stalled.items()), len(self._stalled) - 1):",
+    ),
     Planted("pages of any number of messages", "pages.py", "= bounds.page_count", "= 1 << 40"),
     Planted("pages of any size", "pages.py", "= bounds.page_bytes", "= 1 << 40"),
     Planted(

@@ -37,6 +37,7 @@ from tests.simulation.workloads.subscriptions import Subscriptions
 from tests.simulation.workloads.super_streams import SuperStreams
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
+from tests.simulation.workloads.unread import Unread
 from tests.simulation.workloads.unused import Unused
 from tests.simulation.workloads.users import Users
 from tests.simulation.workloads.vhosts import Vhosts
@@ -82,4 +83,5 @@ WORKLOADS = {
     "jobs": Jobs,
     "super_streams": SuperStreams,
     "events": Events,
+    "unread": Unread,
 }
