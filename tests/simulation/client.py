@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from amqpbroker.wire.values import Field, Table
+from amqpbroker.wire.values import Field, Table, encode_table, longstr
 from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
@@ -18,6 +18,8 @@ READ_NS = (1_000, 5 * MS)
 RECONNECT_NS = (1 * MS, 500 * MS)
 
 CAPABILITIES = ("consumer_cancel_notify", "authentication_failure_close", "basic.nack", "connection.blocked")
+#: Bytes of the length of a table, which an AMQPLAIN response does not have.
+LENGTH_BYTES = 4
 #: Methods that notify a client of an alarm, and of its end.
 BLOCKINGS = ("connection.blocked", "connection.unblocked")
 
@@ -47,6 +49,10 @@ class Client:
         self._arrived: list[bytes] = []
         self._reading = True
         self._unsent = bytearray()
+        #: Random numbers of its logins, so that they change nothing else.
+        self._logins = world.chance(f"{name} logins")
+        #: Number of updates of its secret that the broker has not answered.
+        self._updates = 0
         self._calls: deque[tuple[frozenset[str], Callable[[Received], None]]] = deque()
         world.clients.append(self)
 
@@ -180,6 +186,7 @@ class Client:
         self._arrived.clear()
         self._calls.clear()
         self._unsent = bytearray()
+        self._updates = 0
 
     def _connect_later(self) -> None:
         self.world.scheduler.after(self.chance.randint(*(HASTY_NS if self.world.hasty else RECONNECT_NS)), self.connect)
@@ -227,6 +234,8 @@ class Client:
             self.drop()
         elif got.name == "basic.cancel":
             self.cancelled(got)
+        elif got.name == "connection.update-secret-ok" and self._updates:
+            self._updates -= 1
         elif got.name in BLOCKINGS:
             self.blocked(got.arguments.get("reason"))
         else:
@@ -236,12 +245,16 @@ class Client:
 
     def _start(self, _: Received) -> None:
         known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in self.capabilities})}
+        mechanism, response = "PLAIN", f"\0{self.user}\0{self.password}".encode()
+        if self._logins.random() < 0.2:
+            login: Table = {"LOGIN": longstr(self.user), "PASSWORD": longstr(self.password)}
+            mechanism, response = "AMQPLAIN", encode_table(login)[LENGTH_BYTES:]
         self.send(
             0,
             "connection.start-ok",
             client_properties=known,
-            mechanism="PLAIN",
-            response=f"\0{self.user}\0{self.password}",
+            mechanism=mechanism,
+            response=response,
             locale="en_US",
         )
         self._expect(self._tune, "connection.tune")
@@ -255,6 +268,9 @@ class Client:
 
     def _opened(self, _: Received) -> None:
         self.open = True
+        if self._logins.random() < 0.2:
+            self._updates += 1
+            self.send(0, "connection.update-secret", new_secret=b"new", reason="expired")
         self.opened()
 
 
