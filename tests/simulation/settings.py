@@ -12,6 +12,8 @@ VARIED: dict[str, tuple[Any, ...]] = {
     "heartbeat_s": (0, 1, 5),
     "max_message_size": (200_000,),
     "max_connections": (12, 25),
+    "set_timestamp": (False, True),
+    "set_routing_node": (False, True),
 }
 
 #: Fraction of worlds in which a setting varies, if it makes less of others happen.
