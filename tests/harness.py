@@ -78,6 +78,10 @@ class LaggingStore(MemoryStore):
         pass
 
 
+#: Bytes of a protocol header.
+HEADER_BYTES = 8
+
+
 class Answers:
     """Parses the broker's bytes into methods with their contents. heartbeats: number of heartbeats so far."""
 
@@ -86,6 +90,8 @@ class Answers:
         self._reader = FrameReader(0)
         self._partial: Received | None = None
         self._left = 0
+        #: The answer to another version, as far as it has arrived.
+        self._header = b""
 
     @property
     def is_between(self) -> bool:
@@ -94,8 +100,12 @@ class Answers:
 
     def read(self, data: bytes) -> list[Received]:
         """Return the methods that these bytes complete."""
-        if self.is_between and data.startswith(b"AMQP"):  # the answer to another version
-            return [Received(0, "protocol-header", {"header": data})]
+        if self._header or (self.is_between and data.startswith(b"A")):  # no frame begins so
+            header, self._header = self._header + data, b""
+            if len(header) >= HEADER_BYTES:
+                return [Received(0, "protocol-header", {"header": header})]
+            self._header = header
+            return []
         self._reader.feed(data)
         got = [self._frame(*frame) for frame in self._reader.frames()]
         return [one for one in got if one is not None]

@@ -43,11 +43,11 @@ class Following:
         """End a try in which no message was refused."""
         # Meanwhile, a dead letter that was already leaving may have come back.
         if self._timer is None:
-            self._pause_ms = 0
+            self._forget_refusals()
 
     def go_on(self) -> None:
         """Try further messages in the next event loop iteration."""
-        self._pause_ms = 0
+        self._forget_refusals()
         self._wait(0)
 
     def try_again(self, refused: int, closed: int) -> None:
@@ -68,6 +68,9 @@ class Following:
         """Try no more, because the queue is deleted."""
         self.begin()
         self._follow = None
+
+    def _forget_refusals(self) -> None:
+        self._pause_ms = self._from_ms = self._refused = 0
 
     def _wait(self, delay_ms: int) -> None:
         self.begin()

@@ -47,6 +47,14 @@ def test_pause_is_short_again_after_a_message_was_taken() -> None:
     assert tries.pauses(1, 1, 1) == [FOLLOW_AGAIN_MS]
 
 
+def test_pause_grows_again_only_when_each_group_was_tried_after_a_message_was_taken() -> None:
+    tries = Tries()
+    tries.pauses(1, 4, 3)
+    tries.following.begin()
+    tries.following.succeeded()
+    assert tries.pauses(1, 4, 5) == [1000, 1000, 1000, 2000, 2000]
+
+
 def test_event_brings_the_next_try_forward_after_the_shortest_pause() -> None:
     tries = Tries()
     assert tries.following.may_try
