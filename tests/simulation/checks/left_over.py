@@ -117,6 +117,8 @@ SINCE_START = (
 LARGER = (
     # Counted by the check of the journal's files. With short segments, a few large records exceed their bound.
     "Living._*",
+    # The newest segment has its file, and exists in a new broker, with its first batch.
+    "Journal.segments",
     # See "Effective*".
     "Effective.definition",
     # Each ledger refers to the broker's counts of dead letters, by kind of queue and reason.

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.delivery import ChannelConsumer
+from amqpbroker.broker.queues.group_offering import GroupOffering
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from tests.simulation.parts import is_reading_again, queues
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             continue  # what cannot be read now is tried again
         if queue.expiry.is_behind and queue.expiry._timer is not None:
             continue  # consumers wait until more expired messages are removed, in the next iteration
+        if _is_superseding(queue):
+            continue  # the same for messages with old versions
         consumers = queue.consumers
         able = [consumers.active] if consumers.single_active else consumers.all
         if consumers.single_active and consumers.active is None and consumers._successor() is not None:
@@ -26,6 +30,12 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         for consumer in able:
             if isinstance(consumer, ChannelConsumer) and _can_take(consumer):
                 yield f"{queue.name} has {queue.ready.count} messages, and {consumer.tag} gets none"
+
+
+def _is_superseding(queue: LocalQueue) -> bool:
+    """Return whether consumers wait for the next iteration, in which more messages with old versions are removed."""
+    superseding = queue.offering.superseding if isinstance(queue.offering, GroupOffering) else None
+    return superseding is not None and superseding.is_behind and superseding._timer is not None
 
 
 def _can_take(consumer: ChannelConsumer) -> bool:

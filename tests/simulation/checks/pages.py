@@ -20,7 +20,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     for queue in queues(process):
         for line in fifo_lines(queue.ready):
             if line._pager is not None:
-                yield from _of_line(queue, line, bounds)
+                yield from _of_line(queue, line, bounds, process._short_until > 0)
         if isinstance(queue.ready, GroupLine) and len(queue.ready._beside) > 2 * bounds.page_count + 1:
             yield f"{queue.name} has {len(queue.ready._beside)} messages in memory beside its line"
         delayed = queue.offering.delayed
@@ -34,13 +34,16 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             yield from _too_large(queue, "delayed messages", (item[2] for item in delayed._heap), bounds)
 
 
-def _of_line(queue: LocalQueue, line: FifoLine, bounds: Bounds) -> Iterator[str]:
+def _of_line(queue: LocalQueue, line: FifoLine, bounds: Bounds, was_short: bool) -> Iterator[str]:
+    """was_short: memory was short, so that a line has pages although its first messages were not worth one."""
     count = len(line._tail)
     if count > 2 * bounds.page_count:
         yield f"{queue.name} has {count} messages in memory at its end"
     if line._tail_size > 2 * bounds.page_bytes:
         yield from _too_large(queue, "messages at its end", line._tail, bounds)
     most = 2 * bounds.page_count + 1
+    if was_short:
+        most = max(most, bounds.page_count + bounds.least_page_count)
     if len(line.line) > most:
         # Messages that consumers return were in memory before.
         count = sum(not entry.acquired_count for entry in line.line)
