@@ -28,6 +28,7 @@ BOUNDS = {
     "amqpbroker.broker.counters.rates._zeros": 8,
     "amqpbroker.broker.counters.stats._groups_among": 8,
 }
+
 #: Types of containers that may be entries of others.
 _GROWING = {dict, list, set, deque}
 
