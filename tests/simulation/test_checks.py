@@ -469,6 +469,23 @@ def test_restarts_restore_the_same_state(world):
         world.run(SECOND)
 
 
+def test_restart_waits_for_a_batch_whose_files_replace_earlier_ones(world, monkeypatch):
+    monkeypatch.setattr(restart, "WITHIN_NS", SECOND)
+    contents, end = world.disk.contents, world.scheduler.now + 3 * SECOND
+
+    def replace(number):
+        contents.pop(DIRECTORY / f"{number - 1}.new", None)
+        if world.scheduler.now < end:
+            contents[DIRECTORY / f"{number}.new"] = bytearray()
+            world.scheduler.after(400 * MS, partial(replace, number + 1))
+
+    replace(1)
+    is_synced = restart._is_synced
+    monkeypatch.setattr(restart, "_is_synced", lambda world: world.scheduler.now > end + SECOND and is_synced(world))
+    restart.check(world)
+    assert world.scheduler.now > end
+
+
 def test_broker_is_replaced_after_an_orderly_stop_without_loss(world):
     process = world.process
     stops.stop(world, process)
