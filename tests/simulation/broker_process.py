@@ -22,7 +22,7 @@ from amqpbroker.store.persistence import Persistence
 from tests.simulation.committer import SimulatedCommitter
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
-from tests.simulation.http_server import HttpServer
+from tests.simulation.http_server import LISTENERS, HttpServer
 from tests.simulation.machine_time import MachineTime
 from tests.simulation.parts import channels
 from tests.simulation.processor import Processor
@@ -31,6 +31,8 @@ from tests.simulation.threads import Threads
 
 DIRECTORY = Path("/simulated")
 MOST_CLIENTS = 1000
+#: uvicorn checks in these intervals whether it has to stop.
+HTTP_CHECK_S = 0.1
 
 
 class Supervisor(Protocol):
@@ -79,6 +81,7 @@ class BrokerProcess:
         self.before_close: Callable[[], None] = _nothing
         self.after_stop: Callable[[], None] = _nothing
         self._config = config
+        self._chance = chance
         self._scheduler = scheduler
         self._supervisor = supervisor
         self._http: dict[str, HttpServer] = {}
@@ -134,7 +137,7 @@ class BrokerProcess:
             self._release()
 
     def stop(self) -> None:
-        """Stop in order, like a server: the clients are notified and get their time, then the store is closed."""
+        """Stop in order, like a server: HTTP ends, clients are notified and get their time, the store is closed."""
         if not self.stopping:
             self.stopping = True
             self.service.clients.close()
@@ -179,13 +182,13 @@ class BrokerProcess:
 
     async def _end(self) -> None:
         error: Exception | None = None
+        for listener in LISTENERS:
+            if listener in self._http:
+                await self._http[listener].stop(self._chance.random() * HTTP_CHECK_S)
         try:
             await self.service.end(STOP_MS)
         except StoreError as caught:
             error = caught
-        # A server has stopped its HTTP listeners before that: no request may change definitions that are closed.
-        for server in self._http.values():
-            server.kill()
         self._definitions.close()
         self._report(self._supervisor.ended, self.service.failure or error)
 

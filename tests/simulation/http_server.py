@@ -1,6 +1,7 @@
 """The management API of a simulated broker: the real application with the real HTTP connections."""
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from amqpbroker.broker.node import Node
 from amqpbroker.management.app import build_app as management_app
 from amqpbroker.metrics.app import build_app as metrics_app
 from amqpbroker.server.answers import Answers
-from amqpbroker.server.http import make_server
+from amqpbroker.server.http import STOP_S, make_server
 
 if TYPE_CHECKING:
     from tests.simulation.event_loop import SimulatedLoop
@@ -36,8 +37,8 @@ class SimulatedNode(Node):
 
 #: Logs nothing.
 SILENT = logging.Logger("silent", logging.CRITICAL + 1)
-#: Listeners of a broker.
-MANAGEMENT, METRICS = "management", "metrics"
+#: Listeners of a broker, in the order in which they stop.
+MANAGEMENT, METRICS = LISTENERS = "management", "metrics"
 
 
 class HttpServer:
@@ -52,6 +53,9 @@ class HttpServer:
         self.answers = Answers(loop, at_once, bounds.answers_bytes)
         server = make_server(lambda: build(broker, node), self.answers, bounds.http_connections)
         protocol: Any = server.config.http_protocol_class
+        server.servers = []
+        server.lifespan = server.config.lifespan_class(server.config)
+        self._server = server
         self._state = server.server_state
         self._make = partial(protocol, server.config, server.server_state, {}, loop)
         self._loop = loop
@@ -82,6 +86,15 @@ class HttpServer:
         """Return whether it serves more connections than allowed."""
         served = [each for each in self._state.connections if not each.transport.is_closing()]  # type: ignore[union-attr]
         return len(served) > self._most
+
+    async def stop(self, notice_s: float) -> None:
+        """Close idle connections, and others after their answer, in limited time, like `HttpListener.stop`.
+
+        notice_s: time until uvicorn notices that it has to stop.
+        """
+        await asyncio.sleep(notice_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._server.shutdown(), STOP_S + 1)
 
     def kill(self) -> None:
         """End current requests silently now, and not when the memory of the ended process is freed."""

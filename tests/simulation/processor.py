@@ -1,11 +1,14 @@
 """The processor of a simulated machine, which is sometimes slow, and sometimes does not run the broker at all."""
 
+from functools import partial
+
 from tests.simulation.scheduler import Scheduler
 
 
 class Processor:
     """The processor. slowness: factor by which the steps of the broker's threads take longer now.
 
+    Slow times may overlap, and each ends without the others; the slowest one counts.
     troubled_until: the last time at which it was slow or did not run the broker.
     """
 
@@ -13,6 +16,9 @@ class Processor:
         self.slowness = 1
         self.troubled_until = 0
         self._scheduler = scheduler
+        #: Present slow times: number -> slowness.
+        self._slow: dict[int, int] = {}
+        self._slowed = 0
         #: Time of the start of the last stop.
         self.stopped_at = 0
         self._stopped_until = 0
@@ -26,9 +32,11 @@ class Processor:
 
     def slow_down(self, slowness: int, duration: int) -> None:
         """Make everything take `slowness` times as long for that many nanoseconds."""
-        self.slowness = slowness
+        self._slowed += 1
+        self._slow[self._slowed] = slowness
+        self._combine()
         self.hold_up(duration)
-        self._scheduler.after(duration, self._speed_up)
+        self._scheduler.after(duration, partial(self._speed_up, self._slowed))
 
     def hold_up(self, duration: int) -> None:
         """Note that something else may delay the broker's threads for that many nanoseconds."""
@@ -41,8 +49,14 @@ class Processor:
 
     def recover(self) -> None:
         """Run at full speed."""
-        self._speed_up()
+        self._slow.clear()
+        self._combine()
         self._stopped_until = 0
 
-    def _speed_up(self) -> None:
-        self.slowness = 1
+    def _speed_up(self, number: int) -> None:
+        """End one slow time, unless it has ended already."""
+        self._slow.pop(number, None)
+        self._combine()
+
+    def _combine(self) -> None:
+        self.slowness = max(self._slow.values(), default=1)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.simulation import bounds, settings, shapes
 from tests.simulation.broker_process import configured
 from tests.simulation.chance import Chance
-from tests.simulation.checks import AT_REST, left_over, restart, stops
+from tests.simulation.checks import AT_REST, left_over, module_containers, restart, stops
 from tests.simulation.checks.watch import watch
 from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import UNREFUSABLE, Machine
@@ -97,6 +97,7 @@ def _run(world: World, given: Scenario) -> Outcome:
     world.disk.refuses = UNREFUSABLE.isdisjoint(plan["workload"] for plan in given.workloads.values())
     if left_over.is_compared(world):
         world.alive_before = left_over.alive()
+    world.sizes_before = module_containers.sizes()
     world.boot()
     for workload in workloads:
         workload.begin()

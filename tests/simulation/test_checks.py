@@ -1,5 +1,6 @@
 """The checks of every world: each accepts a working broker, and reports one that is damaged by the test."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
+from amqpbroker.server.http_protocol import HttpProtocol
 from tests.simulation.broker_process import DIRECTORY
 from tests.simulation.checks import (
     RUNNING,
@@ -43,10 +45,11 @@ from tests.simulation.checks import (
     unwritten,
 )
 from tests.simulation.checks.batch_shares import BatchShares
+from tests.simulation.checks.new_client import NewClient
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.skips import Skips
 from tests.simulation.checks.watch import watch
-from tests.simulation.http import HttpClient
+from tests.simulation.http import HttpClient, path
 from tests.simulation.http_server import MANAGEMENT, METRICS
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
@@ -435,12 +438,52 @@ def test_missing_answer_to_a_new_client_is_found(world):
 
 def test_new_client_gets_all_answers(world):
     new_client.check(world)
+    world.run(SECOND)
+    assert not any("http" in text.lower() or "new-" in text for text in rest.busy(world))
+
+
+def test_http_request_of_a_new_client_without_an_answer_is_found(world, monkeypatch):
+    monkeypatch.setattr(HttpProtocol, "data_received", lambda self, data: None)
+    with pytest.raises(BrokenError, match="a new client gets no further than: the answer to GET /api/overview"):
+        new_client.check(world)
+
+
+def test_refused_http_request_of_a_new_client_is_found(world, monkeypatch):
+    monkeypatch.setattr(new_client, "path", partial(path, "missing"))
+    with pytest.raises(BrokenError, match="a new client's GET /api/missing/overview is answered with 404"):
+        new_client.check(world)
+
+
+def test_transaction_that_commits_nothing_is_found(world, monkeypatch):
+    ask = NewClient._ask_in_transaction
+    monkeypatch.setattr(
+        NewClient, "_ask_in_transaction", lambda self, name, *then: ask(self, name.replace("commit", "rollback"), *then)
+    )
+    with pytest.raises(BrokenError, match="a new client gets no further than: its messages"):
+        new_client.check(world)
 
 
 def test_restarts_restore_the_same_state(world):
     for _ in range(6):
         restart.check(world)
         world.run(SECOND)
+
+
+def test_restart_waits_for_a_batch_whose_files_replace_earlier_ones(world, monkeypatch):
+    monkeypatch.setattr(restart, "WITHIN_NS", SECOND)
+    contents, end = world.disk.contents, world.scheduler.now + 3 * SECOND
+
+    def replace(number):
+        contents.pop(DIRECTORY / f"{number - 1}.new", None)
+        if world.scheduler.now < end:
+            contents[DIRECTORY / f"{number}.new"] = bytearray()
+            world.scheduler.after(400 * MS, partial(replace, number + 1))
+
+    replace(1)
+    is_synced = restart._is_synced
+    monkeypatch.setattr(restart, "_is_synced", lambda world: world.scheduler.now > end + SECOND and is_synced(world))
+    restart.check(world)
+    assert world.scheduler.now > end
 
 
 def test_broker_is_replaced_after_an_orderly_stop_without_loss(world):

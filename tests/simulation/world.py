@@ -110,6 +110,8 @@ class World:
         self.stop_process: Callable[[BrokerProcess], None] = BrokerProcess.stop
         #: Objects of other brokers in this process, by their types, in worlds that count them.
         self.alive_before: Counter[str] = Counter()
+        #: Sizes of containers that outlive every broker, before this one: module -> container -> size.
+        self.sizes_before: dict[str, dict[str, int]] = {}
         self.life = 0
         self.crashes = 0
         self.deaths: list[Death] = []

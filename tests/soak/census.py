@@ -42,7 +42,7 @@ def census(root: object) -> dict[str, int]:
         owner = type(found)
         if owner.__module__.split(".")[0] in (PACKAGE, *BETWEEN):
             counts[owner.__qualname__] += 1
-            for attribute, value in _attributes(found):
+            for attribute, value in attributes(found):
                 _count(counts, f"{owner.__qualname__}.{attribute}", value)
                 waiting.append(value)
         else:
@@ -59,7 +59,8 @@ def _count(counts: Counter[str], name: str, value: object) -> None:
         counts[name + "[]"] += value.cache_info().currsize
 
 
-def _attributes(found: object) -> Iterator[tuple[str, Any]]:
+def attributes(found: object) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an object that it has itself, also if its class has slots or is compiled."""
     names: set[str] = set(getattr(found, "__dict__", ()))
     for base in type(found).__mro__:
         names.update(getattr(base, "__mypyc_attrs__", ()))

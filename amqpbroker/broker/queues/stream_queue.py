@@ -306,7 +306,7 @@ class StreamQueue(Queue):
             key = log.place(offset) if offset < log.safe else None
             while key is not None and len(found) < count and offset < log.safe:
                 block = log.block(key)
-                end = min(block.first + block.count, log.safe)
+                end = block.first + block.count
                 while offset < end and len(found) < count:
                     found.append((offset + 1, Entry(block.message(offset), self, offset, 0)))
                     offset += 1

@@ -47,7 +47,7 @@ class StreamReader:
         left = self._skips
         while self.offset < log.safe and consumer.can_take():
             block = self._block()
-            end = min(block.first + block.count, log.safe)
+            end = block.first + block.count
             while self.offset < end and consumer.can_take():
                 offset = self.offset
                 message = block.message(offset)

@@ -41,9 +41,9 @@ class StreamLog:
     """The messages of one stream.
 
     id: of its queue. first: offset of the oldest message. next: offset of the next message that is added. safe:
-    messages with lower offsets are stored and can be read. size: bytes in all segments. followed: readers wait for new
-    messages, so that these are worth caching. writing: chunks that are being written. All methods are called on the
-    event loop's thread, except for `write`.
+    messages with lower offsets are stored and can be read; it is always the end of a chunk. size: bytes in all
+    segments. followed: readers wait for new messages, so that these are worth caching. writing: chunks that are being
+    written. All methods are called on the event loop's thread, except for `write`.
     """
 
     def __init__(

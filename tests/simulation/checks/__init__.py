@@ -23,6 +23,7 @@ from tests.simulation.checks import (
     lines,
     loop_timer,
     memory,
+    module_containers,
     new_client,
     offered,
     pages,
@@ -77,5 +78,6 @@ AT_REST = (
     journal_files.check,
     stream_files.check,
     restart.check,
+    module_containers.check,
     left_over.check,
 )

@@ -1,4 +1,7 @@
-"""A new client at the end of a world: the broker answers all its requests, and its objects are deleted afterwards."""
+"""A new client at the end of a world: the broker answers all its requests, and its objects are deleted afterwards.
+
+It uses publisher confirms, a transaction and the management API.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.wire.values import longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client
+from tests.simulation.http import Answer, HttpClient, path
 from tests.simulation.scheduler import SECOND
 
 if TYPE_CHECKING:
@@ -17,12 +21,15 @@ SIZES = (0, 10, 300, 20_000)
 
 
 def check(world: "World") -> None:
-    """Make a new client declare, publish, consume, acknowledge and delete. Raises BrokenError."""
+    """Make a new client declare, publish, read by HTTP, consume, acknowledge and delete. Raises BrokenError."""
     most = world.config.max_connections
     if most:
         # Clients of workloads may use all allowed connections.
         for other in world.clients[: max(len(world.clients) + 1 - most, 0)]:
             other.leave()
+    managers = [each for each in world.clients if isinstance(each, HttpClient)]
+    for manager in managers[: max(len(managers) + 1 - world.config.bounds.http_connections, 0)]:
+        manager.leave()
     client = NewClient(world)
     client.connect()
     if not world.run_until(lambda: client.is_done, WITHIN_NS):
@@ -41,6 +48,9 @@ class NewClient(Client):
         self._published = 0
         self._confirmed = 0
         self._unsettled: dict[str, None] = {}
+        self._management = HttpClient(world, "new-http")
+        #: Resources that are still to be read.
+        self._resources = [path("overview"), *(path("queues", "/", name) for name in self._queues)]
 
     def opened(self) -> None:
         self.awaits = "its declarations"
@@ -63,7 +73,7 @@ class NewClient(Client):
         if got.name == "basic.ack":
             self._confirmed = got.arguments["delivery_tag"]
             if self._confirmed == self._published:
-                self._consume()
+                self._begin_transaction()
         elif got.name == "basic.deliver":
             assert got.body is not None
             message = got.body.split(b" ", 1)[0].decode()
@@ -75,6 +85,32 @@ class NewClient(Client):
                 self._delete()
         else:
             raise self.world.broken(f"a new client received {got}")
+
+    def _begin_transaction(self) -> None:
+        self.awaits = "its transaction"
+        self._ask_in_transaction("channel.open")
+        self._ask_in_transaction("tx.select")
+        for name in self._queues:
+            self._unsettled[f"{name}-tx"] = None
+            body = f"{name}-tx ".encode() + self.chance.randbytes(self.chance.choice(SIZES))
+            self.write(published(name, body, channel=2, delivery_mode=2))
+        self._ask_in_transaction("tx.commit", self._read_next)
+
+    def _read_next(self) -> None:
+        """Read the next resource by HTTP. A request whose connection ended is repeated."""
+        if not self._resources:
+            self._management.leave()
+            self._consume()
+            return
+        self.awaits = f"the answer to GET {self._resources[0]}"
+        self._management.request("GET", self._resources[0], self._answered)
+
+    def _answered(self, answer: Answer | None) -> None:
+        if answer is not None:
+            target = self._resources.pop(0)
+            if answer.status != 200:
+                raise self.world.broken(f"a new client's GET {target} is answered with {answer.status}")
+        self._read_next()
 
     def _consume(self) -> None:
         self.awaits = "its messages"
@@ -105,6 +141,9 @@ class NewClient(Client):
 
     def _ask(self, name: str, then: Callable[[], None] = lambda: None, **arguments: Any) -> None:
         self.call(lambda _: then(), f"{name}-ok", 1, name, **arguments)
+
+    def _ask_in_transaction(self, name: str, then: Callable[[], None] = lambda: None) -> None:
+        self.call(lambda _: then(), f"{name}-ok", 2, name)
 
     def disconnected(self) -> None:
         if not self.is_done:

@@ -42,8 +42,8 @@ Dump = dict[tuple[Any, ...], dict[str, Any]]
 def check(world: "World") -> None:
     """Compare what a kill, a power cut or an orderly stop leaves with what is there now. Raises BrokenError."""
     for _ in range(MOST_TIMES):
-        files = len(world.disk.contents)
-        if world.run_until(lambda: _is_synced(world), WITHIN_NS) or len(world.disk.contents) == files:
+        files = set(world.disk.contents)
+        if world.run_until(lambda: _is_synced(world), WITHIN_NS) or set(world.disk.contents) == files:
             break
     if not _is_synced(world):
         raise world.broken("not everything comes to the disk")

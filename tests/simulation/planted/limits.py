@@ -84,4 +84,19 @@ LIMITS = (
         '        self._answers.__dict__.setdefault("_leaked", []).append(bytes(10_000))\n'
         "        super().connection_lost(exc)",
     ),
+    # --- containers of modules and classes ----------------------------------------------------------------------------
+    Planted(
+        "a memo of routing keys that is never cleared",
+        "topic_index.py",
+        "def words_of(key: bytes) -> list[bytes]:",
+        '@__import__("functools").cache\ndef words_of(key: bytes) -> list[bytes]:',
+    ),
+    Planted(
+        "a class that remembers the size of each chunk",
+        "stream_log.py",
+        "    def __init__(self, head: ChunkHead, payload: bytes) -> None:\n",
+        "    sizes: list[int] = []\n\n"
+        "    def __init__(self, head: ChunkHead, payload: bytes) -> None:\n"
+        "        self.sizes.append(len(payload))\n",
+    ),
 )

@@ -1,0 +1,44 @@
+"""Slow times of a simulated processor: each ends by itself, and all end when the machine recovers."""
+
+import pytest
+
+from tests.simulation.processor import Processor
+from tests.simulation.scheduler import MS, Scheduler
+
+
+@pytest.fixture
+def scheduler():
+    return Scheduler()
+
+
+@pytest.fixture
+def processor(scheduler):
+    return Processor(scheduler)
+
+
+def test_the_end_of_a_slow_time_does_not_end_another_one(scheduler, processor):
+    processor.slow_down(10, 1000 * MS)
+    processor.slow_down(10, 20 * MS)
+    scheduler.run(500 * MS)
+    assert processor.slowness == 10
+    scheduler.run(1001 * MS)
+    assert processor.slowness == 1
+
+
+def test_the_slowest_of_overlapping_slow_times_counts(scheduler, processor):
+    processor.slow_down(100, 20 * MS)
+    processor.slow_down(10, 1000 * MS)
+    assert processor.slowness == 100
+    scheduler.run(500 * MS)
+    assert processor.slowness == 10
+
+
+def test_recovery_ends_all_slow_times_and_stops(scheduler, processor):
+    processor.slow_down(100, 20 * MS)
+    processor.slow_down(10, 1000 * MS)
+    processor.stop(1000 * MS)
+    processor.recover()
+    assert (processor.slowness, processor.rest) == (1, 0)
+    processor.slow_down(10, 5000 * MS)
+    scheduler.run(2000 * MS)
+    assert processor.slowness == 10
