@@ -41,6 +41,7 @@ from tests.simulation.checks.batch_shares import BatchShares
 from tests.simulation.checks.holding import Holding
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.skips import Skips
+from tests.simulation.checks.slice_shares import SliceShares
 
 RUNNING = (
     ready_counts.check,
@@ -69,7 +70,7 @@ RUNNING = (
 
 AROUND = (Shares, Holding)
 
-EACH = (BatchShares, Skips)
+EACH = (BatchShares, Skips, SliceShares)
 
 AT_REST = (
     new_client.check,
