@@ -15,6 +15,7 @@ LAYERS = {
     "clock": set(),
     "compiled": set(),
     "patterns": set(),
+    "row_slices": set(),
     "plain_octets": set(),
     "octets": {"plain_octets"},
     "wire": {"octets", "errors", "config", "clock"},
@@ -23,8 +24,8 @@ LAYERS = {
     "client": {"wire"},
     "broker": {"octets", "patterns", "client", "store", "message", "wire", "errors", "compat", "config", "clock"},
     "amqp": {"octets", "patterns", "broker", "store", "message", "wire", "errors", "compat", "config", "clock"},
-    "management": {"compiled", "patterns", "broker", "message", "wire", "errors", "config", "clock"},
-    "metrics": {"broker", "wire", "errors", "config", "clock"},
+    "management": {"compiled", "patterns", "row_slices", "broker", "message", "wire", "errors", "config", "clock"},
+    "metrics": {"row_slices", "broker", "wire", "errors", "config", "clock"},
     "shovel": {"client", "broker", "wire", "errors", "clock"},
     "server": {
         "compiled",
@@ -89,7 +90,7 @@ FOLDERS = {
 NOT_YET: set[tuple[str, str]] = set()
 
 #: Packages that may use an event loop.
-EVENT_LOOP = {"client", "server", "shovel", "management", "metrics", "testing", "cli"}
+EVENT_LOOP = {"row_slices", "client", "server", "shovel", "management", "metrics", "testing", "cli"}
 
 
 def layer_of(path):

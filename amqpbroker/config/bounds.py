@@ -74,6 +74,8 @@ class Bounds:
     bodies_bytes: memory of all large bodies of an HTTP listener, from their first byte until the end of their requests.
     answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped
     unless they read on. A single answer may be larger.
+    rows: rows that an HTTP request or an import of definitions handles in one event loop iteration. For work that takes
+    less time than a row, such as a sample of the metrics, the limit is a multiple of this number.
     got_bytes: stored messages that one HTTP request may keep out of their queue, since they are in memory meanwhile.
     histories: objects whose samples are recorded for charts, at most 13 kB each: those that were active or shown last.
     samples: objects whose counters are sampled in one event loop iteration.
@@ -147,6 +149,7 @@ class Bounds:
     body_bytes: int = 20_000_000
     bodies_bytes: int = 64 * 1024 * 1024
     answers_bytes: int = 64 * 1024 * 1024
+    rows: int = 100
     got_bytes: int = 64 * 1024 * 1024
     sessions: int = 1000
     user_sessions: int = 50

@@ -227,7 +227,7 @@ async def _response(result: Any, call: Call) -> Response:
     if isinstance(result, Answer):
         return _json(result.status, result.json, dict(result.headers))
     if isinstance(result, Listing):
-        return await answer(encode(result, call.query), call.check)
+        return await answer(encode(result, call.query, call.rows), call.check)
     columns = asked_columns(call.query)
     if columns is not None and isinstance(result, dict):
         result = only(result, columns)

@@ -114,6 +114,11 @@ class Call:
         """Return whether the message counts of queues are shown although other statistics are not."""
         return self.broker.config.management.enable_queue_totals or self.query.get("enable_queue_totals") == "true"
 
+    @property
+    def rows(self) -> int:
+        """The number of rows that the request handles in one event loop iteration."""
+        return self.broker.config.bounds.rows
+
     def visible_vhosts(self) -> "list[Vhost]":
         """Return the vhosts whose queues, exchanges and bindings the user sees, by name."""
         found = [vhost for name, vhost in self.broker.vhosts.items() if self.identity.enters_vhost(name)]

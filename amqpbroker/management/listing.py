@@ -17,16 +17,15 @@ from typing import Any, final
 import orjson
 
 from amqpbroker.management import failure
-from amqpbroker.management.streamed import SLICE, Parts, encoded_rows
+from amqpbroker.management.streamed import Parts, encoded_rows
 from amqpbroker.management.values import whole_number
 from amqpbroker.patterns import Pattern
+from amqpbroker.row_slices import RowSlices
 
 #: Seconds for which objects are filtered before the broker goes on.
 FILTER_SLICE_S = 0.01
-#: Seconds for which values to sort by are looked up before the broker goes on.
-SORT_SLICE_S = 0.001
-#: Values that are sorted at a time.
-SORT_RUN = 2000
+#: Number of values that are sorted in the time of one row.
+SORTED_PER_ROW = 20
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
@@ -95,8 +94,12 @@ def parse_page(query: Mapping[str, str]) -> Page:
     return Page(number, size, pattern if text else None)
 
 
-async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
-    """Yield the JSON of a list in parts, as the query asks for it. Raises ApiError 400 before the first part."""
+async def encode(listing: Listing, query: Mapping[str, str], rows: int) -> Parts:
+    """Yield the JSON of a list in parts, as the query asks for it. Raises ApiError 400 before the first part.
+
+    rows: maximum number of rows that are made in one event loop iteration.
+    """
+    slices = RowSlices(rows)
     page = parse_page(query) if listing.paged else Page(None, 0, None)
     objects: Sequence[Any] = list(listing.objects)
     if listing.belongs is not None:
@@ -115,13 +118,13 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
     filtered = len(objects)
     if sort and not by_name:
         shown = filtered if page.number is None else min(filtered, page.number * page.size)
-        objects = await _sorted(objects, listing.sorted_by(sort), _reversed(query), shown)
+        objects = await _sorted(objects, listing.sorted_by(sort), _reversed(query), shown, rows)
     if page.number is not None:
         objects = _cut(objects, page.number, page.size)
     columns = asked_columns(query)
     show = listing.show if columns is None else listing.reduced(columns)
     yield b"[" if page.number is None else b'{"items":['
-    async for part in encoded_rows(objects, show):
+    async for part in encoded_rows(objects, show, slices):
         yield part
     if page.number is None:
         yield b"]"
@@ -172,31 +175,24 @@ def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
     return list(all_of_it[start : start + size])
 
 
-async def _sorted(objects: Sequence[Any], value: Callable[[Any], Any], backwards: bool, count: int) -> list[Any]:
+async def _sorted(
+    objects: Sequence[Any], value: Callable[[Any], Any], backwards: bool, count: int, rows: int
+) -> list[Any]:
     """Return the first `count` objects in the order of their values. Only these are kept in memory, not the rows.
 
     Parts of the list are sorted in slices, and so is what comes first of them.
     """
     by_value = itemgetter(0)
+    run = SORTED_PER_ROW * rows
     runs: list[list[tuple[tuple[int, Any], Any]]] = [[]]
-    began = time.perf_counter()
-    for start in range(0, len(objects), SLICE):
-        runs[-1] += [(_sort_key(value(each)), each) for each in objects[start : start + SLICE]]
-        if len(runs[-1]) >= SORT_RUN:
+    async for some in RowSlices(rows).of(objects):
+        runs[-1] += [(_sort_key(value(each)), each) for each in some]
+        if len(runs[-1]) >= run:
             runs[-1].sort(key=by_value, reverse=backwards)
             runs.append([])
-        if time.perf_counter() - began > SORT_SLICE_S:
-            await asyncio.sleep(0)
-            began = time.perf_counter()
     runs[-1].sort(key=by_value, reverse=backwards)
     merged = islice(merge(*runs, key=by_value, reverse=backwards), count)
-    found: list[Any] = []
-    while some := list(islice(merged, SLICE)):
-        found += [each for _, each in some]
-        if time.perf_counter() - began > SORT_SLICE_S:
-            await asyncio.sleep(0)
-            began = time.perf_counter()
-    return found
+    return [each async for some in RowSlices(run).of(merged) for _, each in some]
 
 
 def asked_columns(query: Mapping[str, str]) -> list[str] | None:

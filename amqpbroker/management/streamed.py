@@ -1,9 +1,8 @@
 """JSON of answers, whole or in parts: a large answer is sent while it is made, at the pace of the client."""
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, final
 
 import orjson
@@ -11,14 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from amqpbroker.management.failure import ApiError
+from amqpbroker.row_slices import RowSlices
 
 log = logging.getLogger(__name__)
 
 #: Largest answer that is sent whole, with its length, as RabbitMQ sends all answers.
 WHOLE_BYTES = 1024 * 1024
-
-#: Rows that are made in one event loop iteration.
-SLICE = 50
 
 Parts = AsyncGenerator[bytes, None]
 
@@ -52,13 +49,12 @@ async def answer(parts: Parts, check: Callable[[], object], headers: Mapping[str
     return Response(b"".join(made), 200, sent, "application/json")
 
 
-async def encoded_rows(objects: Sequence[Any], show: Callable[[Any], Any]) -> Parts:
-    """Yield the JSON of the objects with commas between them, in slices."""
-    for start in range(0, len(objects), SLICE):
-        if start:
-            await asyncio.sleep(0)
-        some = [show(each) for each in objects[start : start + SLICE]]
-        yield (b"," if start else b"") + encoded(some)[1:-1]
+async def encoded_rows(objects: Iterable[Any], show: Callable[[Any], Any], slices: RowSlices) -> Parts:
+    """Yield the JSON of the objects with commas between them."""
+    separator = b""
+    async for some in slices.of(objects):
+        yield separator + encoded([show(each) for each in some])[1:-1]
+        separator = b","
 
 
 @final

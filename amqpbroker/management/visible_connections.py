@@ -1,15 +1,12 @@
 """Connections, and what they have, as far as the user who asks may see them."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from amqpbroker.broker.session import Session
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
-
-#: How many connections are asked before the broker's other work gets its turn.
-SLICE = 100
+from amqpbroker.row_slices import RowSlices
 
 Info = TypeVar("Info")
 
@@ -34,11 +31,6 @@ def find_session(call: Call, name: str) -> Session:
     raise failure.not_found()
 
 
-async def gather(several: Iterable[Session], infos: Callable[[Session], Iterable[Info]]) -> list[Info]:
-    """Return the infos of the connections, gathered in slices."""
-    found: list[Info] = []
-    for number, session in enumerate(several, 1):
-        found += infos(session)
-        if not number % SLICE:
-            await asyncio.sleep(0)
-    return found
+async def gather(several: Iterable[Session], infos: Callable[[Session], Iterable[Info]], rows: int) -> list[Info]:
+    """Return the infos of the connections. rows: maximum number of connections in one event loop iteration."""
+    return [info async for some in RowSlices(rows).of(several) for session in some for info in infos(session)]

@@ -1,13 +1,13 @@
 """The pages of metrics: the groups of each page, their names and their text."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.metrics.exposition import Format, head, label_text, line
 from amqpbroker.metrics.family import Family, Group
 from amqpbroker.metrics.groups import GROUPS, queues
-from amqpbroker.metrics.snapshot import Snapshot, collect
+from amqpbroker.metrics.snapshot import ADDED_PER_ROW, Snapshot, collect
+from amqpbroker.row_slices import RowSlices
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -18,8 +18,8 @@ PER_OBJECT = "per-object"
 DETAILED = "detailed"
 MEMORY_BREAKDOWN = "memory-breakdown"
 
-#: Number of samples that are written before other work of the broker runs.
-SLICE = 500
+#: Number of samples that are written in the time of one row.
+SAMPLES_PER_ROW = 5
 
 
 class Page:
@@ -49,51 +49,46 @@ class Page:
         """Iterate over the pieces of the text."""
         wanted = [need for group in self.groups for need in group.needs]
         snapshot = await collect(broker, node, wanted)
+        slices = RowSlices(SAMPLES_PER_ROW * snapshot.rows)
+        sums = RowSlices(ADDED_PER_ROW * snapshot.rows)
         for group in self.groups:
             prefix = self.prefix(group)
             if group.optional and self._name in group.pages and not group.rows(snapshot):
                 continue
             if group.summed and self._name == METRICS:
-                async for piece in _sums(group, prefix, snapshot, style):
+                async for piece in _sums(group, prefix, snapshot, style, sums):
                     yield piece
             else:
-                rows = await _rows(group, self._vhosts, snapshot)
+                rows = await _rows(group, self._vhosts, snapshot, slices)
                 for family in group.families:
                     yield head(family, prefix, style).encode()
-                    async for piece in _samples(prefix, family, rows):
+                    async for piece in _samples(prefix, family, rows, slices):
                         yield piece
         yield style.end.encode()
 
 
-async def _rows(group: Group, vhosts: frozenset[str], snapshot: Snapshot) -> list[tuple[str, Any]]:
+async def _rows(group: Group, vhosts: frozenset[str], snapshot: Snapshot, slices: RowSlices) -> list[tuple[str, Any]]:
     """Return the objects, and their labels as text."""
     rows: Sequence[Any] = group.rows(snapshot)
     if vhosts and group.filtered:
         rows = [row for row in rows if row.vhost in vhosts]
-    labelled: list[tuple[str, Any]] = []
-    for start in range(0, len(rows), SLICE):
-        if start:
-            await asyncio.sleep(0)
-        labelled += [(label_text(group.labels(row)), row) for row in rows[start : start + SLICE]]
-    return labelled
+    return [(label_text(group.labels(row)), row) async for some in slices.of(rows) for row in some]
 
 
-async def _samples(prefix: str, family: Family, rows: list[tuple[str, Any]]) -> AsyncIterator[bytes]:
+async def _samples(prefix: str, family: Family, rows: list[tuple[str, Any]], slices: RowSlices) -> AsyncIterator[bytes]:
     name, of = prefix + family.name, family.of
     if of is None:
         return
-    for start in range(0, len(rows), SLICE):
-        if start:
-            await asyncio.sleep(0)
-        lines = [line(name, labels, of(row)) for labels, row in rows[start : start + SLICE]]
-        yield "".join(lines).encode(errors="replace")
+    async for some in slices.of(rows):
+        yield "".join([line(name, labels, of(row)) for labels, row in some]).encode(errors="replace")
 
 
-async def _sums(group: Group, prefix: str, snapshot: Snapshot, style: Format) -> AsyncIterator[bytes]:
+async def _sums(
+    group: Group, prefix: str, snapshot: Snapshot, style: Format, slices: RowSlices
+) -> AsyncIterator[bytes]:
     rows = group.rows(snapshot)
     for family in group.families:
         value = family.total(snapshot) if family.total is not None else None
         if family.total is None and family.of is not None:
-            value = sum([family.of(row) or 0 for row in rows])
-            await asyncio.sleep(0)
+            value = sum([family.of(row) or 0 async for some in slices.of(rows) for row in some])
         yield (head(family, prefix, style) + line(prefix + family.name, "", value)).encode()

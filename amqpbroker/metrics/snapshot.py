@@ -1,12 +1,12 @@
 """The state that metrics are made of, collected a few objects at a time so that the broker can work in between."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from operator import neg
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from amqpbroker.broker.counters.stats import Counted, Totals, named, summed
 from amqpbroker.broker.infos import ChannelInfo, ConnectionInfo
+from amqpbroker.row_slices import RowSlices
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from amqpbroker.broker.node import Node
     from amqpbroker.broker.queues.queue import Queue
 
-#: Number of objects that are collected in one event loop iteration.
-SLICE = 100
-
-Member = TypeVar("Member")
+#: Number of counters that are added up in the time of one row.
+ADDED_PER_ROW = 20
 
 
 class QueueRow(NamedTuple):
@@ -76,13 +74,14 @@ class NodeRow(NamedTuple):
 class Snapshot:
     """The state for some metrics; parts that were not requested are empty.
 
-    traffic, byte_totals, by_type: counters of all channels, all connections and all queues of each type since the
-    broker started, by name. They never decrease.
+    rows: maximum number of rows that are handled in one event loop iteration. traffic, byte_totals, by_type: counters
+    of all channels, all connections and all queues of each type since the broker started, by name. They never decrease.
     """
 
     def __init__(self, broker: "Broker", node: "Node") -> None:
         self.broker = broker
         self.node = node
+        self.rows = broker.config.bounds.rows
         self.queues: list[QueueRow] = []
         self.channels: list[ChannelRow] = []
         self.connections: list[ConnectionRow] = []
@@ -110,51 +109,46 @@ class Snapshot:
 async def collect(broker: "Broker", node: "Node", wanted: Iterable[str]) -> Snapshot:
     """Return a snapshot with the requested ones of `queues`, `channels`, `connections` and `exchanges`."""
     snapshot = Snapshot(broker, node)
+    slices = RowSlices(snapshot.rows)
     for name in sorted(set(wanted)):
-        await _COLLECTORS[name](snapshot)
+        await _COLLECTORS[name](snapshot, slices)
     return snapshot
 
 
-async def _collect_queues(snapshot: Snapshot) -> None:
-    rows = snapshot.queues
+async def _collect_queues(snapshot: Snapshot, slices: RowSlices) -> None:
+    seen: dict[str, list[tuple[Counted, tuple[int, ...]]]] = {kind: [] for kind in snapshot.broker.totals.queues}
     for vhost in list(snapshot.broker.vhosts.values()):
-        for some in _sliced(list(vhost.queues.values())):
+        async for some in slices.of(list(vhost.queues.values())):
             there = [queue for queue in some if vhost.queues.get(queue.name) is queue]
-            rows += [QueueRow(vhost.name, queue, queue.info(), queue.counters()) for queue in there]
-            await asyncio.sleep(0)
+            for queue in there:
+                counters = queue.counters()
+                snapshot.queues.append(QueueRow(vhost.name, queue, queue.info(), counters))
+                seen[queue.kind.name].append((queue, counters))
     for kind, totals in snapshot.broker.totals.queues.items():
-        of_kind = [(row.queue, row.counters) for row in rows if row.queue.kind.name == kind]
-        snapshot.by_type[kind] = await _totalled(totals, of_kind)
+        snapshot.by_type[kind] = await _totalled(snapshot, totals, seen[kind])
 
 
-async def _collect_channels(snapshot: Snapshot) -> None:
+async def _collect_channels(snapshot: Snapshot, slices: RowSlices) -> None:
     rows = snapshot.channels
-    for some in _sliced(list(snapshot.broker.sessions)):
-        for session in some:
-            for info in session.channel_infos():
-                rows.append(ChannelRow(info.vhost, info, info.counted.counters()))
-                if not len(rows) % SLICE:
-                    await asyncio.sleep(0)
-        await asyncio.sleep(0)
+    async for some in slices.of(info for session in list(snapshot.broker.sessions) for info in session.channel_infos()):
+        rows += [ChannelRow(info.vhost, info, info.counted.counters()) for info in some]
     totals = snapshot.broker.totals.traffic
-    snapshot.traffic = await _totalled(totals, [(row.info.counted, row.counters) for row in rows])
+    snapshot.traffic = await _totalled(snapshot, totals, [(row.info.counted, row.counters) for row in rows])
 
 
-async def _collect_connections(snapshot: Snapshot) -> None:
+async def _collect_connections(snapshot: Snapshot, slices: RowSlices) -> None:
     rows = snapshot.connections
-    for some in _sliced(list(snapshot.broker.sessions)):
+    async for some in slices.of(list(snapshot.broker.sessions)):
         for session in some:
             info = session.info()
             rows.append(ConnectionRow(info.vhost, info, session, session.counters()))
-        await asyncio.sleep(0)
-    snapshot.byte_totals = await _totalled(
-        snapshot.broker.totals.byte_totals, [(row.counted, row.counters) for row in rows]
-    )
+    totals = snapshot.broker.totals.byte_totals
+    snapshot.byte_totals = await _totalled(snapshot, totals, [(row.counted, row.counters) for row in rows])
 
 
-async def _collect_exchanges(snapshot: Snapshot) -> None:
+async def _collect_exchanges(snapshot: Snapshot, slices: RowSlices) -> None:
     for vhost in list(snapshot.broker.vhosts.values()):
-        for some in _sliced(list(vhost.exchanges.values())):
+        async for some in slices.of(list(vhost.exchanges.values())):
             snapshot.exchanges += [
                 ExchangeRow(
                     vhost.name,
@@ -167,10 +161,9 @@ async def _collect_exchanges(snapshot: Snapshot) -> None:
                 )
                 for each in some
             ]
-            await asyncio.sleep(0)
 
 
-_COLLECTORS: dict[str, Callable[[Snapshot], Awaitable[None]]] = {
+_COLLECTORS: dict[str, Callable[[Snapshot, RowSlices], Awaitable[None]]] = {
     "queues": _collect_queues,
     "channels": _collect_channels,
     "connections": _collect_connections,
@@ -178,20 +171,17 @@ _COLLECTORS: dict[str, Callable[[Snapshot], Awaitable[None]]] = {
 }
 
 
-async def _totalled(totals: Totals, seen: Sequence[tuple[Counted, tuple[int, ...]]]) -> dict[str, int]:
+async def _totalled(
+    snapshot: Snapshot, totals: Totals, seen: Sequence[tuple[Counted, tuple[int, ...]]]
+) -> dict[str, int]:
     """Return the sum of the counters of deleted objects and of objects that were seen.
 
     An object that was deleted since it was seen counts as deleted, and an object that was created meanwhile counts next
     time, so no total ever decreases.
     """
     sums: tuple[int, ...] = (0,) * len(totals.counter_names)
-    for some in _sliced(seen):
+    async for some in RowSlices(ADDED_PER_ROW * snapshot.rows).of(seen):
         sums = summed(sums, [counters for _, counters in some])
-        await asyncio.sleep(0)
     members = totals.members
     went = [tuple(map(neg, counters)) for member, counters in seen if member not in members]
     return named(totals.counter_names, summed(sums, [totals.gone(), *went]))
-
-
-def _sliced(members: Sequence[Member]) -> Iterable[Sequence[Member]]:
-    return (members[start : start + SLICE] for start in range(0, len(members), SLICE))

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.listing import Listing, encode
-from amqpbroker.management.streamed import SLICE
+from amqpbroker.management.listing import SORTED_PER_ROW, Listing, encode
 
+ROWS = BOUNDS.rows
 NAMES = ["b", "a", "d", "c"]
 
 
@@ -18,8 +19,8 @@ def show(name):
     return {"name": name, "size": {"b": 2, "a": 10, "d": None, "c": 1}[name], "more": {"x": name * 2, "y": 1}}
 
 
-async def whole(listing, query):
-    return json.loads(b"".join([part async for part in encode(listing, query)]))
+async def whole(listing, query, rows=ROWS):
+    return json.loads(b"".join([part async for part in encode(listing, query, rows)]))
 
 
 async def listed(query, names=NAMES, paged=True):
@@ -39,14 +40,13 @@ async def test_list_is_sorted_by_any_column_with_missing_values_first(path, name
     assert "".join(row["name"] for row in await listed({"sort": path})) == names
 
 
-@pytest.mark.parametrize("run", [1, 2 * SLICE, 1000])
-async def test_rows_of_equal_value_stay_sorted_by_name_also_in_reverse(monkeypatch, run):
-    monkeypatch.setattr("amqpbroker.management.listing.SORT_RUN", run)
-    names = [f"{number:04}" for number in range(2 * SLICE + 1)]
+@pytest.mark.parametrize("rows", [1, 2, ROWS])
+async def test_rows_of_equal_value_stay_sorted_by_name_also_in_reverse(rows):
+    names = [f"{number:04}" for number in range(4 * SORTED_PER_ROW + 1)]
 
     async def sorted_(**query):
         listing = Listing(names, lambda name: {"name": name, "n": int(name) % 2}, name=lambda name: name)
-        return [row["name"] for row in await whole(listing, {"sort": "n", **query})]
+        return [row["name"] for row in await whole(listing, {"sort": "n", **query}, rows)]
 
     even, odd = names[::2], names[1::2]
     assert await sorted_() == even + odd
@@ -196,8 +196,7 @@ async def most_of_a_turn(listing, query, count):
 
 @pytest.mark.parametrize("query", [{}, {"page": "3", "page_size": "10"}])
 @pytest.mark.parametrize("reverse", ["true", "false"])
-async def test_long_list_is_sorted_in_slices(monkeypatch, query, reverse):
-    monkeypatch.setattr("amqpbroker.management.listing.SORT_SLICE_S", 0)
+async def test_long_list_is_sorted_in_slices(query, reverse):
     numbers = list(range(20_000))
     random.Random(1).shuffle(numbers)
     listing = Listing(numbers, lambda number: {"n": Value(number)}, ordered=True)
@@ -240,19 +239,19 @@ async def test_rows_of_a_long_list_are_made_as_they_are_sent_and_not_kept(query)
         kept.add(row)
         return row
 
-    names = [f"{number:04}" for number in range(20 * SLICE)]
-    parts = encode(Listing(names, show, name=lambda name: name), query)
+    names = [f"{number:04}" for number in range(20 * ROWS)]
+    parts = encode(Listing(names, show, name=lambda name: name), query, ROWS)
     assert await anext(parts) == b"["
     await anext(parts)
     await anext(parts)
-    assert made == 2 * SLICE + ("sort" in query) * len(names)
-    assert len(kept) <= 2 * SLICE
+    assert made == 2 * ROWS + ("sort" in query) * len(names)
+    assert len(kept) <= 2 * ROWS
     await parts.aclose()
 
 
 async def test_rows_of_unnamed_objects_are_made_only_for_the_page():
     made = []
-    listing = Listing(range(10 * SLICE), lambda number: made.append(number) or {"n": number})
+    listing = Listing(range(10 * ROWS), lambda number: made.append(number) or {"n": number})
     page = await whole(listing, {"page": "2", "page_size": "3"})
     assert [row["n"] for row in page["items"]] == made == [3, 4, 5]
 

@@ -39,6 +39,7 @@ LOWERED = {
     "body_bytes": (1_000, 50_000),
     "bodies_bytes": (66_000, 100_000),
     "answers_bytes": (100, 1_000, 20_000),
+    "rows": (1, 3, 20),
     "got_bytes": (500, 5_000, 100_000),
     "histories": (1, 5),
     "sessions": (1, 3),
@@ -132,11 +133,6 @@ CONSTANTS = {
         management.peeking._STEP store.reading._WINDOW_BYTES
     """,
     "shared by all brokers of a process": "broker.publishing.inspection._KNOWN_COUNT",
-    "slices of lists, made by functions to which no object with bounds is near": """
-        management.definitions.importing._SLICE management.listing.SORT_RUN management.routes.nodes.SLICE
-        management.routes.overview.SLICE management.streamed.SLICE management.visible_connections.SLICE
-        metrics.page.SLICE metrics.snapshot.SLICE
-    """,
 }
 
 

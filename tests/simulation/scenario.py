@@ -9,6 +9,7 @@ from tests.simulation.broker_process import configured
 from tests.simulation.chance import Chance
 from tests.simulation.checks import AT_REST, left_over, module_containers, restart, stops
 from tests.simulation.checks.watch import watch
+from tests.simulation.counted_rows import counting
 from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import UNREFUSABLE, Machine
 from tests.simulation.scheduler import MS, SECOND
@@ -72,7 +73,7 @@ def scenario(seed: int) -> Scenario:
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: receives the lines of the transcript."""
-    with determined(given.seed) as logged:
+    with determined(given.seed) as logged, counting():
         world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
         logged.on_error = world.logged
         if lines is not None:

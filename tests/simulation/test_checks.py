@@ -12,6 +12,7 @@ from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
 from amqpbroker.server.http_protocol import HttpProtocol
+from amqpbroker.config.bounds import Bounds
 from tests.simulation.broker_process import DIRECTORY
 from tests.simulation.checks import (
     RUNNING,
@@ -48,7 +49,9 @@ from tests.simulation.checks.batch_shares import BatchShares
 from tests.simulation.checks.new_client import NewClient
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.skips import Skips
+from tests.simulation.checks.slice_shares import SliceShares
 from tests.simulation.checks.watch import watch
+from tests.simulation.counted_rows import counting
 from tests.simulation.http import HttpClient, path
 from tests.simulation.http_server import MANAGEMENT, METRICS
 from tests.simulation.machine import Machine
@@ -352,6 +355,69 @@ def test_too_many_messages_that_a_filter_passes_over_in_one_iteration_are_found(
     assert list(skips.check()) == []
     reader.offset += passed
     assert len(list(skips.check())) == problems
+
+
+@pytest.mark.parametrize(("rows", "problems"), [(10, 0), (9, 1)])
+@pytest.mark.parametrize(
+    ("listener", "address"),
+    [
+        (MANAGEMENT, path("queues")),
+        (MANAGEMENT, path("queues", sort="messages", columns="name")),
+        (MANAGEMENT, path("definitions", "/")),
+        (METRICS, "/metrics"),
+    ],
+)
+def test_too_many_rows_of_a_request_in_one_iteration_are_found(listener, address, rows, problems):
+    with determined(1), counting():
+        world = World(1, Config(bounds=Bounds(rows=10)))
+        world.boot()
+        world.run(SECOND)
+        process = world.process
+        vhost = process.broker.vhosts["/"]
+        for number in range(25):
+            vhost.declare_queue(f"q{number}", False, False, False, {})
+        found = set()
+        # The check has another limit than the broker.
+        other = SimpleNamespace(vhosts={}, config=Config(bounds=Bounds(rows=rows)))
+        shares = SliceShares(SimpleNamespace(broker=other))
+        process.loop.after_iteration = lambda: found.update(shares.check())
+        client = HttpClient(world, "http")
+        client.listener = listener
+        statuses = []
+        client.request("GET", address, lambda answer: statuses.append(answer.status))
+        world.run(10 * SECOND)
+        assert statuses == [200]
+        assert bool(found) == bool(problems)
+        world.close()
+
+
+@pytest.mark.parametrize(("moved", "problems"), [(100, 0), (101, 1)])
+def test_too_many_messages_of_a_redrive_in_one_iteration_are_found(world, moved, problems):
+    task = Fake(source="dead", moved=5, failed=5, skipped=5)
+    redrives = SimpleNamespace(running=1, current=lambda queue: task)
+    vhost = SimpleNamespace(redrives=redrives, queues=["dead"], _sweep=SimpleNamespace(_jobs=[]))
+    shares = SliceShares(SimpleNamespace(broker=SimpleNamespace(vhosts={"/": vhost}, config=world.config)))
+    assert list(shares.check()) == []
+    task.moved += moved - 2
+    task.failed += 1
+    task.skipped += 1
+    assert len(list(shares.check())) == problems
+    assert list(shares.check()) == []
+
+
+@pytest.mark.parametrize(("removed", "problems"), [(100, 0), (101, 1), (110, 1)])
+@pytest.mark.parametrize("returns", [False, True])
+def test_too_many_removed_bindings_in_one_iteration_are_found(world, removed, problems, returns):
+    source, destination = SimpleNamespace(closed=False), SimpleNamespace(name="q")
+    bindings = [Fake(source=source, destination=destination) for _ in range(120)]
+    job = Fake(bindings=dict.fromkeys(bindings))
+    vhost = Fake(name="/", queues={}, redrives=SimpleNamespace(running=0), _sweep=SimpleNamespace(_jobs=[job]))
+    shares = SliceShares(SimpleNamespace(broker=SimpleNamespace(vhosts={"/": vhost}, config=world.config)))
+    assert list(shares.check()) == []
+    job.bindings = dict.fromkeys(bindings[removed:])
+    if returns:  # they may have been replaced by new ones
+        vhost.queues = {"q": 1}
+    assert len(list(shares.check())) == (0 if returns else problems)
 
 
 def first_group(index):

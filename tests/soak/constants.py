@@ -106,7 +106,7 @@ NOT_LIMITS = {
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
         management.peeking.REQUEST_MS
-        management.listing.SORT_SLICE_S management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
+        management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
         server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
         server.http_protocol.REST_S server.tls_listener._PAUSE_MS clock.STEP_LOOK_MS clock._READ_WITHIN_NS
         clock._STEP_NS server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.reading.PROMPT_MS
@@ -126,6 +126,8 @@ NOT_LIMITS = {
         broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
         broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
         server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.compaction._SKIP_BYTES
+        management.listing.SORTED_PER_ROW management.routes.overview.COUNTED_PER_ROW metrics.page.SAMPLES_PER_ROW
+        metrics.snapshot.ADDED_PER_ROW
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS

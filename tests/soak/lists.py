@@ -4,23 +4,23 @@ import json
 import urllib.request
 from contextlib import ExitStack
 
-from amqpbroker.management.definitions.importing import _SLICE as STEPS
 from amqpbroker.management.formats.rates import MAX_STEPS
-from amqpbroker.management.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from amqpbroker.management.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, SORTED_PER_ROW
 from amqpbroker.management.nesting import MAX_BODY_LEVELS, MAX_DEFINITIONS_LEVELS
-from amqpbroker.management.routes.overview import SLICE as QUEUES
 from amqpbroker.management.streamed import WHOLE_BYTES
-from amqpbroker.management.visible_connections import SLICE as CONNECTIONS
 from tests.load.client import request
 from tests.soak.soak import TRANSIENT, Phase, Soak
 from tests.soak.traffic import alike, delete, publish
 
+#: Number of queues whose rows are more than twice as large as an answer that is sent whole.
+MANY = 3000
 LISTS = ("queues", "exchanges", "bindings", "consumers", "channels", "connections")
 
 
 def lists(soak: Soak) -> None:
     """List more objects than any slice, page or unstreamed answer holds, and read their metrics."""
-    count, connected = 2 * QUEUES + 1000, 2 * CONNECTIONS + 10
+    rows = soak.bounds.rows
+    count, connected = max(MANY, 2 * SORTED_PER_ROW * rows + 10), 2 * rows + 10
     api = soak.management
     with ExitStack() as stack:
         clients = [stack.enter_context(soak.client()) for _ in range(connected)]
@@ -39,6 +39,7 @@ def lists(soak: Soak) -> None:
         path = f"/queues?page_size={MAX_PAGE_SIZE}&name=listed&page="
         paged = [row["name"] for page in pages for row in api.call("GET", f"{path}{page}")["items"]]
         assert paged == sorted(row["name"] for row in found["queues"])
+        assert len(api.call("GET", "/queues?sort=messages")) == count
         assert len(api.call("GET", "/queues?page=1")["items"]) == DEFAULT_PAGE_SIZE <= count // 2
         assert api.request("GET", f"/queues?page=1&page_size={2 * MAX_PAGE_SIZE + 1}")[0] == 400
         assert len(json.dumps(found["queues"])) > 2 * WHOLE_BYTES
@@ -54,7 +55,7 @@ def lists(soak: Soak) -> None:
 
 def definitions(soak: Soak) -> None:
     """Export and import the definitions of many objects, and delete all of them."""
-    count = 2 * STEPS + 10
+    count = 2 * soak.bounds.rows + 10
     api = soak.management
     own = {"vhost": "imported"}
     document = {

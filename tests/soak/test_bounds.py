@@ -128,23 +128,17 @@ DRIVEN = {
     "config.bounds.bodies_bytes": "bodies at once",
     "config.bounds.answers_bytes": "unread answers",
     "config.bounds.got_bytes": "messages held by a request",
+    "config.bounds.rows": "lists",
     "config.bounds.sessions": "logins to the page",
     "config.bounds.user_sessions": "logins to the page",
     "management.bodies.MAX_LOGIN_BYTES": "bodies that are too large",
     "management.bodies.SMALL_BYTES": "bodies at once",
-    "management.definitions.importing._SLICE": "definitions",
     "management.formats.rates.MAX_STEPS": "refused requests",
     "management.listing.MAX_PAGE_SIZE": "lists",
     "management.listing.DEFAULT_PAGE_SIZE": "lists",
     "management.nesting.MAX_BODY_LEVELS": "refused requests",
     "management.nesting.MAX_DEFINITIONS_LEVELS": "refused requests",
-    "management.routes.nodes.SLICE": "lists",
-    "management.routes.overview.SLICE": "lists",
-    "management.streamed.SLICE": "lists",
     "management.streamed.WHOLE_BYTES": "lists",
-    "management.visible_connections.SLICE": "lists",
-    "metrics.page.SLICE": "lists",
-    "metrics.snapshot.SLICE": "lists",
     "server.http_protocol.PIECE_BYTES": "lists",
     "server.http_protocol.READ_BYTES": "bodies at once",
     # Shovels.
@@ -164,7 +158,6 @@ NOT_DRIVEN = {
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
         config.bounds.follows  broker.queues.group_redrive._STEP
-        management.listing.SORT_RUN
          config.bounds.slice_visits
         config.bounds.superseded broker.queues.group_superseding.MORE
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP

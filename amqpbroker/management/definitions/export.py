@@ -15,6 +15,7 @@ from amqpbroker.management.formats.tables import plain, shown_bytes
 from amqpbroker.management.formats.users import shown_permission, shown_topic_permission, shown_user
 from amqpbroker.management.formats.vhosts import described_vhost, shown_policy
 from amqpbroker.management.streamed import Parts, encoded_rows
+from amqpbroker.row_slices import RowSlices
 
 _Row = dict[str, Any]
 
@@ -38,15 +39,16 @@ class Rows:
         return row
 
 
-async def written(document: Mapping[str, Any]) -> Parts:
-    """Yield the JSON of a document in parts. Sections are encoded_rows in slices."""
+async def written(document: Mapping[str, Any], rows: int) -> Parts:
+    """Yield the JSON of a document in parts. rows: maximum number of rows made in one event loop iteration."""
+    slices = RowSlices(rows)
     separator = b"{"
     for key, value in document.items():
         yield separator + orjson.dumps(key) + b":"
         separator = b","
         if isinstance(value, Rows):
             yield b"["
-            async for part in encoded_rows(value.objects, value.row):
+            async for part in encoded_rows(value.objects, value.row, slices):
                 yield part
             yield b"]"
         else:

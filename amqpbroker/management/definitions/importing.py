@@ -1,6 +1,5 @@
 """Taking the steps of a plan: while the broker serves, or before it does."""
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +12,9 @@ from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.left_out import LeftOut
 from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, parsed
+from amqpbroker.row_slices import RowSlices
 
 log = logging.getLogger(__name__)
-
-#: How many steps are made or taken before the broker's other work gets its turn.
-_SLICE = 50
 
 
 def _allow() -> None:
@@ -25,25 +22,23 @@ def _allow() -> None:
 
 
 async def imported(
-    plan: Plan, may_begin: Callable[[], object] = _allow, may_go_on: Callable[[], object] = _allow
+    plan: Plan, rows: int, may_begin: Callable[[], object] = _allow, may_go_on: Callable[[], object] = _allow
 ) -> None:
     """Import definitions. Raises DefinitionsError: if planning fails, nothing has changed; if a step fails, the earlier
     steps stay.
 
-    may_begin(), called before the first step, and may_go_on(), called between steps, raise an error if the sender is no
-    longer authorised. They differ because the steps themselves may change the sender's permissions.
+    rows: maximum number of steps that are planned or taken in one event loop iteration. may_begin(), called before the
+    first step, and may_go_on(), called before each further slice, raise an error if the sender is no longer authorised.
+    They differ because the steps themselves may change the sender's permissions.
     """
-    steps = []
-    for number, step in enumerate(plan, 1):
-        steps.append(step)
-        if number % _SLICE == 0:
-            await asyncio.sleep(0)
-    may_begin()
-    for number, step in enumerate(steps, 1):
-        step()
-        if number % _SLICE == 0:
-            await asyncio.sleep(0)
-            may_go_on()
+    slices = RowSlices(rows)
+    steps = [step async for some in slices.of(plan) for step in some]
+    check = may_begin
+    async for some in slices.of(steps):
+        check()
+        for step in some:
+            step()
+        check = may_go_on
 
 
 def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: bool = False) -> None:

@@ -99,7 +99,7 @@ def _of_user(call: Call) -> list[Session]:
 async def _listed_channels(call: Call, found: list[Session], paged: bool) -> Listing:
     _need_stats(call)
     node, rates, wanted = call.node.name, call.broker.rates, asked_ranges(call.query)
-    infos = await gather(found, lambda session: session.channel_infos())
+    infos = await gather(found, lambda session: session.channel_infos(), call.rows)
     return Listing(
         infos,
         lambda info: formats.channel_row(info, node, listed(rates, info.counted, wanted)),
@@ -175,7 +175,8 @@ def renew(call: Call) -> Answer:
 async def consumers(call: Call) -> Listing:
     """Return the consumers of the path's vhost, or of all vhosts if the path has none."""
     _need_stats(call)
-    infos = await gather(sessions(call, call.path.get("vhost")), lambda session: session.consumer_infos())
+    found = sessions(call, call.path.get("vhost"))
+    infos = await gather(found, lambda session: session.consumer_infos(), call.rows)
     return Listing(infos, partial(consumer_row, node=call.node.name), paged=False)
 
 

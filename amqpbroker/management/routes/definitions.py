@@ -32,7 +32,7 @@ async def _offered(call: Call, document: dict[str, Any]) -> Response:
     """Return the definitions, with a file name for the browser if the request has one."""
     name = re.sub(r"[^\w.-]", "_", call.query.get("download", ""), flags=re.ASCII)
     headers = {"content-disposition": f"attachment; filename={name}"} if name else {}
-    return await answer(written(document), call.check, headers)
+    return await answer(written(document, call.rows), call.check, headers)
 
 
 async def load(call: Call) -> Answer:
@@ -42,9 +42,8 @@ async def load(call: Call) -> Answer:
         raise failure.no_vhost()
     content_type = call.request.headers.get("content-type", "")
     text = form_field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
-    await imported(
-        Plan(call.broker, parsed(text), vhost, call.identity.user.name), call.check, partial(_check_is_there, call)
-    )
+    plan = Plan(call.broker, parsed(text), vhost, call.identity.user.name)
+    await imported(plan, call.rows, call.check, partial(_check_is_there, call))
     return NO_CONTENT
 
 

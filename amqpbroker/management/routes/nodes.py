@@ -1,6 +1,5 @@
 """The one node, and how much memory it takes (rabbit_mgmt_wm_node*.erl)."""
 
-import asyncio
 from typing import Any
 
 from amqpbroker.broker.queues.kinds import KINDS
@@ -10,9 +9,7 @@ from amqpbroker.management.formats import nodes as formats
 from amqpbroker.management.formats.rates import asked_ranges
 from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
-
-#: How many queues are asked before the broker's other work gets its turn.
-SLICE = 250
+from amqpbroker.row_slices import RowSlices
 
 
 def nodes(call: Call) -> list[dict[str, Any]]:
@@ -63,10 +60,9 @@ async def relative_memory(call: Call) -> dict[str, Any]:
 async def _queues_bytes(call: Call) -> dict[str, int]:
     """Return the memory of the queues of each kind."""
     sizes = {kind.memory_key: 0 for kind in KINDS.values()}
-    for number, queue in enumerate(call.broker.queues(), 1):
-        sizes[queue.kind.memory_key] += queue.info().memory
-        if not number % SLICE:
-            await asyncio.sleep(0)
+    async for some in RowSlices(call.rows).of(call.broker.queues()):
+        for queue in some:
+            sizes[queue.kind.memory_key] += queue.info().memory
     return sizes
 
 

@@ -1,6 +1,5 @@
 """The broker as a whole (rabbit_mgmt_wm_overview.erl and others)."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -16,9 +15,10 @@ from amqpbroker.management.formats.rates import asked_ranges, sampled, with_deta
 from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import sessions
+from amqpbroker.row_slices import RowSlices
 
-#: How many queues are counted before the broker's other work gets its turn.
-SLICE = 1000
+#: Number of queues that are counted in the time of one row.
+COUNTED_PER_ROW = 10
 
 #: How long samples are kept, in seconds. RabbitMQ keeps some for a day.
 RETENTION = {"global": [600], "basic": [600], "detailed": [600]}
@@ -64,7 +64,7 @@ async def _counted(call: Call) -> dict[str, Any]:
     churn = broker.totals.churn
     churned = dict(zip(churn.counter_names, churn.counters(), strict=True))
     stats = broker.message_stats() if everything else _summed(vhost.message_stats() for vhost in vhosts)
-    ready, delayed, unacked, consumers = await _queue_counts(vhosts)
+    ready, delayed, unacked, consumers = await _queue_counts(vhosts, COUNTED_PER_ROW * call.rows)
     totals = {"messages": ready + delayed + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
     return {
         "message_stats": with_details(stats, details),
@@ -82,14 +82,12 @@ def _summed(several: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-async def _queue_counts(vhosts: list[Vhost]) -> tuple[int, int, int, int]:
+async def _queue_counts(vhosts: list[Vhost], rows: int) -> tuple[int, int, int, int]:
     """Return the numbers of ready, delayed and unacknowledged messages, and of consumers."""
     ready = delayed = unacked = consumers = 0
     queues = [queue for vhost in vhosts for queue in vhost.queues.values()]
-    for start in range(0, len(queues), SLICE):
-        if start:
-            await asyncio.sleep(0)
-        for queue in queues[start : start + SLICE]:
+    async for some in RowSlices(rows).of(queues):
+        for queue in some:
             ready += queue.ready_count
             delayed += queue.delayed_count
             unacked += queue.unacked_count

@@ -36,7 +36,7 @@ def warnings(caplog):
 
 
 async def load(broker, **document):
-    await imported(Plan(broker, document))
+    await imported(Plan(broker, document), broker.config.bounds.rows)
 
 
 async def test_import_omits_objects_of_plugins_and_keeps_the_rest(broker, warnings):

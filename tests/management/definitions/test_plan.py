@@ -35,12 +35,12 @@ def broker():
 
 
 async def load(broker, document, vhost=None, maker=None):
-    await imported(Plan(broker, document, vhost, maker))
+    await imported(Plan(broker, document, vhost, maker), broker.config.bounds.rows)
 
 
 async def document_of(export):
     """Return the document as it is written."""
-    return json.loads(b"".join([part async for part in written(export)]))
+    return json.loads(b"".join([part async for part in written(export, 100)]))
 
 
 def normal(document):

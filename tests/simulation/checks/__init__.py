@@ -42,6 +42,7 @@ from tests.simulation.checks.batch_shares import BatchShares
 from tests.simulation.checks.holding import Holding
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.skips import Skips
+from tests.simulation.checks.slice_shares import SliceShares
 
 RUNNING = (
     ready_counts.check,
@@ -70,7 +71,7 @@ RUNNING = (
 
 AROUND = (Shares, Holding)
 
-EACH = (BatchShares, Skips)
+EACH = (BatchShares, Skips, SliceShares)
 
 AT_REST = (
     new_client.check,

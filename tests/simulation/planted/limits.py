@@ -68,6 +68,54 @@ LIMITS = (
         "        if size >= self._most_bytes:\n            self._checkpoint()\n        elif",
         "        if",
     ),
+    Planted(
+        "lists without slices",
+        "listing.py",
+        "    slices = RowSlices(rows)\n",
+        "    slices = RowSlices(1 << 40)\n",
+    ),
+    Planted(
+        "a sort that looks up all values at once",
+        "listing.py",
+        "in RowSlices(rows).of(objects):",
+        "in RowSlices(run).of(objects):",
+    ),
+    Planted(
+        "metrics of all objects at once",
+        "snapshot.py",
+        "    slices = RowSlices(snapshot.rows)\n",
+        "    slices = RowSlices(1 << 40)\n",
+    ),
+    Planted(
+        "samples of all objects at once",
+        "page.py",
+        "slices = RowSlices(SAMPLES_PER_ROW * snapshot.rows)",
+        "slices = RowSlices(1 << 40)",
+    ),
+    Planted(
+        "slices without an iteration between them",
+        "row_slices.py",
+        "                await asyncio.sleep(0)\n",
+        "",
+    ),
+    Planted(
+        "definitions imported all at once",
+        "importing.py",
+        "    slices = RowSlices(rows)\n",
+        "    slices = RowSlices(1 << 40)\n",
+    ),
+    Planted(
+        "a redrive of all messages at once",
+        "redrive.py",
+        "= vhost.config.bounds.slice_count",
+        "= 1 << 40",
+    ),
+    Planted(
+        "bindings of a deleted exchange removed all at once",
+        "sweep.py",
+        "list(islice(job.bindings, self._most))",
+        "list(job.bindings)",
+    ),
     # --- leaks --------------------------------------------------------------------------------------------------------
     Planted(
         "a queue that remembers each acknowledgement",

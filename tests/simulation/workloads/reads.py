@@ -260,12 +260,15 @@ class Reads(Workload):
             if answer is None:
                 self._lost()
                 return
+            counts = [row["messages"] for row in answer.json]
+            if counts != sorted(counts):
+                raise self.world.broken(f"{self.name}: a list is not sorted: {counts}")
             (messages,) = [row["messages"] for row in answer.json if row["name"] == self.name]
             if messages != len(self._there):
                 raise self.world.broken(f"{self.name}: {messages} messages are listed, and not {len(self._there)}")
             self._over()
 
-        self.web.request("GET", path("queues", "/", columns="name,messages"), over)
+        self.web.request("GET", path("queues", "/", columns="name,messages", sort="messages"), over)
 
     def _purge(self) -> None:
         def over(answer: Answer | None) -> None:

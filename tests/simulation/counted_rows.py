@@ -1,0 +1,95 @@
+"""Rows that the requests of simulated HTTP clients handle in one event loop iteration."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from amqpbroker.management import listing
+from amqpbroker.management.definitions import export
+from amqpbroker.management.routes import connections, definitions
+from amqpbroker.metrics import page, snapshot
+
+#: Task of a request, kind of rows and number of the iteration -> number of rows. A check reads and clears it.
+COUNTS: Counter[tuple[Any, str, int]] = Counter()
+
+#: Kinds of rows.
+LISTED, SORTED, CONNECTIONS = "rows are listed", "values are sorted", "connections are described"
+PLANNED, IMPORTED = "steps of an import are planned", "steps of an import are made"
+COLLECTED, LABELLED, SAMPLED = "objects are measured", "objects are labelled", "samples are written"
+
+
+def _count(kind: str) -> None:
+    loop: Any = asyncio.get_running_loop()
+    COUNTS[asyncio.current_task(loop), kind, loop.iterations] += 1
+
+
+def _counted(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*arguments: Any) -> Any:
+        _count(kind)
+        return function(*arguments)
+
+    return counted
+
+
+def _encoded_rows(objects: Iterable[Any], show: Callable[[Any], Any], slices: Any) -> AsyncIterator[bytes]:
+    return listing_rows(objects, _counted(LISTED, show), slices)
+
+
+def _sorted(objects: Any, value: Callable[[Any], Any], *others: Any) -> Any:
+    return listing_sorted(objects, _counted(SORTED, value), *others)
+
+
+def _gather(several: Any, infos: Callable[[Any], Any], rows: int) -> Any:
+    return gather(several, _counted(CONNECTIONS, infos), rows)
+
+
+def _imported(plan: Iterable[Any], *others: Any) -> Any:
+    return imported(_steps(plan), *others)
+
+
+def _steps(plan: Iterable[Any]) -> Iterator[Callable[..., Any]]:
+    for step in plan:
+        _count(PLANNED)
+        yield _counted(IMPORTED, step)
+
+
+def _line(name: str, labels: str, value: Any) -> str:
+    if labels:
+        _count(SAMPLED)
+    return line(name, labels, value)
+
+
+listing_rows, listing_sorted, gather = listing.encoded_rows, listing._sorted, connections.gather
+imported, line = definitions.imported, page.line
+
+#: Functions of the broker's modules, and those that count and call them.
+REPLACED: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
+    (listing, "encoded_rows", _encoded_rows),
+    (export, "encoded_rows", _encoded_rows),
+    (listing, "_sorted", _sorted),
+    (connections, "gather", _gather),
+    (definitions, "imported", _imported),
+    (page, "label_text", _counted(LABELLED, page.label_text)),
+    (page, "line", _line),
+    *[
+        (snapshot, row.__name__, _counted(COLLECTED, row))
+        for row in (snapshot.QueueRow, snapshot.ChannelRow, snapshot.ConnectionRow, snapshot.ExchangeRow)
+    ],
+)
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """Count rows until the context ends."""
+    patches = [patch.object(module, name, function) for module, name, function in REPLACED]
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in patches:
+            each.stop()
+        COUNTS.clear()
