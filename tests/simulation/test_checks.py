@@ -11,8 +11,8 @@ from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
-from amqpbroker.server.http_protocol import HttpProtocol
 from amqpbroker.config.bounds import Bounds
+from amqpbroker.server.http_protocol import HttpProtocol
 from tests.simulation.broker_process import DIRECTORY
 from tests.simulation.checks import (
     RUNNING,

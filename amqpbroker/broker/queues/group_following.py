@@ -43,11 +43,11 @@ class Following:
         """End a try in which no message was refused."""
         # Meanwhile, a dead letter that was already leaving may have come back.
         if self._timer is None:
-            self._forget_refusals()
+            self._reset()
 
     def go_on(self) -> None:
         """Try further messages in the next event loop iteration."""
-        self._forget_refusals()
+        self._reset()
         self._wait(0)
 
     def try_again(self, refused: int, closed: int) -> None:
@@ -69,7 +69,7 @@ class Following:
         self.begin()
         self._follow = None
 
-    def _forget_refusals(self) -> None:
+    def _reset(self) -> None:
         self._pause_ms = self._from_ms = self._refused = 0
 
     def _wait(self, delay_ms: int) -> None:
