@@ -206,7 +206,9 @@ def _remembered(process: BrokerProcess) -> dict[str, int]:
     vhosts = broker.vhosts.values()
     # The counts of connections are one more object.
     counted = 1 + sum(1 + len(vhost.queues) + len(vhost.exchanges) for vhost in vhosts)
-    return {**remembered(broker.config.bounds), "Histories._histories[[]]": counted}
+    bounds = broker.config.bounds
+    allowed = bounds.permissions * len(broker.users._permissions)
+    return {**remembered(bounds), "Histories._histories[[]]": counted, "Permissions._allowed[[]]": allowed}
 
 
 def _remove_what_ends(process: BrokerProcess) -> None:
