@@ -58,12 +58,13 @@ class Runner(ShovelRunner):
         for key in list(self._running):
             self._cancel(key)
         if self._ending:
-            _, late = await asyncio.wait(self._ending, timeout=timeout_s)
+            await asyncio.wait(self._ending, timeout=timeout_s)
+            late = [task for task in self._ending if not task.done()]
             while late:  # each operation at the end of a shovel is cancelled separately
                 for task in late:
                     task.cancel()
                 await asyncio.sleep(0)
-                late = {task for task in late if not task.done()}
+                late = [task for task in late if not task.done()]
 
     def _cancel(self, key: _Key) -> None:
         running = self._running.pop(key, None)
