@@ -42,6 +42,7 @@ class Runner(ShovelRunner):
             self._broker.clock.wall_ms,
             self._broker.cluster_name,
             partial(self._finished, vhost, name),
+            self._broker.config.bounds.shovel_bytes,
         )
         before = [task for task, key in self._ending.items() if key == (vhost, name)]
         self._running[vhost, name] = shovel, asyncio.get_running_loop().create_task(_after(before, shovel.run))
