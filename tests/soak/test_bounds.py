@@ -148,7 +148,6 @@ DRIVEN = {
     "server.http_protocol.PIECE_BYTES": "lists",
     "server.http_protocol.READ_BYTES": "bodies at once",
     # Shovels.
-    # At full size only: with lowered bounds, the bytes are fewer.
     "broker.shovels.definition._PREFETCH": "shovel prefetch",
     "client.link.READ_BYTES": "shovel window",
     "client.link.WRITE_HIGH_BYTES": "shovel window",
