@@ -81,6 +81,7 @@ class Bounds:
     samples: objects whose counters are sampled in one event loop iteration.
     sessions: logins to the page of a listener. user_sessions: those of one user. A further login ends the oldest of
     these.
+    shovel_bytes: memory of the messages that a shovel has not moved yet; above it, the shovel reads no more.
     """
 
     unwritten_bytes: int = 16 * 1024 * 1024
@@ -153,6 +154,7 @@ class Bounds:
     got_bytes: int = 64 * 1024 * 1024
     sessions: int = 1000
     user_sessions: int = 50
+    shovel_bytes: int = 16 * 1024 * 1024
 
 
 BOUNDS = Bounds()

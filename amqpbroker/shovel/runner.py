@@ -42,6 +42,7 @@ class Runner(ShovelRunner):
             self._broker.clock.wall_ms,
             self._broker.cluster_name,
             partial(self._finished, vhost, name),
+            self._broker.config.bounds.shovel_bytes,
         )
         before = [task for task, key in self._ending.items() if key == (vhost, name)]
         self._running[vhost, name] = shovel, asyncio.get_running_loop().create_task(_after(before, shovel.run))
@@ -58,12 +59,13 @@ class Runner(ShovelRunner):
         for key in list(self._running):
             self._cancel(key)
         if self._ending:
-            _, late = await asyncio.wait(self._ending, timeout=timeout_s)
+            await asyncio.wait(self._ending, timeout=timeout_s)
+            late = [task for task in self._ending if not task.done()]
             while late:  # each operation at the end of a shovel is cancelled separately
                 for task in late:
                     task.cancel()
                 await asyncio.sleep(0)
-                late = {task for task in late if not task.done()}
+                late = [task for task in late if not task.done()]
 
     def _cancel(self, key: _Key) -> None:
         running = self._running.pop(key, None)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Shovel:
     """Runs until its task is cancelled, or it has moved the defined number of messages; then `on_finished` is called.
 
-    clock: for delays. broker_now_ms: the broker's time. cluster: name of the broker.
+    clock: for delays. broker_now_ms: the broker's time. cluster: name of the broker. window: see `Transfer`.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Shovel:
         broker_now_ms: Callable[[], int],
         cluster: str,
         on_finished: Callable[[], None],
+        window: int,
     ) -> None:
         self.vhost = vhost
         self.name = name
@@ -46,6 +47,7 @@ class Shovel:
         self._cluster = cluster
         self._dialer = dialer
         self._on_finished = on_finished
+        self._window = window
         self._status = ShovelStatus(vhost, name, "starting", broker_now_ms())
 
     @property
@@ -122,7 +124,16 @@ class Shovel:
                 entry if destination.add_forward_headers else None,
                 self._now_ms if destination.add_timestamp_header else None,
             )
-            work = Work(self.definition, from_link, to_link, changes, remaining, self._clock, self._report_running)
+            work = Work(
+                self.definition,
+                from_link,
+                to_link,
+                changes,
+                remaining,
+                self._clock,
+                self._report_running,
+                self._window,
+            )
             ends.push_async_callback(work.drain)
             arguments = topology.table(source.consumer_arguments)
             await from_link.client.call("basic.consume", queue=queue, no_ack=no_ack, arguments=arguments)

@@ -11,8 +11,6 @@ from typing import Literal, final
 from amqpbroker.broker.shovels.definition import AckMode
 from amqpbroker.client.protocol import Delivery
 
-#: Bytes of unconfirmed messages above which no more are read.
-WINDOW = 16 * 1024 * 1024
 #: Memory of one message, in addition to its bytes.
 KEEPING = 500
 
@@ -53,17 +51,19 @@ Status = Literal["running", "flow", "blocked"]
 class Transfer:
     """The messages of one shovel while both its connections last.
 
-    remaining: number of messages to take, after which `Ends.finished` is called once; None for no end. Messages are
-    published in the order of their arrival. A message that the destination refuses is retained and published again,
-    ahead of later messages, so that the source does not count it as returned.
+    remaining: number of messages to take, after which `Ends.finished` is called once; None for no end. window: bytes of
+    unconfirmed messages above which no more are read. Messages are published in the order of their arrival. A message
+    that the destination refuses is retained and published again, ahead of later messages, so that the source does not
+    count it as returned.
 
     The ends must not refer to the transfer, or reference counting frees neither.
     """
 
-    def __init__(self, ends: Ends, ack_mode: AckMode, remaining: int | None) -> None:
+    def __init__(self, ends: Ends, ack_mode: AckMode, remaining: int | None, window: int) -> None:
         self.status: Status = "running"
         self._ends = ends
         self._mode: AckMode = ack_mode
+        self._window = window
         self._to_take = remaining
         self._to_transfer = remaining
         self._sequence = 0
@@ -189,7 +189,7 @@ class Transfer:
                 self._ends.finished()
 
     def _throttle(self) -> None:
-        reading = self._held_bytes <= (WINDOW if self._reading else WINDOW // 2)
+        reading = self._held_bytes <= (self._window if self._reading else self._window // 2)
         if reading is not self._reading:
             self._reading = reading
             self._ends.read(reading)

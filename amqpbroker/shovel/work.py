@@ -39,12 +39,13 @@ class Work:
         remaining: int | None,
         clock: Clock,
         on_status: Callable[[State], None],
+        window: int,
     ) -> None:
-        """clock: times the delays. on_status: called when the transfer's status changes."""
+        """clock: times the delays. on_status: called when the transfer's status changes. window: see `Transfer`."""
         self.confirmed = asyncio.Event()
         self._ends = _Ends(definition, source, destination, changes, clock, on_status)
         self.done = self._ends.done
-        self.transfer = Transfer(self._ends, definition.ack_mode, remaining)
+        self.transfer = Transfer(self._ends, definition.ack_mode, remaining, window)
         source.listen(_AtSource(self))
         destination.listen(_AtDestination(self))
 

@@ -3,7 +3,10 @@ import random
 import pytest
 
 from amqpbroker.client.protocol import Delivery
-from amqpbroker.shovel.transfer import WINDOW, Ends, Transfer
+from amqpbroker.shovel.transfer import Ends, Transfer
+
+#: Bytes of unconfirmed messages above which nothing is read.
+WINDOW = 1_000_000
 
 
 class Recorder(Ends):
@@ -17,7 +20,7 @@ class Recorder(Ends):
         self.changes = []
         self.is_finished = 0
         self.last = 0
-        self.transfer = Transfer(self, mode, remaining)
+        self.transfer = Transfer(self, mode, remaining, WINDOW)
 
     def publish(self, delivery):
         self.published.append(delivery.tag)

@@ -8,6 +8,7 @@ import pytest
 from amqpbroker.broker.shovels.definition import read
 from amqpbroker.client.login import LinkError
 from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
 from amqpbroker.shovel.runner import Runner
 from amqpbroker.shovel.shovel import Shovel
 
@@ -46,7 +47,9 @@ async def shovel(clock, dialer):
     tasks = []
 
     def make(**value):
-        shovel = Shovel("/", "s", read("s", VALUE | value, False), dialer, clock, clock.now_ms, "me", lambda: None)
+        shovel = Shovel(
+            "/", "s", read("s", VALUE | value, False), dialer, clock, clock.now_ms, "me", lambda: None, 1 << 20
+        )
         tasks.append(asyncio.ensure_future(shovel.run()))
         return shovel
 
@@ -141,7 +144,7 @@ async def test_stop_does_not_wait_for_shovel_peers_that_do_not_answer(clock, dia
     both = [Link(asyncio.Event()), Link(asyncio.Event())]
     dialer.links = list(both)
     monkeypatch.setattr("amqpbroker.shovel.runner.Dialer", lambda *_: dialer)
-    runner = Runner(SimpleNamespace(users=None, clock=clock, cluster_name="me"), clock, None)
+    runner = Runner(SimpleNamespace(users=None, clock=clock, cluster_name="me", config=Config()), clock, None)
     runner.start("/", "s", read("s", VALUE, False))
     await turns()
     await runner.close(0.01)

@@ -70,6 +70,7 @@ LOWERED = {
     "slice_count": (1, 3),
     "slice_bytes": (1, 1000),
     "slice_visits": (1, 20),
+    "shovel_bytes": (1, 3_000, 50_000),
 }
 
 #: Bounds that no simulated world lowers, and why.
@@ -108,14 +109,14 @@ CONSTANTS = {
         store.files.Files.parts_at_once
     """,
     "a size of socket reads and writes, which the simulated network divides at random itself": """
-        server.http_protocol.READ_BYTES server.reading.LARGEST_READ_BYTES server.reading.LARGE_READ_BYTES
+        client.link.READ_BYTES client.link.WRITE_HIGH_BYTES server.http_protocol.READ_BYTES
+        server.reading.LARGEST_READ_BYTES server.reading.LARGE_READ_BYTES
         server.reading.LEAST_READ_BYTES server.reading.MOST_READ_BYTES server.reading.READ_BYTES
         server.reading.READ_MESSAGES server.reading.REQUEST_BYTES server.reading.SHORT_TURN_BYTES
         server.reading.TURN_BYTES server.transport.WRITE_HIGH_BYTES server.transport.WRITE_LOW_BYTES
     """,
-    "of parts that no world has: shovels, TLS and long queues of jobs": """
-        broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP client.link.READ_BYTES client.link.WRITE_HIGH_BYTES
-        server.certificate_depth.REMEMBERED shovel.transfer.WINDOW
+    "of parts that no world has: TLS and long queues of jobs": """
+        broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP server.certificate_depth.REMEMBERED
     """,
     "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",
     "a size from which bytes are handled in another way; worlds have bodies of 0 to 200,000 bytes": """

@@ -27,6 +27,7 @@ from tests.simulation.machine_time import MachineTime
 from tests.simulation.parts import channels
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import Scheduler
+from tests.simulation.shovels import SimulatedShovels, Wire
 from tests.simulation.threads import Threads
 
 DIRECTORY = Path("/simulated")
@@ -88,6 +89,7 @@ class BrokerProcess:
         self._short_until = 0
         self._threads = Threads(scheduler, processor, chance, supervisor.made_step)
         self.loop = SimulatedLoop(scheduler, processor, chance, self._on_error)
+        self.shovels = SimulatedShovels(self)
         self._threads.start(self._run)
 
     @property
@@ -109,6 +111,18 @@ class BrokerProcess:
         if listener not in self._http:
             self._http[listener] = HttpServer(self.broker, self.loop, listener)
         return self._http[listener].accept()
+
+    def run_shovels(self, wire: Wire, chance: random.Random) -> None:
+        """Run the shovels from now on. wire: connects them to the broker."""
+        self.shovels.wire, self.shovels.chance = wire, chance
+        if self.broker.shovels.values(None):
+            self.loop.call_soon(self._run_shovels)  # their tasks begin in the loop
+        else:
+            self._run_shovels()
+
+    def _run_shovels(self) -> None:
+        if not self.stopping:
+            self.broker.shovels.run(self.shovels)
 
     def shorten_memory(self, duration: int) -> None:
         """Make the queues move messages out of memory for at least that time."""
@@ -133,6 +147,7 @@ class BrokerProcess:
             self._ending.close()
         for server in self._http.values():
             server.kill()
+        self.shovels.kill()
         if hasattr(self, "service"):
             self._release()
 
@@ -182,6 +197,7 @@ class BrokerProcess:
 
     async def _end(self) -> None:
         error: Exception | None = None
+        await self.shovels.close(STOP_MS / 1000)
         for listener in LISTENERS:
             if listener in self._http:
                 await self._http[listener].stop(self._chance.random() * HTTP_CHECK_S)

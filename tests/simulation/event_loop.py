@@ -5,7 +5,7 @@ import contextvars
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from greenlet import getcurrent
@@ -18,6 +18,10 @@ from tests.simulation.threads import Thread
 ITERATION_NS = (5_000, 200_000)
 SLOW = 200
 SLOW_NS = 30 * MS
+
+
+#: See `SimulatedLoop.connects`.
+Connects = Callable[[Callable[[], asyncio.BaseProtocol], int | None, Any], Awaitable[Any]]
 
 
 class Readable(Protocol):
@@ -41,6 +45,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         chance: random.Random,
         on_error: Callable[[BaseException | None], None],
     ) -> None:
+        #: Connects a protocol of the process to a port, or by a stand-in for a socket.
+        self.connects: Connects = _connects_nowhere
         #: Called between two iterations.
         self.after_iteration: Callable[[], None] = lambda: None
         self.iterations = 0
@@ -87,6 +93,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._killed = True
         # Later calls refer to the loop, which refers to nothing of the process.
         self._on_error = self.after_iteration = _nothing
+        self.connects = _connects_nowhere
         self._thread = None
         self._ready.clear()
         self._timed.clear()
@@ -130,6 +137,18 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def create_task(self, coroutine: Any, **_: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coroutine, loop=self)
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        sock: Any = None,
+        **_: Any,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Connect over the simulated network. sock: a stand-in for a socket; without it, only the port counts."""
+        return await self.connects(protocol_factory, port, sock)
 
     def get_task_factory(self) -> None:
         return None
@@ -205,6 +224,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
 def _nothing(*_: object) -> None:
     pass
+
+
+async def _connects_nowhere(*_: object) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+    raise ConnectionRefusedError(111, "Connection refused")
 
 
 class Call:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from anyio._backends._asyncio import _task_states
@@ -9,10 +10,12 @@ from anyio._backends._asyncio import _task_states
 from amqpbroker.broker.counters.history import History
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.client.protocol import Delivery
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.server.http_protocol import HttpProtocol
+from amqpbroker.shovel.transfer import KEEPING, Transfer
 from tests.simulation.broker_process import DIRECTORY
 from tests.simulation.checks import (
     RUNNING,
@@ -44,6 +47,7 @@ from tests.simulation.checks import (
     unread_answers,
     unsent,
     unwritten,
+    windows,
 )
 from tests.simulation.checks.batch_shares import BatchShares
 from tests.simulation.checks.new_client import NewClient
@@ -418,6 +422,16 @@ def test_too_many_removed_bindings_in_one_iteration_are_found(world, removed, pr
     if returns:  # they may have been replaced by new ones
         vhost.queues = {"q": 1}
     assert len(list(shares.check())) == (0 if returns else problems)
+
+
+@pytest.mark.parametrize(("counted", "held", "problems"), [(0, 2, 0), (1, 2, 1), (0, 3, 1)])
+def test_shovel_that_reads_beyond_its_window_is_found(world, counted, held, problems):
+    transfer = Transfer(Mock(), "on-confirm", None, 1)
+    for tag in range(held):
+        transfer.delivered(Delivery(tag, b"", b"q", b"", bytes(windows.SPARE_BYTES // 2 - KEEPING)))
+    transfer._held_bytes += counted
+    world.process.shovels.transfers = lambda: [transfer]
+    assert len(list(windows.check(world.process))) == problems
 
 
 def first_group(index):

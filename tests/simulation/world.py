@@ -1,5 +1,6 @@
 """A world: a machine with a disk, a broker on it, clients, and a network between them, all from one seed."""
 
+import asyncio
 import hashlib
 import random
 import secrets
@@ -21,6 +22,7 @@ from tests.simulation.machine_time import MachineTime
 from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
+from tests.simulation.shovels import LinkConnection
 
 #: Time from power-on to the start of the broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
@@ -113,6 +115,8 @@ class World:
         #: Sizes of containers that outlive every broker, before this one: module -> container -> size.
         self.sizes_before: dict[str, dict[str, int]] = {}
         self.life = 0
+        #: Number of connections that shovels have made.
+        self.links_made = 0
         self.crashes = 0
         self.deaths: list[Death] = []
         #: A crash may have left a part of a large operation that was written as several groups.
@@ -252,6 +256,7 @@ class World:
             self.life += 1
             self.note("started", process.service.recovered)
             self.on_started(process)
+            process.run_shovels(partial(self._connect_link, process), self.chance(f"shovels {self.life}"))
 
     def ended(self, process: BrokerProcess, error: Exception | None) -> None:
         if process is not self._process:
@@ -301,6 +306,17 @@ class World:
         earlier = self._connections.get(client.name, [])
         self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
         return connection
+
+    def _connect_link(
+        self, process: BrokerProcess, link: asyncio.BaseProtocol, served: asyncio.BaseProtocol, is_inside: bool
+    ) -> LinkConnection:
+        """Connect a link of a shovel to the broker in whose process it is."""
+        self._ports += 1
+        self.links_made += 1
+        chance = self.chance(f"connection {self._ports}")
+        self.note("a shovel connects", self._ports, is_inside)
+        near, far = [SimulatedTransport(process.loop, self._ports, chance) for _ in range(2)]
+        return LinkConnection(self.scheduler, chance, near, far, link, served, is_inside)
 
     def ignores(self, client: Connecting) -> bool:
         """Return whether the broker reads nothing more from ended connections of the client."""

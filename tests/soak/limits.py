@@ -9,7 +9,6 @@ from amqpbroker.broker.shovels.definition import _PREFETCH
 from amqpbroker.broker.users.login_guard import FREE_GUESSES
 from amqpbroker.config import Config
 from amqpbroker.patterns import _DEEPEST, _GIVEN_UP_AFTER, _LONGEST
-from amqpbroker.shovel.transfer import WINDOW
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import MAX_DEPTH, Field, Table, longstr
@@ -327,8 +326,9 @@ def histories(soak: Soak) -> None:
         client.close()
 
 
-def shovel_held_up(soak: Soak, size: int, most: int) -> None:
+def shovel_held_up(soak: Soak, size: int) -> None:
     """Shovel twice the allowed number of unconfirmed messages while the destination does not read."""
+    most = min(soak.bounds.shovel_bytes // (size + 1_000), _PREFETCH)
     count = 2 * most + 100
     url = f"amqp://guest:guest@127.0.0.1:{soak.port}"
     value = {
@@ -425,8 +425,8 @@ PHASES = [
     Phase("consumers of a channel", consumers),
     Phase("gone with their connection", gone_with_their_connection),
     Phase("histories", histories),
-    Phase("shovel window", lambda soak: shovel_held_up(soak, SHOVELLED_BYTES, WINDOW // (SHOVELLED_BYTES + 1_000))),
-    Phase("shovel prefetch", lambda soak: shovel_held_up(soak, 10, _PREFETCH)),
+    Phase("shovel window", lambda soak: shovel_held_up(soak, SHOVELLED_BYTES)),
+    Phase("shovel prefetch", lambda soak: shovel_held_up(soak, 10)),
     Phase("patterns", patterns),
     Phase("guesses from one address", guesses_from_one_address),
     Phase("limits", limits, error="not_allowed"),

@@ -114,13 +114,15 @@ COUNT_UP = (
 #: Bounds that are always lowered, with their divisors: twice their values would need too much memory or time. A channel
 #: caches one in eight of the routing keys that it uses.
 LOWERED = {"group_bytes": 16, "entries": 20, "routes": 8, "all_routes": 8, "batch_members": 10}
+#: Bounds that are never lowered: the prefetch of a shovel would not be reached.
+WHOLE = ("shovel_bytes",)
 
 
 def lowered(divisor: int) -> Bounds:
     """Return the broker's bounds, divided by the divisor."""
     return Bounds(
         **{
-            name: max(4, value // (divisor * LOWERED.get(name, 1)))
+            name: value if name in WHOLE else max(4, value // (divisor * LOWERED.get(name, 1)))
             for name, value in dataclasses.asdict(BOUNDS).items()
         }
     )

@@ -145,7 +145,7 @@ DRIVEN = {
     "broker.shovels.definition._PREFETCH": "shovel prefetch",
     "client.link.READ_BYTES": "shovel window",
     "client.link.WRITE_HIGH_BYTES": "shovel window",
-    "shovel.transfer.WINDOW": "shovel window",
+    "config.bounds.shovel_bytes": "shovel window",
 }
 
 #: Reason -> limits that no phase drives.

@@ -37,6 +37,7 @@ from tests.simulation.checks import (
     unread_answers,
     unsent,
     unwritten,
+    windows,
 )
 from tests.simulation.checks.batch_shares import BatchShares
 from tests.simulation.checks.holding import Holding
@@ -67,6 +68,7 @@ RUNNING = (
     pages.check,
     definitions_log.check,
     unread_answers.check,
+    windows.check,
 )
 
 AROUND = (Shares, Holding)

@@ -36,8 +36,8 @@ REST_NS = 60 * SECOND
 #: Rounds of samples after which histories of deleted objects are discarded, with one that has begun before.
 ROUNDS = 2
 
-#: Kinds of objects of clients, of which nothing may be left anywhere.
-OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Transaction", "Entry")
+#: Kinds of objects of clients and shovels, of which nothing may be left anywhere.
+OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Transaction", "Entry", "Link", "Work")
 
 #: Numbers that may be larger than in a new broker, as patterns of attributes: totals since the start, assigned numbers,
 #: times, and sums over settings, which equal queues may share. The names of kinds of objects are here as well.
@@ -186,6 +186,8 @@ def check(world: "World") -> None:
     new = booted(world, disk, world.scheduler.now)
     for server in process.http_servers():
         new.process.accept_http(server.listener)
+    if process.shovels.parts:
+        new.process.shovels.begin()
     new.run(REST_NS)
     before, now = taken(new.process), taken(process)
     new.process.kill()
@@ -255,7 +257,8 @@ def taken(process: BrokerProcess) -> dict[str, int]:
     """Return the census of a process, with the timers that will fire."""
     service = process.service
     servers = [part for server in process.http_servers() for part in server.parts]
-    parts = process.broker, service.clients, process.store, service.timers, service.tick, servers
+    shovels = process.shovels.parts
+    parts = process.broker, service.clients, process.store, service.timers, service.tick, servers, shovels
     timers = sum(_is_for_something(item[2].callback) for item in process.clock._heap)
     # One call of the loop waits for the earliest timer, also if that is cancelled by now.
     waiting = [handle for _, _, handle in process.loop._timed if not handle.cancelled()]

@@ -45,6 +45,7 @@ def busy(world: "World") -> list[str]:
         "dead letters on their way": sum(vhost.dead_letters.waiting for vhost in broker.vhosts.values()),
         **{f"unacknowledged of {name}": count for name, count in _unacked(process).items()},
     }
+    figures |= process.shovels.activities
     for server in process.http_servers():
         figures |= server.activities
     return [f"{count} {name}" for name, count in figures.items() if count]

@@ -29,6 +29,7 @@ from tests.simulation.workloads.redrives import Redrives
 from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.routing import Routing
+from tests.simulation.workloads.shovels import Shovels
 from tests.simulation.workloads.slow_readers import SlowReaders
 from tests.simulation.workloads.standstills import Standstills
 from tests.simulation.workloads.strangers import Strangers
@@ -84,4 +85,5 @@ WORKLOADS = {
     "super_streams": SuperStreams,
     "events": Events,
     "unread": Unread,
+    "shovels": Shovels,
 }
