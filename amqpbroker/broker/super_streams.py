@@ -1,6 +1,5 @@
 """Super streams: a direct exchange with streams as its partitions, laid out as by RabbitMQ's add_super_stream."""
 
-import logging
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -11,10 +10,7 @@ from amqpbroker.broker.queues.arguments import QUEUE_TYPE
 from amqpbroker.broker.queues.kinds import STREAM
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
-from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import INTEGER_KINDS, Field, Table, longstr, text
-
-log = logging.getLogger(__name__)
 
 #: Argument of the exchange.
 SUPER_STREAM: Final = "x-super-stream"
@@ -161,7 +157,6 @@ def _remove(vhost: Vhost, name: str, found: Sequence[Partition]) -> None:
         queue = vhost.queues.get(partition.stream)
         if queue is not None:
             vhost.remove_queue(queue)
-    try:
-        vhost.delete_exchange(name)
-    except AmqpError as error:
-        log.warning("exchange '%s' in vhost '%s' cannot be deleted: %s", name, vhost.name, error)
+    exchange = vhost.exchanges.get(name)
+    if exchange is not None:
+        vhost.remove_exchange(exchange)

@@ -399,6 +399,10 @@ class Vhost(Host):
         self._unstore(removal)
         self._remove(removal)
 
+    def remove_exchange(self, exchange: Exchange) -> None:
+        """Remove an exchange whose creation was undone, so that neither it nor its bindings are stored."""
+        self._remove(Removal([], exchange))
+
     # --- queues -------------------------------------------------------------------------------------------------------
 
     def declare_queue(

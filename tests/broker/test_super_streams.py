@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import pytest
 
 from amqpbroker.broker.actions import Actions
@@ -170,6 +172,17 @@ def test_nothing_is_created_if_a_definition_cannot_be_stored(node, fails):
     node.fails = fails
     with pytest.raises(AmqpError, match="disk full"):
         node.create()
+    assert node.state() == before
+    node.create()
+    assert node.state()[2] == [1, 3, 3]
+
+
+def test_nothing_is_created_if_changes_cannot_be_stored_for_a_while(node):
+    before = node.state()
+    node.definitions.may_change = Mock(side_effect=[None, *[not_stored("disk full")] * 10])
+    with pytest.raises(AmqpError, match="disk full"):
+        node.create()
+    node.definitions.may_change = lambda: None
     assert node.state() == before
     node.create()
     assert node.state()[2] == [1, 3, 3]
