@@ -323,8 +323,11 @@ class KeptOffset:
         self.is_new = False
         self._reader = reader
         self._world = reader.world
-        #: Offsets of delivered messages that it has not processed.
+        #: Offsets of delivered messages that it has not processed since.
         self._unprocessed: set[int] = set()
+        #: All offsets that it has ever processed. If its offset is forgotten, their messages come again; if that cannot
+        #: be stored, the next broker remembers the offset.
+        self._processed: set[int] = set()
         #: An offset that the broker knew, and the life in which it did.
         self._proven = 0
         self._life = -1
@@ -340,8 +343,9 @@ class KeptOffset:
         """
         self.is_new = False
         name = self._reader.name
-        lowest = min(self._unprocessed, default=following)
-        may_be_higher = may_miss or (is_filtered and not self._unprocessed)
+        left = self._unprocessed - self._processed
+        lowest = min(left, default=following)
+        may_be_higher = may_miss or (is_filtered and not left)
         if offset > lowest and not may_be_higher:
             raise self._world.broken(f"{name} begins with offset {offset}, and has not processed {lowest}")
         keeps_all = self._world.config.bounds.stream_offsets >= MANY_OFFSETS
@@ -357,6 +361,7 @@ class KeptOffset:
     def processed(self, offsets: list[int]) -> None:
         """Note that the reader has just settled messages for good; the next answer proves it."""
         self._unprocessed.difference_update(offsets)
+        self._processed.update(offsets)
         lowest, life = min(self._unprocessed, default=max(offsets) + 1), self._world.life
 
         def proven(_: Received) -> None:
