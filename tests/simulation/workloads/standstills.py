@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from amqpbroker.server.transport import LINGER_MS
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from tests.harness import Received, published
 from tests.simulation.client import Client
@@ -146,11 +147,11 @@ class Worker(Client):
     # --- heartbeats ---------------------------------------------------------------------------------------------------
 
     def do_freeze(self, duration_ms: int) -> None:
-        """Do nothing for a while. After three intervals, nothing may wait for it any more."""
+        """Do nothing for a while. After three intervals, and the time for unwritten output, nothing may wait for it."""
         now = self.world.scheduler.now
         self._frozen_until = max(self._frozen_until, now + duration_ms * MS)
         self.pause(duration_ms * MS)
-        silence = 3 * self._interval + LATE_NS
+        silence = 3 * self._interval + LINGER_MS * MS + LATE_NS
         if self._connection is not None and self.open and self._frozen_until > now + silence:
             self._workload.deadlines.after(silence, partial(self._check_dropped, self._connection.port, now))
 
