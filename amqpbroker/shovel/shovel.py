@@ -78,6 +78,8 @@ class Shovel:
                 reason = "internal error, see the broker's log"
             else:
                 log.info("%s has transferred all messages that it was defined for, and is deleted", self)
+                # Seen only if its definition cannot be deleted.
+                self._report("terminated", "all messages that it was defined for are transferred")
                 self._on_finished()
                 return
             self._report("terminated", reason)

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from itertools import islice
+from unittest.mock import Mock
 
 import pika
 import pytest
 
+from amqpbroker.errors import not_stored
 from amqpbroker.testing import Broker
 from tests.certificates import Authority
 
@@ -183,6 +185,15 @@ def test_shovel_is_deleted_after_a_number_of_messages(site, ack_mode):
     assert site.near._call(lambda instance: instance.broker.parameters.list("shovel")) == []
     site.until_count(site.far, "in", 10 if ack_mode == "no-ack" else 7)
     site.until_count(site.near, "out", 0 if ack_mode == "no-ack" else 3)
+
+
+def test_finished_shovel_is_terminated_if_its_definition_cannot_be_deleted(site):
+    delete = Mock(side_effect=not_stored("disk full"))
+    site.near._call(lambda instance: setattr(instance.broker.shovels, "delete", delete))
+    site.publish(3)
+    site.set(src_delete_after=3)
+    site.until("terminated", "all messages that it was defined for are transferred")
+    site.until_count(site.far, "in", 3)
 
 
 @pytest.mark.parametrize(
