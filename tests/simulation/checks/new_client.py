@@ -50,7 +50,10 @@ class NewClient(Client):
         self._unsettled: dict[str, None] = {}
         self._management = HttpClient(world, "new-http")
         #: Resources that are still to be read.
-        self._resources = [path("overview"), *(path("queues", "/", name) for name in self._queues)]
+        self._resources = [
+            path("overview", columns="object_totals"),
+            *(path("queues", "/", name) for name in self._queues),
+        ]
 
     def opened(self) -> None:
         self.awaits = "its declarations"
