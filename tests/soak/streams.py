@@ -124,12 +124,14 @@ def retention(soak: Soak) -> None:
 
 
 def filtered(soak: Soak) -> None:
-    """Pass over many messages that a filter does not accept."""
+    """Pass over many messages that a filter does not accept, small and large ones."""
     count = 5 * soak.bounds.stream_skips + 100
+    large = 5 * soak.bounds.stream_skipped_bytes // SIZE + 10
     with soak.client() as client:
         declare(client, "s", 10 * soak.bounds.index_bytes)
-        for value, several in (("a", count), ("b", 1)):
-            data = alike(PERSISTENT, "s", several, headers={"x-stream-filter-value": longstr(value)})
+        for value, several, size in (("a", count, 20), ("a", large, SIZE), ("b", 1, 20)):
+            headers = {"x-stream-filter-value": longstr(value)}
+            data = alike(PERSISTENT, "s", several, body=bytes(size), headers=headers)
             publish(client, data, several)
         client.call("basic.qos", "basic.qos-ok", prefetch_count=PREFETCH)
         client.seen.clear()

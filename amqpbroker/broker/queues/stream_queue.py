@@ -109,9 +109,11 @@ class StreamQueue(Queue):
                 self._tracking.returned(held)
             # Settling the messages of a cancelled consumer allows deliveries to the next one with its tag.
             self.outstanding.move(held, consumer, counted=False)
-        skips = host.config.bounds.stream_skips
+        bounds = host.config.bounds
+        skips, skipped_bytes = bounds.stream_skips, bounds.stream_skipped_bytes
         unsettled: dict[int, None] | None = {} if tracked else None
-        reader = StreamReader(consumer, log, offset, filter_of(consumer.arguments), skips, unsettled)
+        wanted = filter_of(consumer.arguments)
+        reader = StreamReader(consumer, log, offset, wanted, skips, skipped_bytes, unsettled)
         self._readers[consumer] = reader
         self._consumers.add(consumer)
         if unsettled is not None:

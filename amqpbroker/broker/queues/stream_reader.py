@@ -17,8 +17,8 @@ class StreamReader:
     """Reads a stream for one consumer.
 
     offset: of the next message that is read. unsettled: if the offset of the consumer is tracked, offsets of delivered
-    messages are added to it. skips: maximum number of messages that one call of `deliver` passes over
-    because of the filter.
+    messages are added to it. skips, skipped_bytes: maximum number of messages, and of bytes of their bodies, that one
+    call of `deliver` passes over because of the filter; the last one may exceed the bytes.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class StreamReader:
         offset: int,
         wanted: StreamFilter | None,
         skips: int,
+        skipped_bytes: int,
         unsettled: dict[int, None] | None,
     ) -> None:
         self.consumer: Consumer = consumer
@@ -35,6 +36,7 @@ class StreamReader:
         self._log: StreamLog = log
         self._filter: StreamFilter | None = wanted
         self._skips: int = skips
+        self._skipped_bytes: int = skipped_bytes
         self._unsettled: dict[int, None] | None = unsettled
         self._key: BlockKey | None = None
 
@@ -44,7 +46,7 @@ class StreamReader:
         Raises OSError, DamagedError.
         """
         log, consumer, wanted, unsettled = self._log, self.consumer, self._filter, self._unsettled
-        left = self._skips
+        left, left_bytes = self._skips, self._skipped_bytes
         while self.offset < log.safe and consumer.can_take():
             block = self._block()
             end = block.first + block.count
@@ -54,7 +56,8 @@ class StreamReader:
                 self.offset = offset + 1
                 if wanted is not None and not wanted.accepts(message):
                     left -= 1
-                    if not left:
+                    left_bytes -= message.size
+                    if not left or left_bytes <= 0:
                         return self.offset < log.safe
                     continue
                 if unsettled is not None:

@@ -153,6 +153,19 @@ def test_a_filter_that_accepts_little_does_not_hold_up_other_clients():
     assert rounds == 3
 
 
+def test_a_filter_that_accepts_no_large_message_does_not_hold_up_other_clients():
+    node = Node()
+    node.publish(*["x" * 300_000] * 12)
+    client = node.reader()
+    consume(client, FIRST | {"x-stream-filter": longstr("x")})
+    (reader,) = node.broker.vhosts["/"].queues["s"]._readers.values()
+    offsets = [reader.offset]
+    while reader.offset < 12:
+        node.clock.fire_due()
+        offsets.append(reader.offset)
+    assert offsets == [4, 8, 12]
+
+
 @pytest.mark.parametrize(
     ("settings", "arguments", "level", "code", "text"),
     [

@@ -41,8 +41,8 @@ LIMITS = (
     Planted(
         "a filter that passes over everything at once",
         "stream_queue.py",
-        "skips = host.config.bounds.stream_skips",
-        "skips = 1 << 40",
+        "skips, skipped_bytes = bounds.stream_skips, bounds.stream_skipped_bytes",
+        "skips, skipped_bytes = 1 << 40, 1 << 40",
     ),
     Planted(
         "messages about all batches at once",
