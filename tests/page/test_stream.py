@@ -124,6 +124,21 @@ def test_reader_of_a_stream_scrolls_in_both_directions(page, visit, reader, ours
     assert ours.get("queues/%2F/scrolled")["messages"] == 121
 
 
+def test_earlier_messages_are_complete_when_they_are_more_than_an_answer(page, visit, reader, ours):
+    queue(ours, "large", arguments=STREAM)
+    for _ in range(60):
+        publish(ours, "large", "x" * 60_000)
+    visit("#/queues/%2F/large")
+    read(reader, "Offset")
+    reader.get_by_label("First offset").fill("55")
+    reader.get_by_role("button", name="Read messages").click()
+    rows = page.get_by_role("table", name="Messages in the stream").get_by_role("row")
+    expect(rows).to_have_count(1 + 5)
+    page.get_by_role("button", name="Show earlier", exact=True).click()
+    expect(page.get_by_text("55 messages found, 55 examined")).to_be_visible()
+    assert offsets(page) == ("5", "59")
+
+
 def test_reader_of_a_stream_begins_at_an_offset_or_a_time_and_filters(page, visit, reader, ours):
     visit(f"#/queues/%2F/{filled(ours, 'sought', 60)}")
     read(reader, "Offset")

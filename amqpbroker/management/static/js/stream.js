@@ -45,16 +45,29 @@ export function StreamMessages({ vhost, name, first }) {
       if (run === running.current) setReading({ ...now, busy: false });
     }
   };
+  // One answer may end early, so the messages before are shown when all of them have been read.
   const earlier = async () => {
     const run = ++running.current;
-    const end = reading.earliest;
-    const offset = Math.max(end - PAGE, 0);
-    const body = { offset, filter: reading.filter, count: end - offset, truncate: LONGEST_PAYLOAD_BYTES };
-    const answer = await post(where, body);
-    if (run !== running.current) return;
-    const rows = answer.messages.filter((it) => it.position < end);
-    const earliest = Math.min(answer.offset, end);
-    setReading({ ...reading, rows: [...rows, ...reading.rows], earliest, examined: reading.examined + end - earliest });
+    const { filter, earliest: end } = reading;
+    let next = Math.max(end - PAGE, 0);
+    let earliest = end;
+    let examined = 0;
+    const rows = [];
+    setReading({ ...reading, busy: true });
+    try {
+      while (next < end) {
+        const answer = await post(where, { offset: next, filter, count: end - next, truncate: LONGEST_PAYLOAD_BYTES });
+        if (run !== running.current) return;
+        next = answer.cursor === null ? end : Math.min(answer.next_offset, end);
+        earliest = Math.min(earliest, answer.offset);
+        examined += Math.max(next - answer.offset, 0);
+        rows.push(...answer.messages.filter((it) => it.position < end));
+      }
+      setReading({ ...reading, rows: [...rows, ...reading.rows], earliest, examined: reading.examined + examined, busy: false });
+    } catch (error) {
+      if (run === running.current) setReading({ ...reading, busy: false });
+      throw error;
+    }
   };
   const start = (form) => {
     const filter = {};
