@@ -61,10 +61,10 @@ class Bounds:
     chunk_bytes: size from which a chunk of a stream takes no further message: what a reader reads at a time.
     segment_chunks: chunks from which a segment of a stream takes no further one, as in RabbitMQ (osiris_log).
     index_bytes: bytes of a stream's segment between two entries of its index. stream_cache_bytes: memory of the chunks
-    of all streams that were read or written last. stream_skips, stream_skipped_bytes: messages that a filter of a
-    stream's consumer passes over in one event loop iteration, and bytes of their bodies. stream_offsets: offsets that a
-    stream remembers for its consumers; beyond that, it forgets the one that has not changed for the longest time,
-    except those of running consumers.
+    of all streams that were read or written last. stream_skips: messages that a filter of a stream's consumer passes
+    over in one event loop iteration. stream_read_bytes: bytes of bodies of a stream after which such a filter, and a
+    request, let other work go on. stream_offsets: offsets that a stream remembers for its consumers; beyond that, it
+    forgets the one that has not changed for the longest time, except those of running consumers.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     http_connections: connections of an HTTP listener; further ones are dropped.
     handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
@@ -140,7 +140,7 @@ class Bounds:
     index_bytes: int = 64 * 1024
     stream_cache_bytes: int = 16 * 1024 * 1024
     stream_skips: int = 1000
-    stream_skipped_bytes: int = 1024 * 1024
+    stream_read_bytes: int = 1024 * 1024
     stream_offsets: int = 10_000
     disposal: int = 10_000
     histories: int = 1000

@@ -29,7 +29,7 @@ LOWERED = {
     "index_bytes": (50, 1_000),
     "stream_cache_bytes": (1, 5_000, 50_000),
     "stream_skips": (1, 3, 20),
-    "stream_skipped_bytes": (1, 1_000),
+    "stream_read_bytes": (1, 1_000),
     "stream_offsets": (1, 3),
     "disposal": (1, 7),
     "log_bytes": (5_000, 50_000),

@@ -126,7 +126,7 @@ def retention(soak: Soak) -> None:
 def filtered(soak: Soak) -> None:
     """Pass over many messages that a filter does not accept, small and large ones."""
     count = 5 * soak.bounds.stream_skips + 100
-    large = 5 * soak.bounds.stream_skipped_bytes // SIZE + 10
+    large = 5 * soak.bounds.stream_read_bytes // SIZE + 10
     with soak.client() as client:
         declare(client, "s", 10 * soak.bounds.index_bytes)
         for value, several, size in (("a", count, 20), ("a", large, SIZE), ("b", 1, 20)):

@@ -36,7 +36,7 @@ DRIVEN = {
     "config.bounds.index_bytes": "streams",
     "config.bounds.stream_cache_bytes": "streams",
     "config.bounds.stream_skips": "filtered streams",
-    "config.bounds.stream_skipped_bytes": "filtered streams",
+    "config.bounds.stream_read_bytes": "filtered streams",
     "store.streams.segment.READ_BYTES": "streams",
     # Messages in memory, and out of it.
     "config.bounds.page_count": "backlog",

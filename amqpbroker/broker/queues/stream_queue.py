@@ -110,7 +110,7 @@ class StreamQueue(Queue):
             # Settling the messages of a cancelled consumer allows deliveries to the next one with its tag.
             self.outstanding.move(held, consumer, counted=False)
         bounds = host.config.bounds
-        skips, skipped_bytes = bounds.stream_skips, bounds.stream_skipped_bytes
+        skips, skipped_bytes = bounds.stream_skips, bounds.stream_read_bytes
         unsettled: dict[int, None] | None = {} if tracked else None
         wanted = filter_of(consumer.arguments)
         reader = StreamReader(consumer, log, offset, wanted, skips, skipped_bytes, unsettled)
@@ -300,17 +300,22 @@ class StreamQueue(Queue):
         return self._first_written_ms
 
     def ready_following(self, place: int, count: int) -> list[tuple[int, Entry]]:
-        """Return up to `count` messages behind a place, which is the offset of the next one."""
-        log = self.log
+        """Return up to `count` messages behind a place, which is the offset of the next one.
+
+        Their bodies have at most `Bounds.stream_read_bytes`, except for the last one.
+        """
+        log, left = self.log, self.vhost.config.bounds.stream_read_bytes
         offset = max(place, log.first)
         found: list[tuple[int, Entry]] = []
         try:
             key = log.place(offset) if offset < log.safe else None
-            while key is not None and len(found) < count and offset < log.safe:
+            while key is not None and len(found) < count and offset < log.safe and left > 0:
                 block = log.block(key)
                 end = block.first + block.count
-                while offset < end and len(found) < count:
-                    found.append((offset + 1, Entry(block.message(offset), self, offset, 0)))
+                while offset < end and len(found) < count and left > 0:
+                    entry = Entry(block.message(offset), self, offset, 0)
+                    found.append((offset + 1, entry))
+                    left -= entry.message.size
                     offset += 1
                 if offset < log.safe:
                     key = log.following(key, block)

@@ -153,6 +153,18 @@ def test_a_filter_that_accepts_little_does_not_hold_up_other_clients():
     assert rounds == 3
 
 
+def test_a_request_reads_a_megabyte_at_once():
+    node = Node()
+    node.publish(*["x" * 300_000] * 6, "y" * 3_000_000, "z")
+    queue = node.broker.vhosts["/"].queues["s"]
+    read = []
+    place = 0
+    while found := queue.ready_following(place, 100):
+        read.append([entry.sequence for _, entry in found])
+        place = found[-1][0]
+    assert read == [[0, 1, 2, 3], [4, 5, 6], [7]]
+
+
 def test_a_filter_that_accepts_no_large_message_does_not_hold_up_other_clients():
     node = Node()
     node.publish(*["x" * 300_000] * 12)
