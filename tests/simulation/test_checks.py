@@ -530,7 +530,7 @@ def test_http_request_of_a_new_client_without_an_answer_is_found(world, monkeypa
 
 def test_refused_http_request_of_a_new_client_is_found(world, monkeypatch):
     monkeypatch.setattr(new_client, "path", partial(path, "missing"))
-    with pytest.raises(BrokenError, match="a new client's GET /api/missing/overview.* is answered with 404"):
+    with pytest.raises(BrokenError, match=r"a new client's GET /api/missing/overview.* is answered with 404"):
         new_client.check(world)
 
 
