@@ -128,7 +128,7 @@ class Shovels(Workload):
         for message, passage in self.passages.items():
             if passage.seen or not passage.confirmed or self.world.tore_groups:
                 continue
-            # With another mode a lost link loses what was on its way, and each later shovel makes new ones.
+            # Other modes lose what is on its way over a link that is lost; each later shovel makes new links.
             is_safe = self.modes == ["on-confirm"] or passage.links == self.world.links_made
             if is_safe and (passage.persistent or passage.life == self.world.life):
                 raise self.world.broken(f"{self.name}: {message} was confirmed, and is lost")
