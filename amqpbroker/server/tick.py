@@ -16,10 +16,11 @@ class Tick:
     The first mark of an iteration schedules one run. A run calls `sync()`, which may mark more, and only then
     `end_turn()` of every marked object, so that a confirm is sent only after its message is persisted. Clients that
     made a request come last, so that other clients are notified before the answer is written. If `sync` raises,
-    `on_failure(error)` is called, and nothing is ever answered again.
+    `on_failure(error)` is called, and nothing is ever answered again. If `sync` requests a run, for something to
+    persist that it has not persisted yet, there is another run.
     """
 
-    __slots__ = ("_asked", "_call_soon", "_dirty", "_on_failure", "_scheduled", "_sync")
+    __slots__ = ("_asked", "_call_soon", "_dirty", "_on_failure", "_requested", "_scheduled", "_sync")
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Tick:
         self._dirty: list[Dirty] = []
         self._asked: list[Dirty] = []
         self._scheduled = False
+        self._requested = False
 
     @property
     def pending(self) -> bool:
@@ -45,16 +47,21 @@ class Tick:
         asked: the output answers a request of the same client.
         """
         if not self._scheduled:
-            self.request()
+            self._schedule()
         (self._asked if asked else self._dirty).append(dirty)
 
     def request(self) -> None:
         """Schedule a run although nothing may have been marked: there is something to persist."""
+        self._requested = True
         if not self._scheduled:
-            self._scheduled = True
-            self._call_soon(self.run)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        self._call_soon(self.run)
 
     def run(self) -> None:
+        self._requested = False
         try:
             self._sync()
         except Exception as error:
@@ -67,3 +74,5 @@ class Tick:
             one.end_turn()
         for one in asked:
             one.end_turn()
+        if self._requested and not self._scheduled:
+            self._schedule()

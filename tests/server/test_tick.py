@@ -46,6 +46,23 @@ def test_client_marked_during_the_sync_is_served_in_the_same_turn():
     assert turn.scheduled == []
 
 
+def test_what_a_sync_leaves_for_later_is_persisted_in_the_next_turn():
+    turn = Turn()
+    left = ["compaction", "more of it"]
+
+    def sync():
+        turn.log.append("sync")
+        if left:
+            left.pop()
+            turn.tick.request()
+
+    turn.tick = Tick(turn.scheduled.append, sync, turn.log.append)
+    turn.tick.request()
+    for _ in range(4):
+        turn.end()
+    assert turn.log == ["sync", "sync", "sync"]
+
+
 def test_client_marked_while_others_are_served_waits_for_the_next_turn():
     turn = Turn()
     late = Client("late", turn.log)
