@@ -153,6 +153,11 @@ class Inspector:
         message = counted(entry.message, queue, entry.acquired_count, entry.delivery_count, compat)
         return seen(message, vhost, (queue.name,), entry.redelivered)
 
+    @staticmethod
+    def _stored(entry: Entry, queue: Queue) -> Entry:
+        """Return a delivered entry with its message, which a stream keeps until its retention removes it."""
+        return (queue.ready_entry(entry.sequence) or entry) if queue.kind.retains else entry
+
     def locked(self, queue: str, vhost: str | None = None) -> list[LockedMessage]:
         """Return the messages of a queue that are delivered and not settled. Raises errors as `messages`."""
         name, found = self.need(queue, vhost)
@@ -167,7 +172,7 @@ class Inspector:
                     lock = channel.locks.find(tag)
                     locked.append(
                         LockedMessage(
-                            self._seen(entry, name, found),
+                            self._seen(self._stored(entry, found), name, found),
                             None if entry.consumer is None else entry.consumer.tag,
                             session.name,
                             number,

@@ -75,6 +75,15 @@ def test_messages_are_read_from_a_time_of_the_broker_clock(b, vhost, channel):
     assert events.messages(offset=b.clock.now() + datetime.timedelta(hours=1)) == []
 
 
+def test_deliveries_that_are_not_settled_show_their_messages(vhost, channel):
+    publish(channel, "a", "b")
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_consume("events", print, consumer_tag="c", arguments={"x-stream-offset": "first"})
+    channel.connection.process_data_events(time_limit=0)
+    (locked,) = vhost.locked("events")
+    assert (locked.message.body, locked.consumer, locked.message.redelivered) == (b"a", "c", False)
+
+
 def test_more_messages_than_are_read_at_once(vhost, channel):
     with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:
         publish(connection.channel(), *map(str, range(2500)))

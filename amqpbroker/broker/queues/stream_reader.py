@@ -1,15 +1,20 @@
 """A consumer's place in a stream."""
 
-from typing import final
+from typing import Final, final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.stream_filter import StreamFilter
+from amqpbroker.message.message import Message
 from amqpbroker.store.streams.block_cache import BlockKey
 from amqpbroker.store.streams.chunk import Block
 from amqpbroker.store.streams.stream_log import StreamLog
+
+#: Stands for a message that stays in its stream. A settlement needs only the offset, so a delivery that waits for it
+#: does not keep the message in memory.
+_STORED: Final = Message(b"\0\0", b"\0\0", b"")
 
 
 @final
@@ -43,7 +48,8 @@ class StreamReader:
     def deliver(self, queue: Queue, outstanding: Outstanding, now_ms: int) -> bool:
         """Deliver as many messages as the consumer can take; return whether it could take more that are there.
 
-        Raises OSError, DamagedError.
+        The entries have the content of their messages only during `Consumer.deliver`; `StreamQueue.ready_entry` reads
+        it again. Raises OSError, DamagedError.
         """
         log, consumer, wanted, unsettled = self._log, self.consumer, self._filter, self._unsettled
         left, left_bytes = self._skips, self._skipped_bytes
@@ -62,9 +68,11 @@ class StreamReader:
                     continue
                 if unsettled is not None:
                     unsettled[offset] = None
-                entry = Entry(message, queue, offset, 0)
+                entry = Entry(_STORED, queue, offset, 0)
                 outstanding.add(entry, consumer, now_ms)
+                entry.replace_message(message)
                 consumer.deliver(entry)
+                entry.replace_message(_STORED)
         return False
 
     def _block(self) -> Block:

@@ -100,6 +100,20 @@ def test_negative_offset_begins_with_the_first_message_as_in_rabbitmq():
     assert node.read(Field("l", -1)) == ["a", "b"]
 
 
+def test_unsettled_deliveries_keep_no_message_in_memory():
+    node = Node()
+    node.publish(*("x" * 1000 for _ in range(50)))
+    client = node.reader(prefetch=50)
+    assert len(consume(client, FIRST)) == 50
+    queue = node.broker.vhosts["/"].queues["s"]
+    held = [entry for session in node.broker.sessions for entry in session.held(queue)]
+    assert sorted(entry.sequence for entry in held) == list(range(50))
+    assert sum(entry.message.size for entry in held) == 0
+    node.publish("y")
+    client.send(1, "basic.ack", delivery_tag=50, multiple=True)
+    assert bodies(client.receive()) == ["y"]
+
+
 def test_a_consumer_gets_what_is_published_after_it_began():
     node = Node()
     node.publish("before")
