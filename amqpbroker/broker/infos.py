@@ -130,7 +130,8 @@ class QueueInfo(NamedTuple):
     key, and of those that are stopped. messages_parked: waiting messages of parked groups. segments: files of a stream.
     stored_bytes: their size. first_timestamp: when the oldest message of a stream was stored, in milliseconds since the
     epoch; None if there is none, or in releases of RabbitMQ that do not show it. first_offset, last_offset: of the
-    oldest and newest message of a stream, if extensions are on; last_offset is None if there is no message. offset_lag:
+    oldest and newest message of a stream, if extensions are on; last_offset is None if there is no message. last_chunk:
+    offset of the first message of the last chunk, None as last_offset. offset_lag:
     number of messages that the slowest consumer of a stream has not read, None without consumers.
     The defaults are those of a queue without messages and consumers.
     """
@@ -171,4 +172,5 @@ class QueueInfo(NamedTuple):
     first_timestamp: int | None = None
     first_offset: int | None = None
     last_offset: int | None = None
+    last_chunk: int | None = None
     offset_lag: int | None = None

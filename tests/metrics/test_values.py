@@ -382,7 +382,7 @@ async def test_streams_have_segments_messages_and_the_lag_of_their_consumers():
     samples = await scraper.samples("/metrics/per-object")
     # RabbitMQ's name has no _total; prometheus-client's parser adds it.
     assert samples["rabbitmq_stream_segments_total", "s", "/"] == 1
-    assert samples["rabbitmq_stream_segments_total", "idle", "/"] == 0
+    assert samples["rabbitmq_stream_segments_total", "idle", "/"] == 1
     assert ("rabbitmq_stream_segments_total", "classic", "/") not in samples
     assert samples["rabbitmq_stream_consumer_max_offset_lag", "s", "/"] == 4
     assert ("rabbitmq_stream_consumer_max_offset_lag", "idle", "/") not in samples
@@ -393,7 +393,7 @@ async def test_streams_have_segments_messages_and_the_lag_of_their_consumers():
         assert (f"rabbitmq_{name}", "classic", "/") in samples
         assert (f"rabbitmq_{name}", "s", "/") not in samples, name
     totals = await scraper.samples()
-    assert totals["rabbitmq_stream_segments_total",] == 1
+    assert totals["rabbitmq_stream_segments_total",] == 2
     assert totals["rabbitmq_stream_consumer_max_offset_lag",] == 4
     assert totals["rabbitmq_global_messages_delivered_total", "amqp091", "rabbit_stream_queue"] == 2
     detailed = await scraper.samples("/metrics/detailed?family=stream_consumer_metrics")

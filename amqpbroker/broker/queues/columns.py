@@ -63,4 +63,5 @@ def stream_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings
         row["first_timestamp"] = info.first_timestamp
     if info.first_offset is not None:
         row["first_offset"], row["last_offset"] = info.first_offset, info.last_offset
+        row["last_chunk"] = info.last_chunk
         row["stored_bytes"] = info.stored_bytes

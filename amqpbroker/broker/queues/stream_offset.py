@@ -37,7 +37,7 @@ class Start(NamedTuple):
         if self.place == FIRST:
             return log.first
         if self.place == LAST:
-            return log.last_chunk()
+            return log.last_chunk
         if self.offset is not None:
             if self.offset < 0 and counts_back:
                 return max(log.safe + self.offset, log.first)

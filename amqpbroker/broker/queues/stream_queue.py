@@ -66,11 +66,8 @@ class StreamQueue(Queue):
         self._first_written_ms: int = 0
 
     def open_stored(self) -> None:
-        segment_bytes = self.settings.segment_bytes
         host = self.vhost
-        log = host.store.open_stream(
-            self.id, SEGMENT_SIZE if segment_bytes < 0 else segment_bytes, host.clock, host.config.bounds
-        )
+        log = host.store.open_stream(self.id, _segment_bytes(self.settings), host.clock, host.config.bounds)
         log.watch(self._more_to_read)
         self._opened = log
         # Files that were removed may still be there after a crash.
@@ -279,6 +276,7 @@ class StreamQueue(Queue):
             first_timestamp=self._first_ms() if compat.streams_have_timestamps else None,
             first_offset=log.first if compat.extensions else None,
             last_offset=last if compat.extensions and count else None,
+            last_chunk=log.last_chunk if compat.extensions and count else None,
             offset_lag=self._lag(),
         )
 
@@ -347,6 +345,8 @@ class StreamQueue(Queue):
     def apply_settings(self, settings: QueueSettings) -> None:
         before = self.settings
         super().apply_settings(settings)
+        # RabbitMQ reads the size only when a stream is declared; a restart here would read that of another policy.
+        self.log.resize(_segment_bytes(settings))
         if (settings.max_length_bytes, settings.max_age_ms) != (before.max_length_bytes, before.max_age_ms):
             self._limit()
 
@@ -388,3 +388,7 @@ class StreamQueue(Queue):
         if self._rereading is not None:
             self._rereading.stop()
         self.incoming.clear()
+
+
+def _segment_bytes(settings: QueueSettings) -> int:
+    return SEGMENT_SIZE if settings.segment_bytes < 0 else settings.segment_bytes

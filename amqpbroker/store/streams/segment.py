@@ -77,10 +77,18 @@ class StreamSegment:
         self.chunks: int = 0
         self.indexed: int = 0
         self.mark: bytes = b""
-        name = f"{stream:08x}-{first:020d}"
-        self.path = directory / (name + SUFFIX)
-        self.index_path = directory / (name + INDEX_SUFFIX)
+        self._directory = directory
+        self._stream: int = stream
         self._files = files
+
+    # A path takes much memory, and a stream may have many segments.
+    @property
+    def path(self) -> Path:
+        return self._directory / f"{self._stream:08x}-{self.first:020d}{SUFFIX}"
+
+    @property
+    def index_path(self) -> Path:
+        return self.path.with_suffix(INDEX_SUFFIX)
 
     def begin(self) -> None:
         """Choose the mark of a new segment."""

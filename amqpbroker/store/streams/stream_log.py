@@ -41,7 +41,8 @@ class StreamLog:
     """The messages of one stream.
 
     id: of its queue. first: offset of the oldest message. next: offset of the next message that is added. safe:
-    messages with lower offsets are stored and can be read; it is always the end of a chunk. size: bytes in all
+    messages with lower offsets are stored and can be read; it is always the end of a chunk. last_chunk: offset of the
+    first message of the last chunk that can be read; of the next message if there is none. size: bytes in all
     segments. followed: readers wait for new messages, so that these are worth caching. writing: chunks that are being
     written. All methods are called on the event loop's thread, except for `write`.
     """
@@ -68,6 +69,7 @@ class StreamLog:
         self.first: int = 0
         self.next: int = 0
         self.safe: int = 0
+        self.last_chunk: int = 0
         self.followed: bool = False
         self.writing: list[SegmentWriting] = []
         self._files = files
@@ -101,11 +103,16 @@ class StreamLog:
 
     @property
     def segment_count(self) -> int:
-        return len(self._segments)
+        """Number of segments, with the first one before it is written."""
+        return len(self._segments) or 1
 
     def watch(self, on_safe: Callable[[], None]) -> None:
         """Call `on_safe` whenever more messages can be read."""
         self._on_safe = on_safe
+
+    def resize(self, segment_bytes: int) -> None:
+        """Set the size from which a segment takes no further chunk."""
+        self._segment_bytes = segment_bytes
 
     def follow(self, followed: bool) -> None:
         """Set whether readers wait for new messages."""
@@ -127,7 +134,9 @@ class StreamLog:
             if last is None and len(self._segments) > 1:
                 before = self._segments[-2]
                 last = before.last(before.size)
+            self.last_chunk = newest.first
             if last is not None:
+                self.last_chunk = last.head.first
                 self.next = last.head.first + last.head.messages
                 self._written_ms = last.head.written_ms
         except DamagedError as error:
@@ -146,6 +155,7 @@ class StreamLog:
         self.first = before.first
         # Messages that were not stored when the broker ended are lost.
         self.next = self.safe = before.safe
+        self.last_chunk = before.last_chunk
         self._written_ms = before._written_ms
 
     def _segment(self, first: int, exists: bool) -> StreamSegment:
@@ -226,6 +236,7 @@ class StreamLog:
                 self._cache.add(key, Block(chunk.payload, head.first, head.messages, following))
         last = under_way[-1][1].head
         self.safe = last.first + last.messages
+        self.last_chunk = last.first
         if begun:
             self.remove_oldest()
         self._on_safe()
@@ -271,15 +282,6 @@ class StreamLog:
         if low == self._readable():
             return self.safe
         return self._segments[low].find_time(written_ms).head.first
-
-    def last_chunk(self) -> int:
-        """Return the offset of the first message of the last chunk; of the next message if there is none.
-
-        Raises OSError, DamagedError.
-        """
-        if self.safe == self.first:
-            return self.safe
-        return self._last(self._index_of(self.safe - 1)).head.first
 
     def first_ms(self) -> int:
         """Return when the oldest message, which must be readable, was stored, in milliseconds since the epoch.

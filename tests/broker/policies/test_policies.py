@@ -6,6 +6,7 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.policies import NO_POLICY, Policy
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS, OLDEST_COMPAT
 from amqpbroker.wire.values import longstr
@@ -194,16 +195,21 @@ def test_operator_policy_lowers_the_policy_of_a_stream(broker: Broker, vhost: Vh
     assert stream.settings.max_length_bytes == 5000
 
 
-def test_segment_size_of_a_stream_is_that_of_its_policy_at_its_declaration(broker: Broker, vhost: Vhost) -> None:
+def test_a_policy_sets_the_size_of_the_segments_that_begin_afterwards(broker: Broker, vhost: Vhost) -> None:
     put(broker, {"stream-max-segment-size-bytes": 1000})
-    streams = [declare_stream(vhost, "q1")]
-    put(broker, {"stream-max-segment-size-bytes": 100_000})
-    streams.append(declare_stream(vhost, "q2"))
-    for _ in range(5):
-        for stream in streams:
-            stream.publish(message(b"x" * 400))
-            broker.sync()
-    assert [stream.info().segments > 1 for stream in streams] == [True, False]
+    stream = declare_stream(vhost, stream_max_segment_size_bytes=100_000)
+    assert [publish_and_count_segments(broker, stream) for _ in range(4)] == [1, 1, 2, 2]
+    put(broker, {"stream-max-segment-size-bytes": 400})
+    assert [publish_and_count_segments(broker, stream) for _ in range(3)] == [3, 4, 5]
+    broker.policies.delete("/", "p")
+    assert [publish_and_count_segments(broker, stream) for _ in range(100)] == [5] * 100
+
+
+def publish_and_count_segments(broker: Broker, stream: StreamQueue) -> int:
+    """Publish a message that takes half of a segment of 1,000 bytes."""
+    stream.publish(message(b"x" * 400))
+    broker.sync()
+    return stream.info().segments
 
 
 def test_new_policy_removes_the_oldest_messages_of_a_stream_at_once(broker: Broker, vhost: Vhost) -> None:

@@ -265,8 +265,10 @@ def test_stream_is_declared_listed_and_read(ctl, channel):
     name, kind, messages, segments, first, last, online, size = shown.split("\t")
     assert (name, kind, messages, segments, first, last, size) == ("log", "stream", "3", "1", "0", "2", "")
     assert online.startswith("[")
-    (row,) = json.loads(ctl("list_queues", "arguments", "readers", "--formatter", "json"))
+    columns = ("arguments", "readers", "committed_offset", "committed_chunk_id")
+    (row,) = json.loads(ctl("list_queues", *columns, "--formatter", "json"))
     assert row["arguments"] == {"x-queue-type": "stream", "x-max-age": "7D"}
+    assert (row["committed_offset"], row["committed_chunk_id"]) == (2, 2)
     assert list(row["readers"].values()) == [0]
     for words, payload, offset in (
         (("2",), "b", 1),

@@ -458,17 +458,19 @@ async def test_stream_shows_when_its_oldest_message_was_stored(compat, shown):
 
 async def test_stream_shows_its_offsets_if_extensions_are_on(api, stream):
     row = (await api.get("queues/%2F/s")).json()
-    assert (row["first_offset"], row["last_offset"]) == (0, 2)
+    assert (row["first_offset"], row["last_chunk"], row["last_offset"]) == (0, 0, 2)
     assert row["stored_bytes"] > 0
     await api.put("queues/%2F/empty", {"durable": True, "arguments": STREAM})
     row = (await api.get("queues/%2F/empty")).json()
-    assert (row["first_offset"], row["last_offset"]) == (0, None)
+    assert (row["first_offset"], row["last_chunk"], row["last_offset"]) == (0, None, None)
 
 
 async def test_stream_shows_no_offsets_if_extensions_are_off():
     api = Api(Config(compat=COMPATS["4.0"].configured({}, extensions=False)))
     await api.put("queues/%2F/s", {"durable": True, "arguments": STREAM})
-    assert {"first_offset", "last_offset", "stored_bytes"} & set((await api.get("queues/%2F/s")).json()) == set()
+    assert {"first_offset", "last_chunk", "last_offset", "stored_bytes"} & set(
+        (await api.get("queues/%2F/s")).json()
+    ) == set()
 
 
 async def test_stream_is_listed_with_other_queues_and_sorted_by_any_column(api, stream):

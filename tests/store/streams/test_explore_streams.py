@@ -235,7 +235,7 @@ class Model:
         at_ms = self.chance.choice(self.times_ms) + self.chance.choice((-1, 0, 1))
         expected = max(bisect_left(self.times_ms, at_ms), log.first)
         assert log.offset_at(at_ms) == expected
-        assert log.first <= log.last_chunk() < log.safe
+        assert log.first <= log.last_chunk < log.safe
 
     def check(self) -> None:
         """Check everything that can be read."""

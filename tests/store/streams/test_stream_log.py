@@ -410,21 +410,21 @@ def test_messages_that_are_being_written_are_not_found():
     node.clock.advance(5)
     node.log.append(message("b"))
     node.streams.gather()
-    assert node.log.last_chunk() == 0
+    assert node.log.last_chunk == 0
     assert node.log.offset_at(START_MS + 1) == 1
     node.streams.write()
     node.streams.written()
-    assert node.log.last_chunk() == 1
+    assert node.log.last_chunk == 1
 
 
 def test_the_last_chunk_has_the_messages_that_were_stored_together():
     node = Node()
-    assert node.log.last_chunk() == 0
+    assert node.log.last_chunk == 0
     node.publish("a")
     node.publish("b", "c")
-    assert node.log.last_chunk() == 1
+    assert node.log.last_chunk == 1
     node.restart()
-    assert node.log.last_chunk() == 1
+    assert node.log.last_chunk == 1
 
 
 # --- retention --------------------------------------------------------------------------------------------------------

@@ -108,6 +108,8 @@ _QUEUES = List(
         disk_reads="message_stats.disk_reads",
         disk_writes="message_stats.disk_writes",
         leader="node",
+        committed_offset="last_offset",
+        committed_chunk_id="last_chunk",
     ),
     ["name", "messages"],
 )
