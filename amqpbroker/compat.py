@@ -48,8 +48,8 @@ class Compat:
     exchange, 0 for any number. passive_is_checked: a passive declaration requires a permission, of any kind.
     modulus_hash: there are exchanges of the type x-modulus-hash. streams_show_consumers: the consumers of streams are
     shown as active, and have events. streams_have_timestamps: the time of the oldest message of a stream is shown.
-    extensions: arguments, policy keys and settings that
-    RabbitMQ does not have are accepted; otherwise they are treated as in RabbitMQ.
+    checks_filter_size: x-stream-filter-size-bytes is checked and compared like other arguments. extensions: arguments,
+    policy keys and settings that RabbitMQ does not have are accepted; otherwise they are treated as in RabbitMQ.
     """
 
     version: str
@@ -69,6 +69,7 @@ class Compat:
     modulus_hash: bool
     streams_show_consumers: bool
     streams_have_timestamps: bool
+    checks_filter_size: bool
     extensions: bool = True
 
     def configured(self, permit: Mapping[str, bool], extensions: bool = True) -> "Compat":
@@ -108,9 +109,17 @@ _4_0 = Compat(
     modulus_hash=False,
     streams_show_consumers=False,
     streams_have_timestamps=False,
+    checks_filter_size=False,
 )
 _4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
-_4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True, streams_show_consumers=True, streams_have_timestamps=True)
+_4_2 = replace(
+    _4_1,
+    version="4.2.9",
+    tells_tune_errors=True,
+    streams_show_consumers=True,
+    streams_have_timestamps=True,
+    checks_filter_size=True,
+)
 _4_3 = replace(
     _4_2,
     version="4.3.6",

@@ -43,8 +43,9 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
 - `/api/` and `/cli/` redirect to their `index.html` as in RabbitMQ, but these pages do not exist.
 - The stream protocol, federation links and traces do not exist: their paths, such as `/api/stream/connections`, return
   404, as in RabbitMQ without the plugins. A quorum queue or a stream has one replica.
-- A stream has the offsets of its oldest and newest message as `first_offset` and `last_offset`, and the size of its
-  files as `stored_bytes`. `move`, `discard` and `redrive` refuse streams, because messages stay in them.
+- A stream has the offsets of its oldest and newest message as `first_offset` and `last_offset`, that of the first
+  message of its last chunk as `last_chunk`, and the size of its files as `stored_bytes`. `move`, `discard`
+  and `redrive` refuse streams, because messages stay in them.
 - `connection_details` of channels and `channel_details` of consumers have the client's name for its connection as
   `user_provided_name`. The overview and nodes have this broker's version in `amqpbroker`, beside RabbitMQ's.
 - `GET /api/auth` has the default user and password as `amqpbroker.default_login` for clients on the broker's machine,

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.policies.ages import age_ms
 from amqpbroker.broker.queues.stream_offset import FIRST, LAST, NEXT, Start
 from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.testing.checks import at_least, check_timeout
 from amqpbroker.testing.inspector import SHOWN, Inspector, Messages, until
 from amqpbroker.testing.message import Message, seen
 
-#: Where a replay begins: "first", "last", "next", an offset, or a time.
+#: Where a replay begins: "first", "last", "next", an age, an offset, or a time.
 Offset = str | int | datetime.datetime
 
 #: Number of messages that are read at once.
@@ -97,9 +98,11 @@ def _start(offset: Any) -> Start:
         return Start(offset=offset)
     if offset in (FIRST, LAST, NEXT):
         return Start(offset)
+    if isinstance(offset, str) and age_ms(offset) >= 0:
+        return Start(age_ms=age_ms(offset))
     raise ValueError(
-        f"offset = {offset!r}: this must be 'first', 'last', 'next', a whole number, or a datetime with a time zone, "
-        "such as b.clock.now()"
+        f"offset = {offset!r}: this must be 'first', 'last', 'next', a whole number, an age such as '1h', or a "
+        "datetime with a time zone, such as b.clock.now()"
     )
 
 

@@ -35,7 +35,7 @@ class Stream(Hinted):
         """Return the stored messages from an offset on, oldest first. Each has its `offset`.
 
         - `offset`: "first", "last" (the messages that were stored together last), "next", an offset, a negative number
-          for so many messages at the end, or a datetime with a time zone.
+          for so many messages at the end, a datetime with a time zone, or an age such as "1h".
         - `count`: wait until there are this many; None returns at once.
         - `timeout`: seconds of real time to wait for `count`.
 

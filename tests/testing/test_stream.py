@@ -73,6 +73,8 @@ def test_messages_are_read_from_a_time_of_the_broker_clock(b, vhost, channel):
     assert bodies(events.messages(offset=since)) == ["today"]
     assert bodies(events.messages(offset=since - datetime.timedelta(days=1))) == ["yesterday", "today"]
     assert events.messages(offset=b.clock.now() + datetime.timedelta(hours=1)) == []
+    assert bodies(events.messages(offset="12h")) == ["today"]
+    assert bodies(events.messages(offset="2D")) == ["yesterday", "today"]
 
 
 def test_deliveries_that_are_not_settled_show_their_messages(vhost, channel):
@@ -159,7 +161,7 @@ def test_another_queue_is_not_a_stream(vhost, channel):
 @pytest.mark.parametrize("offset", ["frist", None, True, 1.5, datetime.datetime(2026, 1, 1)])
 def test_an_invalid_offset_is_refused(vhost, channel, offset):
     wanted = (
-        f"offset = {offset!r}: this must be 'first', 'last', 'next', a whole number, or a datetime with a time zone"
+        f"offset = {offset!r}: this must be 'first', 'last', 'next', a whole number, an age such as '1h', or a datetime"
     )
     with pytest.raises(ValueError, match=r"^" + re.escape(wanted)):
         vhost.stream("events").messages(offset)

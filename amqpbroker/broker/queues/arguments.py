@@ -184,6 +184,12 @@ def _stream_offset(field: Field, _: Table) -> Problem:
     return None
 
 
+def _stream_filter(field: Field, _: Table) -> Problem:
+    if field.kind != "A" or any(each.kind == "S" for each in field.value):
+        return None
+    return erlang_string("expected at least one longstr in the array")
+
+
 def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
     if field.kind == "S" and DEAD_LETTER_EXCHANGE not in arguments:
         return "routing_key_but_no_dlx_defined"
@@ -244,10 +250,10 @@ _WIRE_TYPES: dict[type[int] | type[float] | type[str] | type[bytes] | type[bool]
 class Argument(NamedTuple):
     """An argument of queue.declare. check: None to accept any value. check_of_4_3: in RabbitMQ 4.3.
 
-    policy: the corresponding policy key; its name is that of the argument without "x-". tolerated: RabbitMQ up to 4.2
-    ignores the argument for kinds of queues that do not know it, and does not refuse it. stricter_check: with
-    extensions, for an argument that RabbitMQ does not check, or not strictly. fixed: the value cannot change while a
-    queue exists. compared: a declaration of an existing queue must have the same value.
+    policy: the corresponding policy key; its name is that of the argument without "x-". tolerated: RabbitMQ up to 4.1
+    neither checks nor compares the argument, and kinds of queues that do not know it do not refuse it.
+    stricter_check: with extensions, for an argument that RabbitMQ does not check, or not strictly. fixed: the value
+    cannot change while a queue exists.
     """
 
     name: str
@@ -258,7 +264,10 @@ class Argument(NamedTuple):
     tolerated: bool = False
     stricter_check: Check | None = None
     fixed: bool = False
-    compared: bool = True
+
+    def tolerates(self, compat: Compat) -> bool:
+        """Return whether RabbitMQ ignores the argument, except for the kind of queue that it is for."""
+        return self.tolerated and not compat.checks_filter_size
 
     @property
     def key(self) -> str:
@@ -330,9 +339,8 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-delayed-retry-max", None, Setting("retry_max_ms", int, smaller),
              PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True, extension=True),
              stricter_check=_retry_max),
-    Argument("x-stream-filter-size-bytes", None, None,
-             PolicyKey(is_integer(16, 255), "filter size. Valid range is 16-255", of_all=True), tolerated=True,
-             compared=False),
+    Argument("x-stream-filter-size-bytes", _integer, None,
+             PolicyKey(is_integer(16, 255), "filter size. Valid range is 16-255", of_all=True), tolerated=True),
 )
 # fmt: on
 
@@ -367,7 +375,7 @@ CONSUMER_ARGUMENTS: dict[str, Argument] = {
         Argument("x-consumer-timeout-action", timeout_action),
         Argument("x-consumer-timeout-renew", timeout_renew),
         Argument(NO_CONSUME, None, stricter_check=_no_consume),
-        Argument("x-stream-filter", None),
+        Argument("x-stream-filter", _stream_filter),
         Argument("x-stream-match-unfiltered", None),
         Argument("x-stream-automatic-offset-tracking", None, stricter_check=boolean),
     )
@@ -376,6 +384,8 @@ CONSUMER_ARGUMENTS: dict[str, Argument] = {
 
 def check_of(row: Argument, compat: Compat) -> Check | None:
     """Return the check of an argument's value."""
+    if row.tolerates(compat):
+        return None
     if compat.extensions and row.stricter_check is not None:
         return row.stricter_check
     return row.check_of_4_3 if compat.arguments_of_4_3 and row.check_of_4_3 is not None else row.check

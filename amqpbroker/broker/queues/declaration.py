@@ -105,7 +105,7 @@ def check_arguments(name: str, vhost: str, kind: Kind, arguments: Table, compat:
     others = [argument for argument in arguments if argument not in own]
     known = known_arguments(compat) if others else {}
     for argument in others:
-        if argument in known and (compat.arguments_of_4_3 or not known[argument].tolerated):
+        if argument in known and not known[argument].tolerates(compat):
             raise errors.argument_not_of_queue_type(argument, name, vhost, kind.module)
 
 
@@ -203,7 +203,7 @@ def parse_declaration(
         for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
             if wrong:
                 raise errors.invalid_queue_property(prop, name, vhost)
-    problem = None if existing else kind.declaration_problem(arguments)
+    problem = None if existing else kind.declaration_problem(arguments, compat)
     if problem is not None:
         raise errors.precondition_failed(problem)
     return Declaration(kind, arguments, queue_settings(kind, arguments, compat=compat))

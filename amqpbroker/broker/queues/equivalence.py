@@ -58,7 +58,7 @@ def queue_differences(
     compared = [
         row.name
         for row in kind.arguments_in(compat).values()
-        if row.compared and not (relaxed and row.name == QUEUE_TYPE)
+        if not row.tolerates(compat) and not (relaxed and row.name == QUEUE_TYPE)
     ]
     found = [difference(argument, declared.get(argument), current.get(argument)) for argument in compared]
     return [each for each in found if each is not None]

@@ -20,7 +20,7 @@ def _as_given(values: dict[str, Any]) -> None:
     pass
 
 
-def _no_problem(arguments: Table) -> str | None:
+def _no_problem(arguments: Table, compat: Compat) -> str | None:
     return None
 
 
@@ -66,7 +66,7 @@ class Kind:
     #: Queues are durable, neither exclusive nor auto-delete, and have a name given by the client.
     durable_only: bool = False
     #: Returns why RabbitMQ refuses the arguments of a queue with allowed properties, None if it does not.
-    declaration_problem: Callable[[Table], str | None] = _no_problem
+    declaration_problem: Callable[[Table, Compat], str | None] = _no_problem
     #: Queues may be declared again as classic ones if the configuration allows it.
     relaxed_redeclaration: bool = False
 

@@ -79,14 +79,15 @@ def _complete_stream(values: dict[str, Any]) -> None:
         values["max_age_ms"] = age_ms(values.pop("max_age"))
 
 
-def _stream_problem(arguments: Table) -> str | None:
+def _stream_problem(arguments: Table, compat: Compat) -> str | None:
     """Return why the sizes of a stream are refused (rabbit_stream_queue:declare/2)."""
     size = arguments.get("x-stream-max-segment-size-bytes")
     if size is not None and size.value > MAX_SEGMENT_SIZE_BYTES:
         return "Exceeded max value for x-stream-max-segment-size-bytes"
     size = arguments.get("x-stream-filter-size-bytes")
     if size is not None and not (size.kind in INTEGER_KINDS and 16 <= size.value <= 255):
-        return "Invalid value for  x-stream-filter-size-bytes"
+        space = " " if compat.checks_filter_size else "  "
+        return f"Invalid value for{space}x-stream-filter-size-bytes"
     return None
 
 

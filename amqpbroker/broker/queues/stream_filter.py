@@ -34,7 +34,7 @@ class StreamFilter:
 def filter_of(arguments: Table) -> StreamFilter | None:
     """Return the filter of a consumer with these arguments; None if it wants all messages.
 
-    Members of an array that are not text are ignored, and so is a filter of another type
+    Members of an array that are not text are ignored, but one is. A filter of another type is ignored
     (rabbit_stream_queue:filter_spec/1).
     """
     given = arguments.get(FILTER)
@@ -45,8 +45,6 @@ def filter_of(arguments: Table) -> StreamFilter | None:
     elif given.kind == "A":
         values = [each.value for each in given.value if each.kind == "S"]
     else:
-        return None
-    if not values:
         return None
     unfiltered = arguments.get(MATCH_UNFILTERED)
     return StreamFilter(frozenset(values), unfiltered is not None and unfiltered.kind == "t" and unfiltered.value)

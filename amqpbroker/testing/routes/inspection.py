@@ -156,8 +156,9 @@ async def batch(instance: Instance, call: Call) -> dict[str, Any]:
 
 async def stream(instance: Instance, call: Call) -> dict[str, Any]:
     """A stream: `first_offset`, `next_offset`, and `messages`, those from an offset on, each with its `offset`; they
-    stay unchanged. Parameters: `offset` is `first`, `last`, `next`, a number, or `timestamp:` with milliseconds since
-    1970; `count` waits until there are so many, up to `timeout` seconds, and answers 409 if there are fewer or more."""
+    stay unchanged. Parameters: `offset` is `first`, `last`, `next`, a number, an age such as `1h`, or `timestamp:` with
+    milliseconds since 1970; `count` waits until there are so many, up to `timeout` seconds, and answers 409 if there
+    are fewer or more."""
     query = call.query
     _check_query(query, "offset", "count", "timeout")
     name, vhost = call.path["name"], call.vhost.name

@@ -9,7 +9,7 @@ from amqpbroker.broker.queues.arguments import with_queue_type
 from amqpbroker.broker.queues.declaration import Declaration, check_retry, parse_declaration, queue_settings
 from amqpbroker.broker.queues.kinds import STREAM
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.compat import DEFAULT_COMPAT, OLDEST_COMPAT
+from amqpbroker.compat import COMPATS, DEFAULT_COMPAT, OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -175,6 +175,27 @@ def test_argument_of_a_stream_is_refused(name: str, value: Field, text: str) -> 
         parse({"x-queue-type": longstr("stream"), name: value})
     assert refused.value.code == 406
     assert text in refused.value.text
+
+
+@pytest.mark.parametrize("series", ["4.2", "4.3"])
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("stream", Field("I", 15), "PRECONDITION_FAILED - Invalid value for x-stream-filter-size-bytes"),
+        ("stream", longstr("16"), INVALID.format("x-stream-filter-size-bytes", '"expected integer, got longstr"')),
+        ("classic", Field("I", 16), FOREIGN.format("x-stream-filter-size-bytes", "classic")),
+        ("quorum", Field("I", 16), FOREIGN.format("x-stream-filter-size-bytes", "quorum")),
+    ],
+)
+def test_filter_size_is_an_argument_like_others_from_4_2_on(series: str, kind: str, value: Field, text: str) -> None:
+    arguments = {"x-queue-type": longstr(kind), "x-stream-filter-size-bytes": value}
+    assert refusal(arguments, compat=COMPATS[series]) == text
+
+
+@pytest.mark.parametrize("series", ["4.0", "4.1"])
+def test_filter_size_of_other_queues_than_streams_is_ignored_up_to_4_1(series: str) -> None:
+    for kind in ("classic", "quorum"):
+        parse({"x-queue-type": longstr(kind), "x-stream-filter-size-bytes": longstr("16")}, compat=COMPATS[series])
 
 
 def test_settings_of_a_stream() -> None:

@@ -38,7 +38,7 @@ def test_empty_filter_accepts_messages_without_a_value():
     assert wanted(longstr("")) == "none empty"
 
 
-@pytest.mark.parametrize("value", [Field("I", 1), Field("x", b"a"), Field("A", []), Field("A", [Field("I", 1)])])
+@pytest.mark.parametrize("value", [Field("I", 1), Field("x", b"a"), Field("F", {})])
 def test_filter_of_another_type_is_none(value):
     assert filter_of({"x-stream-filter": value} | UNFILTERED) is None
 

@@ -3,7 +3,7 @@
 import pytest
 
 from amqpbroker.clock import ManualClock
-from amqpbroker.compat import DEFAULT_COMPAT
+from amqpbroker.compat import COMPATS, DEFAULT_COMPAT
 from amqpbroker.store.streams.chunk import OFFSET_HEADER
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, Wire, make_broker
@@ -296,3 +296,26 @@ def test_a_reader_whose_messages_were_removed_goes_on_with_the_first():
     client.send(1, "basic.ack", delivery_tag=1)
     (body,) = bodies(client.receive())
     assert body == node.read(longstr("first"), prefetch=1)[0]
+
+
+@pytest.mark.parametrize("array", [[], [Field("I", 1)], [Field("A", [longstr("a")])]])
+def test_an_array_of_filters_without_text_is_refused(array):
+    client = Node().reader()
+    client.send(1, "basic.consume", queue="s", arguments={"x-stream-filter": Field("A", array)})
+    (answer,) = client.receive()
+    assert (answer.name, answer.arguments["reply_code"]) == ("channel.close", 406)
+    text = "invalid arg 'x-stream-filter' for queue 's' in vhost '/': \"expected at least one longstr in the array\""
+    assert answer.arguments["reply_text"] == f"PRECONDITION_FAILED - {text}"
+
+
+@pytest.mark.parametrize(("series", "compared"), [("4.0", False), ("4.1", False), ("4.2", True), ("4.3", True)])
+def test_filter_size_is_compared_from_4_2_on(series, compared):
+    node = Node({"x-stream-filter-size-bytes": Field("I", 20)}, compat=COMPATS[series])
+    again = STREAM | {"x-stream-filter-size-bytes": Field("I", 30)}
+    node.client.send(1, "queue.declare", queue="s", durable=True, arguments=again)
+    (answer,) = node.client.receive()
+    if compared:
+        assert answer.name == "channel.close"
+        assert "inequivalent arg 'x-stream-filter-size-bytes'" in answer.arguments["reply_text"]
+    else:
+        assert answer.name == "queue.declare-ok"
