@@ -2,6 +2,7 @@
 
 from amqpbroker.broker.exchanges.exchange import Binding, Exchange
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.store.definitions.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from amqpbroker.wire.values import Table, decode_table, encode_table
 
@@ -19,10 +20,13 @@ def exchange_definition(vhost: str, exchange: Exchange) -> ExchangeDefinition:
     )
 
 
-def queue_definition(vhost: str, queue: Queue, arguments: Table | None = None) -> QueueDefinition:
-    """Return the definition of a queue. arguments: in place of its present ones."""
+def queue_definition(
+    vhost: str, queue: Queue, arguments: Table | None = None, settings: QueueSettings | None = None
+) -> QueueDefinition:
+    """Return the definition of a queue. arguments, settings: in place of those of its last declaration."""
     encoded = encode_table(queue.arguments if arguments is None else arguments)
-    return QueueDefinition(vhost, queue.name, queue.id, queue.auto_delete, encoded)
+    segment_bytes = queue.segment_bytes if settings is None else settings.segment_bytes
+    return QueueDefinition(vhost, queue.name, queue.id, queue.auto_delete, encoded, segment_bytes)
 
 
 def is_durable(binding: Binding) -> bool:

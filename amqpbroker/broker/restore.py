@@ -61,7 +61,7 @@ def restore(broker: "Broker") -> frozenset[int]:
             exclusive=False,
             auto_delete=stored.auto_delete,
             arguments=stored_arguments(stored.arguments),
-            stored_id=stored.id,
+            stored=stored,
         )
 
     def binding(stored: BindingDefinition) -> None:

@@ -76,7 +76,7 @@ from amqpbroker.broker.sweep import Sweep
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Message
-from amqpbroker.store.definitions.definitions import Definition, Definitions, VhostDefinition
+from amqpbroker.store.definitions.definitions import Definition, Definitions, QueueDefinition, VhostDefinition
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
@@ -415,15 +415,15 @@ class Vhost(Host):
         session: object | None = None,
         server_named: bool = False,
         *,
-        stored_id: int = 0,
+        stored: QueueDefinition | None = None,
         unlimited: bool = False,
     ) -> Queue:
         """Declare a queue, or check that the existing queue is equivalent. Raises AmqpError 405, 406 or 506.
 
         If the existing queue has other arguments, see `Redeclaration`. An exclusive queue counts as transient, because
         it is deleted with its connection anyway. The caller refuses reserved names; this method accepts them for the
-        broker's own queues. stored_id: id of the stored definition that is being restored. unlimited: ignore the queue
-        limits of the vhost.
+        broker's own queues. stored: the definition that is being restored. unlimited: ignore the queue limits of the
+        vhost.
         """
         existing = self.queues.get(name)
         if existing is not None:
@@ -455,27 +455,30 @@ class Vhost(Host):
             default_queue_type=self.default_queue_type,
             server_named=server_named,
             compat=self.config.compat,
-            existing=stored_id > 0,
-            check_limits=lambda: None if stored_id or unlimited else self._check_queue_limits(name),
+            existing=stored is not None,
+            check_limits=lambda: None if stored is not None or unlimited else self._check_queue_limits(name),
         )
         effective = self.policies.effective(self.name, kind.name, name)
-        if self.config.compat.extensions and not stored_id and not unlimited:
+        if self.config.compat.extensions and stored is None and not unlimited:
             check_retry(name, self.name, arguments, effective.definition)
         if effective is not NO_POLICY:
             settings = self._settings(kind, name, arguments, effective, exclusive)
+        if stored is not None and stored.segment_bytes >= 0:
+            # The policies may have changed since the declaration.
+            settings = replace(settings, segment_bytes=stored.segment_bytes)
         owner = session if exclusive else None
         if durable:
             self._sweep.remove_stored(False, name)
         queue: Queue = kind.make(kind, self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         queue.effective = effective
         if queue.durable:
-            queue.id = stored_id or self.definitions.new_id()
-            if not stored_id:
+            queue.id = self.definitions.new_id() if stored is None else stored.id
+            if stored is None:
                 self.definitions.put(queue_definition(self.name, queue))
         queue.open_stored()
         self.queues[name] = queue
         self.totals.queues[kind.name].add(queue)
-        if not stored_id:
+        if stored is None:
             self.totals.churn.queue_declared += 1
             self.totals.churn.queue_created += 1
         if owner is not None:
@@ -486,15 +489,17 @@ class Vhost(Host):
     def _redeclare(self, queue: Queue, redeclaration: Redeclaration, session: object | None) -> None:
         """Accept a declaration of an existing queue that differs. Raises AmqpError 406 or 506."""
         redeclaration.check()
-        arguments = redeclaration.arguments() if redeclaration.changes else None
-        if arguments is not None and queue.durable:
-            self.definitions.put(queue_definition(self.name, queue, arguments))
+        changed: tuple[Table, QueueSettings] | None = None
+        if redeclaration.changes:
+            arguments = redeclaration.arguments()
+            changed = arguments, self._settings_of(queue, arguments)
+            if queue.durable:
+                self.definitions.put(queue_definition(self.name, queue, *changed))
         user = f"user '{self.events.actor}'"
         redeclaration.log(f"{user} on connection {session.name}" if isinstance(session, Session) else user)
-        if arguments is not None:
-            queue.arguments = arguments
+        if changed is not None:
             with self.dead_letters:
-                self._apply_settings(queue)
+                queue.declare_again(*changed)
 
     def redeclaration_mode(self, name: str) -> str | None:
         """Return the mode for declarations of an existing queue, see `Redeclaration`; None without such a queue."""
@@ -735,8 +740,11 @@ class Vhost(Host):
 
     def _apply_settings(self, queue: Queue) -> None:
         """Apply the present arguments and policies of a queue."""
-        exclusive = queue.owner is not None
-        queue.apply_settings(self._settings(queue.kind, queue.name, queue.arguments, queue.effective, exclusive))
+        queue.apply_settings(self._settings_of(queue, queue.arguments))
+
+    def _settings_of(self, queue: Queue, arguments: Table) -> QueueSettings:
+        """Return the settings of an existing queue with these arguments."""
+        return self._settings(queue.kind, queue.name, arguments, queue.effective, queue.owner is not None)
 
     def _settings(
         self, kind: Kind, name: str, arguments: Table, effective: Effective, exclusive: bool

@@ -7,6 +7,7 @@ from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock, SystemClock
 from amqpbroker.message.message import Message, encode_address
@@ -67,9 +68,11 @@ def declare(
     return queue
 
 
-def declare_stream(vhost: Vhost, name: str = "q", **arguments: Any) -> Queue:
+def declare_stream(vhost: Vhost, name: str = "q", **arguments: Any) -> StreamQueue:
     """Declare a stream with these x- arguments."""
-    return vhost.declare_queue(name, True, False, False, table(queue_type="stream", **arguments))
+    stream = vhost.declare_queue(name, True, False, False, table(queue_type="stream", **arguments))
+    assert isinstance(stream, StreamQueue)
+    return stream
 
 
 def message(body: bytes = b"", routing_key: str = "q", priority: int = 0, expiration_ms: int = -1) -> Message:

@@ -29,7 +29,7 @@ from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.files import Files
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
-from tests.broker.queueing import Subscriber, clock_of
+from tests.broker.queueing import Subscriber, clock_of, declare_stream
 from tests.broker.restoring import accounts, everything, exchange, queue, topology
 
 EVERY_TYPE: Table = {
@@ -361,6 +361,23 @@ def test_start_after_a_failed_first_start_creates_all_defaults(tmp_path: Path) -
     failing.close()
     node = Node(path)
     assert [grant[0] for grant in node.broker.users.list_permissions()] == ["guest"]
+    node.definitions.close()
+
+
+def test_a_stream_keeps_the_segment_size_of_its_declaration(tmp_path: Path) -> None:
+    node = Node(tmp_path / "definitions.sqlite", redeclare="update")
+    policies = node.broker.policies
+    policies.put(Policy("/", "p", "", {"stream-max-segment-size-bytes": 1000}))
+    declare_stream(node.vhost, "small")
+    policies.put(Policy("/", "p", "", {"stream-max-segment-size-bytes": 2000}))
+    declare_stream(node.vhost, "large")
+    changed = declare_stream(node.vhost, "changed")
+    policies.delete("/", "p")
+    assert declare_stream(node.vhost, "changed", stream_max_segment_size_bytes=3000) is changed
+    for _ in range(2):
+        sizes = {name: node.vhost.queues[name].segment_bytes for name in ("small", "large", "changed")}
+        assert sizes == {"small": 1000, "large": 2000, "changed": 3000}
+        node.restart(redeclare="update")
     node.definitions.close()
 
 

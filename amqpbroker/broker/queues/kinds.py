@@ -39,6 +39,7 @@ from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.broker.queues.stream_tracking import AUTOMATIC_TRACKING
 from amqpbroker.compat import DEFAULT_COMPAT, NEWEST_COMPAT, Compat
+from amqpbroker.store.streams.stream_log import SEGMENT_SIZE
 from amqpbroker.wire.values import INTEGER_KINDS, Table
 
 #: Number of returns after which a quorum queue drops a message by default (RabbitMQ 4.0).
@@ -75,6 +76,7 @@ def _complete_quorum(values: dict[str, Any]) -> None:
 
 
 def _complete_stream(values: dict[str, Any]) -> None:
+    values.setdefault("segment_bytes", SEGMENT_SIZE)
     if "max_age" in values:
         values["max_age_ms"] = age_ms(values.pop("max_age"))
 

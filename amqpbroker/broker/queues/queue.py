@@ -33,7 +33,8 @@ class Queue(BindingDestination):
     kind: its row of the table of kinds. counts_returns: the number of earlier
     deliveries is shown to consumers, because the kind counts them or they are limited. id: the id of a durable
     queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
-    unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
+    unknown ones included. segment_bytes: size of a stream's segments, by its last declaration and the policies at that
+    time. effective: the policies in force, which the settings include. letters: number of messages
     that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
     deduplicated: number of messages that were dropped as duplicates. replaced: number of messages that newer ones
     replaced. timed_out: number of deliveries that were not
@@ -61,6 +62,7 @@ class Queue(BindingDestination):
         self.owner: object | None = owner
         self.id: int = 0
         self.arguments: Table = arguments or {}
+        self.segment_bytes: int = settings.segment_bytes
         self.letters: int = 0
         self.redelivered: int = 0
         self.deduplicated: int = 0
@@ -363,6 +365,12 @@ class Queue(BindingDestination):
     def record_differences(self, differences: "tuple[Difference, ...]") -> None:
         """Replace the recorded differences."""
         self.differences = differences
+
+    def declare_again(self, arguments: Table, settings: QueueSettings) -> None:
+        """Replace the arguments by those of another declaration, and use the settings that result."""
+        self.arguments = arguments
+        self.segment_bytes = settings.segment_bytes
+        self.apply_settings(settings)
 
     def apply_settings(self, settings: QueueSettings) -> None:
         """Use new settings from now on, because a policy or an argument changed; limits are enforced at once."""

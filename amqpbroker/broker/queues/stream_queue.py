@@ -23,7 +23,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.definitions.definitions import StreamOffsetDefinition
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovered import Copies
-from amqpbroker.store.streams.stream_log import SEGMENT_SIZE, StreamLog
+from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.wire.values import Table
 
 #: Memory of a stream without messages.
@@ -67,7 +67,7 @@ class StreamQueue(Queue):
 
     def open_stored(self) -> None:
         host = self.vhost
-        log = host.store.open_stream(self.id, _segment_bytes(self.settings), host.clock, host.config.bounds)
+        log = host.store.open_stream(self.id, self.segment_bytes, host.clock, host.config.bounds)
         log.watch(self._more_to_read)
         self._opened = log
         # Files that were removed may still be there after a crash.
@@ -345,10 +345,12 @@ class StreamQueue(Queue):
     def apply_settings(self, settings: QueueSettings) -> None:
         before = self.settings
         super().apply_settings(settings)
-        # RabbitMQ reads the size only when a stream is declared; a restart here would read that of another policy.
-        self.log.resize(_segment_bytes(settings))
         if (settings.max_length_bytes, settings.max_age_ms) != (before.max_length_bytes, before.max_age_ms):
             self._limit()
+
+    def declare_again(self, arguments: Table, settings: QueueSettings) -> None:
+        super().declare_again(arguments, settings)
+        self.log.resize(self.segment_bytes)
 
     def _limit(self) -> None:
         self.log.limit(self.settings.max_length_bytes, self.settings.max_age_ms)
@@ -388,7 +390,3 @@ class StreamQueue(Queue):
         if self._rereading is not None:
             self._rereading.stop()
         self.incoming.clear()
-
-
-def _segment_bytes(settings: QueueSettings) -> int:
-    return SEGMENT_SIZE if settings.segment_bytes < 0 else settings.segment_bytes

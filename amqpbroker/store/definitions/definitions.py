@@ -84,13 +84,17 @@ class ExchangeDefinition(NamedTuple):
 
 
 class QueueDefinition(NamedTuple):
-    """A durable queue. id: its id in the journal. Ids are never reused."""
+    """A durable queue. id: its id in the journal. Ids are never reused.
+
+    segment_bytes: size of a stream's segments, which its last declaration determined; -1 for other queues.
+    """
 
     vhost: str
     name: str
     id: int
     auto_delete: bool
     arguments: bytes
+    segment_bytes: int = -1
 
 
 class BindingDefinition(NamedTuple):

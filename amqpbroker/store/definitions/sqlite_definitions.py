@@ -101,6 +101,10 @@ MIGRATIONS: tuple[str, ...] = (
         offset INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
         PRIMARY KEY (vhost, queue, consumer));
     """,
+    # Sizes of the segments of streams.
+    """
+    ALTER TABLE queue ADD COLUMN segment_bytes INTEGER NOT NULL DEFAULT -1;
+    """,
 )
 
 #: Kind -> its table.

@@ -195,14 +195,13 @@ def test_operator_policy_lowers_the_policy_of_a_stream(broker: Broker, vhost: Vh
     assert stream.settings.max_length_bytes == 5000
 
 
-def test_a_policy_sets_the_size_of_the_segments_that_begin_afterwards(broker: Broker, vhost: Vhost) -> None:
+def test_segment_size_of_a_stream_is_that_of_its_policy_at_its_declaration(broker: Broker, vhost: Vhost) -> None:
     put(broker, {"stream-max-segment-size-bytes": 1000})
-    stream = declare_stream(vhost, stream_max_segment_size_bytes=100_000)
-    assert [publish_and_count_segments(broker, stream) for _ in range(4)] == [1, 1, 2, 2]
-    put(broker, {"stream-max-segment-size-bytes": 400})
-    assert [publish_and_count_segments(broker, stream) for _ in range(3)] == [3, 4, 5]
-    broker.policies.delete("/", "p")
-    assert [publish_and_count_segments(broker, stream) for _ in range(100)] == [5] * 100
+    small = declare_stream(vhost, "q1")
+    put(broker, {"stream-max-segment-size-bytes": 100_000})
+    large = declare_stream(vhost, "q2")
+    assert [publish_and_count_segments(broker, small) for _ in range(5)] == [1, 1, 2, 2, 3]
+    assert [publish_and_count_segments(broker, large) for _ in range(5)] == [1] * 5
 
 
 def publish_and_count_segments(broker: Broker, stream: StreamQueue) -> int:

@@ -14,11 +14,22 @@ from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.redeclaration import KEPT
+from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS, OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.broker.queueing import Subscriber, clock_of, declare, publish, ready, reasons, table
+from tests.broker.queueing import (
+    Subscriber,
+    clock_of,
+    declare,
+    declare_stream,
+    message,
+    publish,
+    ready,
+    reasons,
+    table,
+)
 from tests.harness import make_broker
 
 MODES = ("strict", "warn", "update")
@@ -100,6 +111,26 @@ def test_update_replaces_arguments_and_applies_them_immediately(kind: str, caplo
     assert record.levelno == logging.INFO
     assert "queue 'q' in vhost '/' has new arguments, declared by user 'rmq-internal'" in record.getMessage()
     assert "x-message-ttl is '1000' and was declared as none" in record.getMessage()
+
+
+def test_update_changes_the_size_of_the_next_segments_of_a_stream() -> None:
+    vhost = vhost_in("update")
+    stream = declare_stream(vhost, "q", stream_max_segment_size_bytes=100_000)
+    publish_each(stream, 3)
+    assert stream.info().segments == 1
+    assert declare_stream(vhost, "q", stream_max_segment_size_bytes=500) is stream
+    publish_each(stream, 3)
+    assert stream.info().segments == 4
+    assert declare_stream(vhost, "q") is stream
+    publish_each(stream, 3)
+    assert stream.info().segments == 4
+
+
+def publish_each(stream: StreamQueue, count: int) -> None:
+    """Publish messages of 500 bytes, each in a chunk of its own."""
+    for _ in range(count):
+        stream.publish(message(b"x" * 500))
+        stream.vhost.store.sync()
 
 
 def test_update_sends_the_messages_over_a_new_limit_to_the_new_dead_letter_exchange() -> None:

@@ -44,7 +44,7 @@ SAMPLES = [
     ExchangeDefinition("/", "x", 5, "x-delayed-message", True, False, b"\0\0\0\1\xff"),
     ExchangeDefinition("/", "y\0z", 0, "topic", False, True, b"\0\0\0\0"),
     QueueDefinition("/", "q", 3, True, b"\0\0\0\0"),
-    QueueDefinition("tä'st", "q", 7, False, b"\0\0\0\1\xff"),
+    QueueDefinition("tä'st", "q", 7, False, b"\0\0\0\1\xff", 3_000_000_000),
     BindingDefinition("/", "x", False, "q", b"\xff\0", b"\0\0\0\0"),
     BindingDefinition("/", "x", True, "q", b"", b"\0\0\0\1\0"),
     StreamOffsetDefinition("/", "q", "reader", (1 << 62) + 1, 1_700_000_000_000),
@@ -395,7 +395,7 @@ def test_an_older_version_is_migrated(path, caplog):
     second = opened(path, migrations=MIGRATED)
     assert everything(second) == SAMPLES
     assert second._connection.execute("SELECT DISTINCT colour FROM vhost").fetchall() == [("none",)]
-    assert f"{path}: migrating from version 5 to 6" in caplog.text
+    assert f"{path}: migrating from version 6 to 7" in caplog.text
     second.close()
     caplog.clear()
     opened(path, migrations=MIGRATED).close()
@@ -483,7 +483,8 @@ def test_version_2_is_migrated_and_its_vhosts_and_users_are_as_before(path):
     second = opened(path, migrations=MIGRATIONS[:2])
     second._connection.execute("INSERT INTO vhost (name) VALUES ('/')")
     second._connection.execute("INSERT INTO user (name, password_hash, tags) VALUES ('guest', x'01', '[]')")
-    second.put(QueueDefinition("/", "q", 3, False, b"\0\0\0\0"))
+    insert = "INSERT INTO queue (vhost, name, id, auto_delete, arguments) VALUES"
+    second._connection.execute(f"{insert} ('/', 'q', 3, 0, x'00000000')")
     second.close()
     for _ in range(2):
         definitions = opened(path)
@@ -509,7 +510,7 @@ def test_a_newer_version_is_refused(path):
     with pytest.raises(StoreError) as raised:
         opened(path)
     assert str(raised.value) == (
-        f"{path}: version 6 of the definitions was written by a newer amqpbroker; this one reads up to version 5"
+        f"{path}: version 7 of the definitions was written by a newer amqpbroker; this one reads up to version 6"
     )
 
 
