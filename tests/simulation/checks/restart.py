@@ -149,6 +149,7 @@ def _definitions(process: BrokerProcess) -> Dump:
                     "kind": queue.kind.name,
                     "end": queue.auto_delete,
                     "table of arguments": repr(queue.arguments),
+                    "size of segments": queue.segment_bytes,
                 }
         for exchange in vhost.exchanges.values():
             if exchange.durable:

@@ -34,7 +34,7 @@ MANAGEMENT = (
     Planted(
         "a redeclaration with other arguments accepted",
         "equivalence.py",
-        "        if row.compared and not",
+        "        if not row.tolerates(compat) and not",
         "        if False and not",
     ),
     # --- users and permissions ----------------------------------------------------------------------------------------
