@@ -214,7 +214,13 @@ def _remembered(process: BrokerProcess) -> dict[str, int]:
     counted = 1 + sum(1 + len(vhost.queues) + len(vhost.exchanges) for vhost in vhosts)
     bounds = broker.config.bounds
     allowed = bounds.permissions * len(broker.users._permissions)
-    return {**remembered(bounds), "Histories._histories[[]]": counted, "Permissions._allowed[[]]": allowed}
+    return {
+        **remembered(bounds),
+        "Histories._histories[[]]": counted,
+        # Those that were sampled in a round that is not complete.
+        "Histories._seen[[]]": counted,
+        "Permissions._allowed[[]]": allowed,
+    }
 
 
 def _remove_what_ends(process: BrokerProcess) -> None:
