@@ -3,6 +3,7 @@
 They are made on copies of the disk, so that the world is not affected.
 """
 
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.last_value_queue import LastValueQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.management.definitions.export import exported
 from tests.simulation.alone import Alone
 from tests.simulation.broker_process import BrokerProcess
@@ -235,7 +237,10 @@ def _groups(process: BrokerProcess) -> Dump:
 
 
 def _streams(process: BrokerProcess) -> Dump:
-    """Return the messages of each stream, if all are stored. A limit removes messages when a broker starts."""
+    """Return the messages of each stream, if all are stored and can be read.
+
+    A limit removes messages when a broker starts. A disk that fails a read fails one of this check, too.
+    """
     found: Dump = {}
     for stream in streams(process):
         log = stream.log
@@ -243,8 +248,9 @@ def _streams(process: BrokerProcess) -> Dump:
         if stream.settings.max_age_ms < 0 and stream.settings.max_length_bytes < 0:
             facts["beginning"] = log.first
             if log.safe == log.next:
-                messages = [entry.message for entry in stream.ready_entries()]
-                facts["set of messages"] = [(each.address, each.properties, each.body) for each in messages]
+                with contextlib.suppress(UnreadableError):
+                    messages = [entry.message for entry in stream.ready_entries()]
+                    facts["set of messages"] = [(each.address, each.properties, each.body) for each in messages]
         found["stream", stream.vhost.name, stream.name] = facts
     return found
 
