@@ -217,7 +217,7 @@ def _remembered(process: BrokerProcess) -> dict[str, int]:
     return {
         **remembered(bounds),
         "Histories._histories[[]]": counted,
-        # Those that were sampled in a round that is not complete.
+        # Objects that were sampled in a round that is not complete.
         "Histories._seen[[]]": counted,
         "Permissions._allowed[[]]": allowed,
     }
