@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from amqpbroker.broker.queues.kinds import DEFAULT_DELIVERY_LIMIT
 from tests.simulation.world import World
 
 
@@ -10,8 +11,8 @@ class Fate:
     """Record of one message. life: of the broker in which it was published last.
 
     persistent: it survives the broker when it is confirmed. confirmed: the broker has guaranteed to store it, or has
-    handled it if it is not persistent. delivered: number of deliveries. settled: (life, delivery) of a settlement that
-    the broker has certainly received, None if none. discarded: by a client.
+    handled it if it is not persistent. delivered: number of deliveries. dismissed: a client has sent a settlement after
+    which the message may leave the queue. settled: the broker has certainly received it, in `settled_life`.
     """
 
     life: int
@@ -20,6 +21,7 @@ class Fate:
     confirmed: bool = False
     delivered: int = 0
     delivered_life: int = 0
+    dismissed: bool = False
     settled_life: int = 0
     settled: bool = False
 
@@ -71,8 +73,12 @@ class Ledger:
                 raise self.world.broken(f"{self.name}: {message} is delivered after {publisher}-{last}")
             self._last[key] = int(number)
 
+    def dismissed(self, message: str) -> None:
+        """Record that a client sends a settlement after which the message may leave the queue."""
+        self.fates[message].dismissed = True
+
     def settled(self, message: str) -> None:
-        """Record a client's settlement that the broker has certainly received."""
+        """Record that the broker has certainly received such a settlement."""
         fate = self.fates[message]
         fate.settled, fate.settled_life = True, self.world.life
 
@@ -82,9 +88,10 @@ class Ledger:
             fate.confirmed = False
 
     def check(self) -> None:
-        """Raise BrokenError if a confirmed message is missing."""
+        """Raise BrokenError if a confirmed message is missing. Called when the queue is empty."""
         for message, fate in self.fates.items():
-            if fate.delivered or not fate.confirmed:
+            # A quorum queue drops a message that has returned too often.
+            if fate.dismissed or not fate.confirmed or fate.delivered > DEFAULT_DELIVERY_LIMIT:
                 continue
             if fate.persistent or fate.life == self.world.life:
                 raise self.world.broken(f"{self.name}: {message} was confirmed, and is lost")

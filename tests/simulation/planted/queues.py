@@ -174,6 +174,12 @@ QUEUES = (
         "a full queue that stays shut", "length_limit.py", "                self.shut = False", "                pass"
     ),
     Planted(
+        "messages of a channel that has ended are lost",
+        "returns.py",
+        "        self._requeue(entries, True)",
+        "        self._outstanding.settle_returned(entries)\n        self._ledger.discard(entries, DELETED)",
+    ),
+    Planted(
         "a limit that returned messages pass",
         "returns.py",
         'Drop messages over the limit, then deliver messages to consumers."""\n        self._limit.trim()\n',

@@ -222,7 +222,9 @@ class AlarmConsumer(Client):
 
     def received(self, got: Received) -> None:
         receiver = (self.name, self._incarnation)
-        self.alarms.delivered(name_of(got.body), got.arguments["redelivered"], receiver)
+        message = name_of(got.body)
+        self.alarms.delivered(message, got.arguments["redelivered"], receiver)
+        self.alarms.ledger.dismissed(message)
         self.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
 
     def disconnected(self) -> None:

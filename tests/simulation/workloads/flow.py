@@ -170,6 +170,8 @@ class Consumer(Client):
         self.send(1, name, delivery_tag=tags[-1], multiple=multiple, **arguments)
         messages = [self.unsettled.pop(tag) for tag in tags]
         if name == "basic.ack":
+            for message in messages:
+                self._flow.ledger.dismissed(message)
             # A later answer proves that the broker has seen it.
             self.call(
                 lambda _: [self._flow.ledger.settled(message) for message in messages],

@@ -10,7 +10,8 @@ class Copy:
     """Record of one message. published: the life of the broker in which it was sent.
 
     received, settled: the life in which it was last received, and in which the broker has certainly seen its
-    settlement; 0 for never. excused: it may have been delivered without acknowledgement on a connection that broke.
+    settlement; 0 for never. dismissed: the client has sent a settlement, or needs none. excused: it may have been
+    delivered without acknowledgement on a connection that broke.
     """
 
     published: int
@@ -18,6 +19,7 @@ class Copy:
     priority: int
     confirmed: bool = False
     received: int = 0
+    dismissed: bool = False
     settled: int = 0
     excused: bool = False
 
@@ -67,6 +69,7 @@ class Line:
         """Record that the client settles messages."""
         for message in messages:
             self.held.pop(message, None)
+            self.copies[message].dismissed = True
 
     def settled(self, messages: list[str]) -> None:
         """Record that the broker has certainly seen the settlement."""
@@ -82,9 +85,9 @@ class Line:
         self._certain.clear()
 
     def excuse(self) -> None:
-        """Excuse messages that were sent and not received: they may have been delivered without acknowledgement."""
+        """Excuse messages that are not settled: they may have been delivered without acknowledgement."""
         for copy in self.copies.values():
-            copy.excused |= not copy.received
+            copy.excused |= not copy.dismissed
 
     # --- checks -------------------------------------------------------------------------------------------------------
 
@@ -126,12 +129,13 @@ class Line:
         if holds:
             self.held[message] = self.world.scheduler.now
         else:
+            copy.dismissed = True
             copy.settled = life
 
     def missing(self) -> str | None:
-        """Return a confirmed message that has not arrived and must not be lost, None if there is none."""
+        """Return a confirmed message that the client has not settled and that must not be lost, None if there is none."""
         for message, copy in self.copies.items():
-            if copy.received or copy.excused or not copy.confirmed:
+            if copy.dismissed or copy.excused or not copy.confirmed:
                 continue
             if copy.persistent or copy.published == self.world.life:
                 return message

@@ -173,6 +173,7 @@ class Worker(Client):
         if incarnation != self._incarnation or not self.open:
             return
         held = self._settled[tag] = self._held.pop(tag)
+        self._workload.ledger.dismissed(held.message)
         self.send(1, "basic.ack", delivery_tag=tag)
 
         def proven(_: Received) -> None:

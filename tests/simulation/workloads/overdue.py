@@ -144,6 +144,7 @@ class SlowWorker(Client):
             return
         del self._held[tag]
         self._taken_back.pop(tag, None)
+        self._workload.ledger.dismissed(message)
         self.send(1, "basic.ack", delivery_tag=tag)
         takings = self._takings
         # It is unknown whether the acknowledgement was in time.

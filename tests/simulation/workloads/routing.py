@@ -410,6 +410,7 @@ class RoutingConsumer(Client):
         if self.chance.random() < 0.1:
             self.send(1, "basic.reject", delivery_tag=tag, requeue=True)
         else:
+            self._routing.ledgers[queue].dismissed(name_of(got.body))
             self.send(1, "basic.ack", delivery_tag=tag)
 
     def cancelled(self, got: Received) -> None:

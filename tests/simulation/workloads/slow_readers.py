@@ -108,7 +108,10 @@ class SlowReaders(Workload):
 
     def delivered(self, got: Received, receiver: object) -> None:
         """Check one delivery. Raises BrokenError."""
-        self._ledger.delivered(name_of(got.body), got.arguments["redelivered"], receiver)
+        message = name_of(got.body)
+        self._ledger.delivered(message, got.arguments["redelivered"], receiver)
+        # Acknowledged at once, by the broker or by the consumer.
+        self._ledger.dismissed(message)
 
 
 class SlowConsumer(Client):

@@ -140,6 +140,7 @@ class Worker(Client):
                 self._frozen_until - self.world.scheduler.now, partial(self._finish, incarnation, tag, message)
             )
             return
+        self._workload.ledger.dismissed(message)
         self.send(1, "basic.ack", delivery_tag=tag)
         settled = partial(self._workload.ledger.settled, message)
         self.call(lambda _: settled(), "channel.flow-ok", 1, "channel.flow", active=True)

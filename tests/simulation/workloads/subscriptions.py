@@ -286,6 +286,9 @@ class Subscriber(Client):
         messages, tags = list(subscription.held.values()), list(subscription.held)
         subscription.held.clear()
         requeues = {"requeue": True} if name == "basic.nack" else {}
+        if not requeues:
+            for message in messages:
+                self._workload.ledger.dismissed(message)
         self.send(subscription.channel, name, delivery_tag=max(tags), multiple=True, **requeues)
         sent_at = self.world.scheduler.now
 
