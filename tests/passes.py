@@ -53,6 +53,7 @@ RUN_COMPILED = (
     "tests/client",
     "tests/conformance/test_replay.py",
     "tests/shovel",
+    "tests/simulation/test_digests.py",
     "tests/simulation/test_failures.py",
     "tests/testing",
     "tests/cli/test_serve.py",

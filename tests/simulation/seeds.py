@@ -48,10 +48,12 @@ def many(first: int, seconds: float, jobs: int, shortens: bool = True) -> int:
     """Run seeds from `first` on, in several processes; return the exit status. shortens: shorten a failing one."""
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[tuple[int, Outcome | str]] = context.Queue()
+    #: The seed that each process is running.
+    running = context.RawArray("q", jobs)
     began = said = time.monotonic()
     end = began + seconds
     workers = [
-        context.Process(target=work, args=(first + job, jobs, end - time.monotonic(), results), daemon=True)
+        context.Process(target=work, args=(first, job, jobs, end - time.monotonic(), results, running), daemon=True)
         for job in range(jobs)
     ]
     for worker in workers:
@@ -74,11 +76,12 @@ def many(first: int, seconds: float, jobs: int, shortens: bool = True) -> int:
         if failed is not None:
             worker.terminate()
         worker.join()
-    dead = [worker.exitcode for worker in workers if worker.exitcode] if failed is None else []
+    dead = [job for job, worker in enumerate(workers) if worker.exitcode] if failed is None else []
     print(f"seeds from {first}: {totals}")
     print(f"each second, with {jobs} jobs: {totals.rates(time.monotonic() - began)}", flush=True)
+    for job in dead:
+        print(f"seed {running[job]} fails: its process died with status {workers[job].exitcode}", flush=True)
     if dead:
-        print(f"{len(dead)} of {jobs} processes died, with status {dead}", flush=True)
         return 1
     if failed is None:
         return 0
@@ -95,13 +98,15 @@ def shorten(seed: int) -> None:
     print(f"{failure_of(short)}:\n\n{script(short)}", flush=True)
 
 
-def work(seed: int, step: int, seconds: float, results: Any) -> None:
-    """Run every `step`th seed until the time is over or one fails."""
+def work(first: int, job: int, jobs: int, seconds: float, results: Any, running: Any) -> None:
+    """Run every seed of one of the jobs until the time is over or one fails. running: gets each seed that is run."""
     end = time.monotonic() + seconds
+    seed = first + job
     while time.monotonic() < end:
+        running[job] = seed
         try:
             results.put((seed, run(scenario(seed))))
         except Exception as error:
             results.put((seed, f"{type(error).__name__}: {error}"))
             return
-        seed += step
+        seed += jobs

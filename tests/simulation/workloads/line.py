@@ -133,7 +133,7 @@ class Line:
             copy.settled = life
 
     def missing(self) -> str | None:
-        """Return a confirmed message that the client has not settled and that must not be lost, None if there is none."""
+        """Return a confirmed message that is not settled and must not be lost, None if there is none."""
         for message, copy in self.copies.items():
             if copy.dismissed or copy.excused or not copy.confirmed:
                 continue
