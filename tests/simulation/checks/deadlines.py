@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def check(process: "BrokerProcess") -> Iterator[str]:
     """Yield each deadline without a timer."""
     for queue in queues(process):
-        head = _head(queue.ready)
+        # Messages that could not be read wait for another timer.
+        waits_to_read = is_reading_again(queue)
+        head = None if waits_to_read else _head(queue.ready)
         if head is not None and head.deadline_ms and not _fires(queue.expiry._timer, head.deadline_ms):
             yield f"the head of {queue.name} expires at {head.deadline_ms}, and no timer waits for it"
         delayed = queue.offering.delayed
-        # Messages that could not be read wait for another timer.
-        waits_to_read = is_reading_again(queue)
         if waits_to_read and not _is_set(queue._rereading._timer):  # type: ignore[union-attr]
             yield f"{queue.name} has messages that could not be read, and no timer waits to read them again"
         if delayed is not None and delayed.count and not waits_to_read and not _is_set(delayed._timer):
