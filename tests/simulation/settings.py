@@ -16,6 +16,21 @@ VARIED: dict[str, tuple[Any, ...]] = {
     "set_routing_node": (False, True),
 }
 
+#: Numbers among the settings that do not vary, with the reason.
+NOT_VARIED: dict[str, str] = {
+    "ssl_handshake_timeout_ms": "there is no TLS",
+    "ssl_cert_login_san_index": "there is no TLS",
+    "collect_statistics_interval_ms": "the check of samples waits for some rounds, in each of its worlds",
+    "initial_frame_max": "the workload of strangers sends frames of any size before its login",
+    "frame_max": "clients tune it: see the workload of strangers",
+    "channel_max": "clients tune it: see the workload of channels",
+    "channel_max_per_node": "a client without a channel cannot test anything else",
+    "vhost_max": "the workload of vhosts expects those that it creates",
+    "cluster_queue_limit": "the workload of vhosts limits the queues of a vhost",
+    "cluster_exchange_limit": "a workload whose declaration is refused cannot test anything else",
+    "consumer_max_per_channel": "a workload whose consumer is refused cannot test anything else",
+}
+
 #: Fraction of worlds in which a setting varies, if it makes less of others happen.
 RARER = {"consumer_timeout_ms": 0.2}
 
