@@ -1,4 +1,7 @@
-"""Rows that the requests of simulated HTTP clients handle in one event loop iteration."""
+"""Rows, messages and samples that are handled in one event loop iteration, by functions that are never compiled.
+
+Most of them serve the requests of simulated HTTP clients.
+"""
 
 import asyncio
 from collections import Counter
@@ -7,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from amqpbroker.management import listing
+from amqpbroker.broker.counters import rates
+from amqpbroker.management import getting, listing
 from amqpbroker.management.definitions import export
 from amqpbroker.management.routes import connections, definitions
 from amqpbroker.metrics import page, snapshot
@@ -19,11 +23,16 @@ COUNTS: Counter[tuple[Any, str, int]] = Counter()
 LISTED, SORTED, CONNECTIONS = "rows are listed", "values are sorted", "connections are described"
 PLANNED, IMPORTED = "steps of an import are planned", "steps of an import are made"
 COLLECTED, LABELLED, SAMPLED = "objects are measured", "objects are labelled", "samples are written"
+#: Kinds of messages, and of other work.
+GOT, GOT_BYTES, COUNTED = "messages are got", "bytes of messages are got", "objects are sampled"
 
 
-def _count(kind: str) -> None:
-    loop: Any = asyncio.get_running_loop()
-    COUNTS[asyncio.current_task(loop), kind, loop.iterations] += 1
+def _count(kind: str, number: int = 1) -> None:
+    try:
+        loop: Any = asyncio.get_running_loop()
+    except RuntimeError:
+        return  # the broker starts
+    COUNTS[asyncio.current_task(loop), kind, loop.iterations] += number
 
 
 def _counted(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,6 +71,19 @@ def _line(name: str, labels: str, value: Any) -> str:
     return line(name, labels, value)
 
 
+def _got(message: Any, *others: Any) -> Any:
+    _count(GOT)
+    _count(GOT_BYTES, message.size)
+    return got(message, *others)
+
+
+def _sliced(members: list[Any], most: int) -> Iterator[Any]:
+    for some in sliced(members, most):
+        _count(COUNTED, len(some))
+        yield some
+
+
+got, sliced = getting.got, rates._sliced
 listing_rows, listing_sorted, gather = listing.encoded_rows, listing._sorted, connections.gather
 imported, line = definitions.imported, page.line
 
@@ -74,6 +96,8 @@ REPLACED: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (definitions, "imported", _imported),
     (page, "label_text", _counted(LABELLED, page.label_text)),
     (page, "line", _line),
+    (getting, "got", _got),
+    (rates, "_sliced", _sliced),
     *[
         (snapshot, row.__name__, _counted(COLLECTED, row))
         for row in (snapshot.QueueRow, snapshot.ChannelRow, snapshot.ConnectionRow, snapshot.ExchangeRow)

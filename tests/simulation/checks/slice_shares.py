@@ -1,4 +1,4 @@
-"""Work that is done in slices: rows of HTTP requests, messages of redrives, and bindings of deleted objects."""
+"""Work that is done in slices: rows and messages of HTTP requests, samples, redrives, and sweeps of bindings."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,7 +8,8 @@ from amqpbroker.broker.redrive.redrive import Redrive
 from amqpbroker.broker.sweep import Job
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.metrics.page import SAMPLES_PER_ROW
-from tests.simulation.counted_rows import COUNTS, LABELLED, SAMPLED
+from tests.simulation.checks.memory import MESSAGE_BYTES
+from tests.simulation.counted_rows import COUNTED, COUNTS, GOT, GOT_BYTES, LABELLED, SAMPLED
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -47,10 +48,12 @@ class SliceShares:
                 self._sweeps[vhost] = {job: list(job.bindings) for job in vhost._sweep._jobs}
 
     def _handled(self) -> Iterator[str]:
-        rows = self._process.broker.config.bounds.rows
-        for (_, kind, _), count in COUNTS.items():
-            if count > rows * MULTIPLES.get(kind, 1):
-                yield f"{count} {kind} by a request in one iteration"
+        bounds = self._process.broker.config.bounds
+        most = {GOT: bounds.slice_count, GOT_BYTES: bounds.slice_bytes + MESSAGE_BYTES, COUNTED: bounds.samples}
+        for (task, kind, _), count in COUNTS.items():
+            if count > most.get(kind, bounds.rows * MULTIPLES.get(kind, 1)):
+                by = "" if task is None else " by a request"
+                yield f"{count} {kind}{by} in one iteration"
         COUNTS.clear()
 
     def _redriven(self) -> Iterator[str]:

@@ -147,4 +147,22 @@ LIMITS = (
         "    def __init__(self, head: ChunkHead, payload: bytes) -> None:\n"
         "        self.sizes.append(len(payload))\n",
     ),
+    Planted(
+        "all objects sampled at once",
+        "rates.py",
+        "members[start : start + most] for start in range(0, len(members), most)",
+        "members for _ in range(1 if members else 0)",
+    ),
+    Planted(
+        "all messages of a get at once",
+        "getting.py",
+        "while self._left and len(shown) < self._slice_count and size",
+        "while self._left and size",
+    ),
+    Planted(
+        "all bytes of a get at once",
+        "getting.py",
+        "len(shown) < self._slice_count and size < self._slice_bytes:",
+        "len(shown) < self._slice_count:",
+    ),
 )
