@@ -123,6 +123,14 @@ def queue(lab: Lab) -> None:
 
 
 @case(requires=NEEDS)
+def queue_without_messages(lab: Lab) -> None:
+    """An empty stream has a segment."""
+    stream(lab)
+    found = fetched(lab, of(lab.q()), lambda it: "segments" in it)
+    lab.observe("queue", {field: found[field] for field in ("messages", "segments")})
+
+
+@case(requires=NEEDS)
 def queue_in_the_list(lab: Lab) -> None:
     """The fields of a stream in the list of all queues."""
     ch = stream(lab)
