@@ -1,8 +1,9 @@
 """The disk of a simulated machine, which loses unsynced data, tears writes, fails, fills up, and is slow."""
 
+import contextlib
 import errno
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Disk(FaultyFiles):
 
     faults: those that last for a while. failing_once: operations of which the next one fails. A thread that makes a
     step pauses before and after it, so that others run meanwhile. failures: number of operations that have failed.
-    reads_at_once: no read takes time. removal_failed: a file could not be removed. refuses: changes of definitions fail
+    removal_failed: a file could not be removed. refuses: changes of definitions fail
     like writes of other files, once the broker serves clients: a start must succeed on a full disk.
     """
 
@@ -53,7 +54,7 @@ class Disk(FaultyFiles):
         self._sqlite: SqliteFiles | None = None
         self.faults = DiskFaults()
         self.failing_once: list[str] = []
-        self.reads_at_once = False
+        self._is_observed = False
         self.failures = 0
         self.removal_failed = False
         self.refuses = False
@@ -194,7 +195,7 @@ class Disk(FaultyFiles):
         self._pause()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
-        if not self.reads_at_once:
+        if not self._is_observed:
             slow = self.faults.slow_reads and self._chance.random() < self.faults.slow_reads
             # Usually the system has the data in memory.
             if slow or self._chance.randrange(READS) == 0:
@@ -224,15 +225,25 @@ class Disk(FaultyFiles):
     def expect(self, descriptor: int, offset: int, size: int) -> None:
         """Do nothing: a simulated disk needs no read-ahead."""
 
+    @contextlib.contextmanager
+    def observed(self) -> Iterator[None]:
+        """Let a check read: within the context, reads take no time, do not fail, and use no random numbers."""
+        self._is_observed = True
+        try:
+            yield
+        finally:
+            self._is_observed = False
+
     def _pause(self) -> None:
-        pause(self.faults.latency)
+        if not self._is_observed:
+            pause(self.faults.latency)
 
     def _pause_or_fail(self, operation: str) -> None:
         self._pause()
         self._may_fail(operation)
 
     def _may_fail(self, operation: str) -> None:
-        if self._happens(operation):
+        if not self._is_observed and self._happens(operation):
             self._fail(self._chance.choice(ERRORS[operation]))
 
     def _happens(self, operation: str) -> bool:

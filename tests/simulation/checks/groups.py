@@ -10,6 +10,7 @@ from tests.simulation.parts import channels, is_reading_again, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
+    from tests.simulation.disk import Disk
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
@@ -20,14 +21,15 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             unacked.setdefault(entry.queue, set()).add(entry.sequence)
     for queue in queues(process):
         if isinstance(queue, GroupQueue):
-            yield from _faults(queue, unacked.get(queue, set()))
+            yield from _faults(queue, unacked.get(queue, set()), process.disk)
 
 
-def _faults(queue: GroupQueue, unacked: set[int]) -> Iterator[str]:
+def _faults(queue: GroupQueue, unacked: set[int], disk: "Disk") -> Iterator[str]:
     groups = queue.line.groups
     if set(groups._taken) != unacked:
         yield f"{queue.name} has {len(groups._taken)} taken messages, and {len(unacked)} are not acknowledged"
-    delayed = {entry.sequence for _, entry in queue.delayed_entries()}
+    with disk.observed():
+        delayed = {entry.sequence for _, entry in queue.delayed_entries()}
     if set(groups._late) != delayed:
         yield f"{queue.name} has {len(groups._late)} late messages, and {len(delayed)} are delayed"
     parked = {sequence for group in groups.all() if group.state == PARKED for sequence in group.waiting()}
