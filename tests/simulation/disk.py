@@ -227,7 +227,7 @@ class Disk(FaultyFiles):
 
     @contextlib.contextmanager
     def observed(self) -> Iterator[None]:
-        """Let a check read: within the context, reads take no time, do not fail, and use no random numbers."""
+        """Read for a check: within the context, reads take no time, do not fail, and use no random numbers."""
         self._is_observed = True
         try:
             yield
