@@ -265,7 +265,11 @@ class Groups(Workload):
     def _check_order(self, worker: "Worker", item: Item, key: Key) -> None:
         what = f"{self.name}: {item.name} of {item.key} is delivered"
         # Dead letters of several messages in work follow in the order in which the messages failed.
-        is_mixed = self.most > 1 and self.on_dead == "follow" and any(each.failures for each in key.items)
+        is_mixed = (
+            self.most > 1
+            and self.on_dead == "follow"
+            and any(each.failures or each.returns > self.limit for each in key.items)
+        )
         out = [each for other in self.workers for each in other.held.values() if each.key == item.key]
         if len(out) >= self.most:
             raise self.world.broken(f"{what}, and so are {[each.name for each in out]}")
