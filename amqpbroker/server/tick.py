@@ -16,8 +16,8 @@ class Tick:
     The first mark of an iteration schedules one run. A run calls `sync()`, which may mark more, and only then
     `end_turn()` of every marked object, so that a confirm is sent only after its message is persisted. Clients that
     made a request come last, so that other clients are notified before the answer is written. If `sync` raises,
-    `on_failure(error)` is called, and nothing is ever answered again. If `sync` requests a run, for something to
-    persist that it has not persisted yet, there is another run.
+    `on_failure(error)` is called, and nothing is ever answered again. If `sync` itself requests a run, because
+    it has left something to persist, another run follows.
     """
 
     __slots__ = ("_asked", "_call_soon", "_dirty", "_on_failure", "_requested", "_scheduled", "_sync")

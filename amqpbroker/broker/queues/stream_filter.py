@@ -34,7 +34,7 @@ class StreamFilter:
 def filter_of(arguments: Table) -> StreamFilter | None:
     """Return the filter of a consumer with these arguments; None if it wants all messages.
 
-    Members of an array that are not text are ignored, but one is. A filter of another type is ignored
+    An array has at least one text; its other members are ignored, and so is a filter of another type
     (rabbit_stream_queue:filter_spec/1).
     """
     given = arguments.get(FILTER)
