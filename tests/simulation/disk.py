@@ -42,8 +42,8 @@ class Disk(FaultyFiles):
 
     faults: those that last for a while. failing_once: operations of which the next one fails. A thread that makes a
     step pauses before and after it, so that others run meanwhile. failures: number of operations that have failed.
-    removal_failed: a file could not be removed. refuses: changes of definitions fail like writes of other files, once the
-    broker serves clients: a start must succeed on a full disk.
+    removal_failed: a file could not be removed. refuses: changes of definitions fail like writes of other files, once
+    the broker serves clients: a start must succeed on a full disk.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
