@@ -194,6 +194,10 @@ class Connection(Session):
                     return entry
         return None
 
+    def stop_deliveries(self) -> None:
+        """Deliver nothing more in this event loop iteration, because all connections are going to be closed in it."""
+        self.output.stop_deliveries()
+
     def shutdown(self) -> None:
         """Close for the broker's shutdown: with connection.close 320 if the connection is open, else without."""
         self.closer.force(errors.shutdown())

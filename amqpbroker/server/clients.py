@@ -71,6 +71,9 @@ class Clients:
         if not self._there:
             return
         log.info("stopping: closing %d connections", len(self._there))
+        # Otherwise messages that the first clients have would go round all others, and count as delivered to each.
+        for client in self.there():
+            client.stop_deliveries()
         for client in self.there():
             client.shutdown()
         self._clock.after(wait_ms, self.stop_waiting)

@@ -38,6 +38,7 @@ class Served(Protocol):
     def feed(self, data: bytes) -> None: ...
     def collect(self) -> Sequence[Part]: ...
     def set_writable(self, writable: bool) -> None: ...
+    def stop_deliveries(self) -> None: ...
     def shutdown(self) -> None: ...
     def lost(self) -> None: ...
 
@@ -254,6 +255,11 @@ class ClientTransport(asyncio.BufferedProtocol):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     # --- the server's end ---------------------------------------------------------------------------------------------
+
+    def stop_deliveries(self) -> None:
+        """Call this for all clients before the first `shutdown`, in the same event loop iteration."""
+        if self._connection is not None:
+            self._connection.stop_deliveries()
 
     def shutdown(self) -> None:
         """The server stops: have the connection tell its client and close."""

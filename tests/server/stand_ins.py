@@ -34,6 +34,9 @@ class Connection:
     def lost(self):
         self._called("lost")
 
+    def stop_deliveries(self):
+        self._called("stop_deliveries")
+
     def shutdown(self):
         self._called("shutdown")
 

@@ -168,6 +168,9 @@ class Line:
         self._writable = writable
         self._connection.set_writable(writable)
 
+    def stop_deliveries(self) -> None:
+        self._connection.stop_deliveries()
+
     def shutdown(self) -> None:
         self._connection.shutdown()
 
