@@ -60,7 +60,10 @@ class Files:
             os.close(descriptor)
 
     def sync(self, descriptor: int) -> None:
-        """Sync a file: all written data is on the disk when this returns. Never call it again after it has failed."""
+        """Sync a file: all written data is on the disk when this returns. Never call it again after it has failed.
+
+        Other kinds of files raise UnwrittenError where the file can be truncated and written again.
+        """
         syscalls.sync(descriptor)
 
     def sync_directory(self, directory: Path) -> None:

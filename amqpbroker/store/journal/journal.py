@@ -188,9 +188,17 @@ class Journal(Log):
                 self.files.sync_directory(self.directory)
             except OSError as error:
                 self._cut_off(batch, is_new, error, _TOO_MANY_FILES)
-        if self._synced:
-            self.files.sync(segment.descriptor)
+        self._sync(segment, batch, is_new)
         self.durable = batch.stop
+
+    def _sync(self, segment: Segment, batch: Batch, is_new: bool) -> None:
+        """Sync the segment of a batch unless `synced` is off. Raises UnwrittenError, OSError."""
+        if not self._synced:
+            return
+        try:
+            self.files.sync(segment.descriptor)
+        except UnwrittenError as error:
+            self._cut_off(batch, is_new, error)
 
     def _create(self, segment: Segment, batch: Batch) -> None:
         """Create the file of a segment for its first batch."""
@@ -199,9 +207,8 @@ class Journal(Log):
             self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
         except OSError as error:
             self._cut_off(batch, True, error)
-        if self._synced:
-            # The header is synced before anything is written after it, so that an incomplete header means damage.
-            self.files.sync(segment.descriptor)
+        # The header is synced before anything is written after it, so that an incomplete header means damage.
+        self._sync(segment, batch, True)
 
     def _cut_off(self, batch: Batch, is_new: bool, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
         """Remove a partly written batch, and its segment if that is new.
