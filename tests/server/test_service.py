@@ -85,7 +85,7 @@ async def test_stopping_service_waits_until_its_clients_have_closed(machine):
     ending = asyncio.create_task(service.end(STOP_MS))
     await asyncio.sleep(0)
     assert come(service)[0].aborted, "a client came while the broker stopped"
-    assert client._connection.calls == [("shutdown",)]
+    assert client._connection.calls == [("stop_deliveries",), ("shutdown",)]
     assert not ending.done()
     client.connection_lost(None)
     await ending
