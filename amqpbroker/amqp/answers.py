@@ -40,16 +40,25 @@ class Answers(AwaitingSync):
 
     def send_when_synced(self, name: str, **arguments: object) -> None:
         """Write one method once everything appended to the store so far is synced."""
-        store = self._store
-        if store.appended <= store.synced:
+        self._send_when(self._store.appended, name, arguments)
+
+    def send_when_defined(self, name: str, **arguments: object) -> None:
+        """Write one method once the definitions changed so far survive the end of the broker."""
+        self._send_when(self._store.defined, name, arguments)
+
+    def _send_when(self, until: int, name: str, arguments: dict[str, object]) -> None:
+        """Write one method once the store is synced up to `until`."""
+        if until <= self._store.synced:
             self.send(name, **arguments)
             return
-        self._hold(store.appended, frame(METHOD, self._number, methods.encode(name, **arguments)))
+        self._hold(until, frame(METHOD, self._number, methods.encode(name, **arguments)))
         if not self.awaiting_sync:
             self.await_sync()
 
     def _hold(self, until: int, data: bytes) -> None:
         """Write `data` once the store is synced up to `until`; until then its memory counts as waiting for the disk."""
+        if self._held:
+            until = max(until, self._held[-1][0])
         self._held.append((until, data))
         self._store.count_answer(len(data) + HOLDING)
 

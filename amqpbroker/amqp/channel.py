@@ -89,6 +89,10 @@ class Channel:
         """Write one method; see `Answers.send`."""
         self.answers.send(name, **arguments)
 
+    def send_when_defined(self, name: str, **arguments: object) -> None:
+        """Write one method that reports a change of definitions; see `Answers.send_when_defined`."""
+        self.answers.send_when_defined(name, **arguments)
+
     def opened(self) -> None:
         """Count the channel and emit the event `channel.created`. The connection holds the channel until `release`."""
         for totals in (self.vhost.traffic, self.broker.totals.traffic):

@@ -18,8 +18,16 @@ class _Waiter:
 
 async def all_synced(broker: Broker) -> None:
     """Return once everything that was given to the store so far is safe."""
+    await _synced(broker, broker.store.appended)
+
+
+async def all_defined(broker: Broker) -> None:
+    """Return once all changes of definitions so far survive the end of the broker."""
+    await _synced(broker, broker.store.defined)
+
+
+async def _synced(broker: Broker, number: int) -> None:
     store = broker.store
-    number = store.appended
     while store.synced < number:
         waiter = _Waiter()
         broker.awaiting_sync[waiter] = None

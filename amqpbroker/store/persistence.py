@@ -49,10 +49,12 @@ class Persistence(Gathering):
         waits: bool = True,
         bounds: Bounds = BOUNDS,
         streams: Streams | None = None,
+        gathers_definitions: bool = False,
     ) -> None:
         """on_failure(error): called when nothing can be written any more.
 
         waits: an operation counts as safe only once it is written; otherwise at the end of its event loop iteration.
+        gathers_definitions: changed definitions are in memory until the committer writes them before a batch.
         bounds: of batches, groups, records, returned copies and compaction. streams: the committer writes them before
         each batch; None for streams in memory.
         """
@@ -79,6 +81,9 @@ class Persistence(Gathering):
         streams.drive(self.count_streamed, self._remove_freed_segments)
         self.streams: Streams = streams
         self._streams_written: bool = True
+        self._gathers_definitions: bool = gathers_definitions
+        #: Definitions were changed that must be written even if there is no batch.
+        self._definitions_due: bool = False
         self._encoder = Encoder(log, self._moves, self._counts, self._dues, self._compaction, bounds)
         #: Number of operations being written.
         self._under_way: int = 0
@@ -158,6 +163,9 @@ class Persistence(Gathering):
             self.streamed = False
             self._streams_written = False
             self.streams.gather()
+            writings = writings or [Writing(None, [], 0)]
+        if self._definitions_due:
+            self._definitions_due = False
             writings = writings or [Writing(None, [], 0)]
         if self._compaction.failure is not None:
             self._pause_compaction(self._compaction.failure)
@@ -274,7 +282,13 @@ class Persistence(Gathering):
         return count
 
     def definitions_changed(self) -> None:
-        self.writer.definitions_changed()
+        if not self._gathers_definitions:
+            self.writer.definitions_changed()
+            return
+        self._definitions_due = True
+        self.defined = self.appended = self._number
+        if not self._is_due:
+            self._gather()
 
     def close(self) -> None:
         if self._compaction_retry is not None:

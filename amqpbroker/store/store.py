@@ -58,6 +58,7 @@ class Store(metaclass=ABCMeta):
 
     keeps: whether an enqueued copy has a position other than 0 until it is settled, and outlives the process; otherwise
     no copy ever has a position. appended, synced: read once in an event loop iteration, for publisher confirms.
+    defined: once `synced` has reached it, all changes of definitions so far outlive the process.
     waiting_bytes: memory of operations before their write begins and of answers before their sync, in bytes
     (estimated); while it is above 0, `synced` is going to grow, and if it is large, clients that add to it have to
     wait. stored, loaded: number of copies written, and of copies read back. Only the store itself writes these
@@ -67,6 +68,7 @@ class Store(metaclass=ABCMeta):
     keeps: bool = False
     appended: int = 0
     synced: int = 0
+    defined: int = 0
     waiting_bytes: int = 0
     stored: int = 0
     loaded: int = 0
@@ -198,7 +200,10 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def definitions_changed(self) -> None:
-        """Sync changed definitions, with the next batch or soon without one."""
+        """Sync changed definitions, with the next batch or soon without one.
+
+        Where they outlive the process only then, `defined` grows.
+        """
 
     @abstractmethod
     def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:

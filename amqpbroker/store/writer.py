@@ -74,8 +74,9 @@ class Writer:
 
     def fail(self, error: Exception) -> None:
         """Write nothing from now on."""
-        self.has_failed = True
-        self._on_failure(error)
+        if not self.has_failed:
+            self.has_failed = True
+            self._on_failure(error)
 
     def _start(self) -> None:
         self._retry = None

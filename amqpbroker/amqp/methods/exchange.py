@@ -28,25 +28,25 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
             arguments["arguments"],
         )
     if not arguments["nowait"]:
-        channel.send("exchange.declare-ok")
+        channel.send_when_defined("exchange.declare-ok")
 
 
 def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().delete_exchange(arguments["exchange"], arguments["if_unused"])
     if not arguments["nowait"]:
-        channel.send("exchange.delete-ok")
+        channel.send_when_defined("exchange.delete-ok")
 
 
 def bind(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().bind(*_binding(arguments))
     if not arguments["nowait"]:
-        channel.send("exchange.bind-ok")
+        channel.send_when_defined("exchange.bind-ok")
 
 
 def unbind(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().unbind(*_binding(arguments))
     if not arguments["nowait"]:
-        channel.send("exchange.unbind-ok")
+        channel.send_when_defined("exchange.unbind-ok")
 
 
 def _binding(arguments: dict[str, Any]) -> tuple[str, str, bool, str, Table]:

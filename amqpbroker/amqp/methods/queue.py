@@ -36,7 +36,7 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
         counts = queue.ready_count, queue.reported_consumer_count
     channel.declared(name)
     if not arguments["nowait"]:
-        channel.send("queue.declare-ok", queue=name, message_count=counts[0], consumer_count=counts[1])
+        channel.send_when_defined("queue.declare-ok", queue=name, message_count=counts[0], consumer_count=counts[1])
 
 
 def _passive(channel: "Channel", name: str) -> Queue:
@@ -55,12 +55,12 @@ def _declare(channel: "Channel", name: str, arguments: dict[str, Any]) -> Queue:
 def bind(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().bind(*_binding(channel, arguments))
     if not arguments["nowait"]:
-        channel.send("queue.bind-ok")
+        channel.send_when_defined("queue.bind-ok")
 
 
 def unbind(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().unbind(*_binding(channel, arguments))
-    channel.send("queue.unbind-ok")
+    channel.send_when_defined("queue.unbind-ok")
 
 
 def _binding(channel: "Channel", arguments: dict[str, Any]) -> tuple[str, str, bool, str, Table]:
@@ -85,7 +85,7 @@ def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
     def answer(count: int) -> None:
         """Send the answer before consumers on this channel are notified."""
         if not arguments["nowait"]:
-            channel.send("queue.delete-ok", message_count=count)
+            channel.send_when_defined("queue.delete-ok", message_count=count)
 
     name = queue_name(channel, without_line_breaks(arguments["queue"]))
     channel.actions().delete_queue(name, arguments["if_unused"], arguments["if_empty"], answer)
