@@ -7,7 +7,7 @@ FROM python:3.13-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 COPY pyproject.toml README.md LICENSE setup.py /src/
 COPY amqpbroker /src/amqpbroker
-RUN python -m venv /opt/amqpbroker && AMQPBROKER_COMPILE=1 /opt/amqpbroker/bin/pip install --no-cache-dir /src
+RUN python -m venv /opt/amqpbroker && AMQPBROKER_COMPILE=1 /opt/amqpbroker/bin/pip install --no-cache-dir "/src[postgresql]"
 
 FROM python:3.13-slim
 RUN groupadd --gid 999 rabbitmq && useradd --uid 999 --gid 999 --home-dir /var/lib/rabbitmq --no-create-home rabbitmq \

@@ -93,6 +93,9 @@ fuzz-http: $(DEV) $(BUILT) ## Send random HTTP requests to a broker and report f
 crash: $(DEV) $(BUILT) ## Kill the broker repeatedly under load and check that no message is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/crash $(ARGS)
 
+failover: $(DEV) $(BUILT) ## Fail brokers, databases and networks under load and check that no message is lost; ROUNDS=50.
+	@FAILOVER_ROUNDS=$(ROUNDS) POSTGRESQL_TESTS=required $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/failover $(ARGS)
+
 simulate: $(DEV) $(BUILT) ## Simulate a broker through crashes and disk failures, one seed a run; SECONDS=60, SEED=n runs one seed.
 	@$(SHIPPED) $(PY) -m tests.simulation --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 

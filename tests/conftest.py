@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.fuzz.effort import effort
 from tests.markers import guard, mark
+from tests.postgresql import own_server
 from tests.process import BrokerProcess
 
 # The time of an example depends more on the load of the machine than on the test, so it has no limit. All runs try the
@@ -54,6 +55,19 @@ def broker(tmp_path_factory):
     """One broker process for the whole run; each test uses names of its own. See tests/process.py."""
     with BrokerProcess(tmp_path_factory.mktemp("broker")) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """One PostgreSQL server for the whole run; see tests/postgresql.py."""
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgresql):
+    """The URL of an empty database."""
+    return postgresql.new_database()
 
 
 @pytest.hookimpl(wrapper=True)

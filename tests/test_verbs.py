@@ -71,6 +71,7 @@ MODULES_OF = {
         "broker/users/users.py",
         "cli/ctl/api.py",
         "management/",
+        "store/database/database_definitions.py",
         "store/definitions/definitions.py",
         "store/definitions/sqlite_definitions.py",
         "testing/retained.py",

@@ -21,19 +21,33 @@ class Certificates(NamedTuple):
     cacertfile_expires_ms: tuple[int, ...]
 
 
+class Database(NamedTuple):
+    """The database that has everything, instead of the data directory.
+
+    url: without secrets. epoch: number of takeovers of its leadership, with that of this broker. synchronous: a commit
+    waits for a standby, as far as the settings of the server say.
+    """
+
+    url: str
+    epoch: int
+    synchronous: bool
+
+
 class Node(ABC):
     """Facts of this node. Sizes are in bytes.
 
     name: in RabbitMQ's form, such as rabbit@host. listeners: the open listeners. certificates: those of TLS listeners,
     by protocol. started_ms: milliseconds since the Unix epoch. settings: the effective settings, without secrets.
     token: a token with all permissions, readable by users who can read the data directory; empty if there is none.
-    has_testing_api: whether the management API can advance the clock and inject faults.
+    has_testing_api: whether the management API can advance the clock and inject faults. database: None for a store in
+    files or in memory.
     """
 
     name: str
     started_ms: int
     token: str = ""
     has_testing_api: bool = False
+    database: Database | None = None
 
     def __init__(self) -> None:
         self.listeners: list[Listening] = []

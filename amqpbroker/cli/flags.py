@@ -44,6 +44,9 @@ _OPTIONS = (
     ),
     click.option("--definitions", type=click.Path(), metavar="FILE", help="File of RabbitMQ's definitions to import."),
     click.option(
+        "--store", metavar="URL", help="PostgreSQL database that has everything, shared with brokers that take over."
+    ),
+    click.option(
         "--log-level",
         type=click.Choice(LEVELS, case_sensitive=False),
         help="Lowest level to log on the console.  [default: warning]",
@@ -59,7 +62,7 @@ _OPTIONS = (
 )
 
 #: Parameters that a command with these flags passes on to `loaded`.
-NAMES = ("files", "host", "port", "management_port", "definitions", "log_level", "pairs")
+NAMES = ("files", "host", "port", "management_port", "definitions", "store", "log_level", "pairs")
 
 #: Flag -> the key that it sets, after all keys of --set.
 _KEYS = {
@@ -67,6 +70,7 @@ _KEYS = {
     "port": "listeners.tcp.default",
     "management_port": "management.tcp.port",
     "definitions": "load_definitions",
+    "store": "store.url",
     "log_level": "log.console.level",
 }
 

@@ -45,6 +45,8 @@ def serve(
     if data_dir and in_memory:
         raise click.UsageError("--data-dir and --in-memory exclude each other: give one of them")
     found = loaded(given)
+    if in_memory and found.config.store_url:
+        raise click.UsageError("--in-memory and a store exclude each other: give one of them")
     if testing:
         _check_for_testing(found.config.management)
     try:

@@ -1,18 +1,22 @@
-"""`amqpbroker store`: checks or prints the content of a data directory, and changes nothing."""
+"""`amqpbroker store`: checks, prints or copies what is stored, and changes nothing of it."""
 
 import codecs
 import itertools
 import json
 import sqlite3
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from amqpbroker.store.log import NEEDS_PSYCOPG
+
 if TYPE_CHECKING:
+    from amqpbroker.store.copying import Place
     from amqpbroker.store.directory.dump import Told
     from amqpbroker.store.directory.inspection import JournalReader
     from amqpbroker.store.directory.names import Name
@@ -29,7 +33,7 @@ directory_argument = click.argument(
 
 @click.group()
 def store() -> None:
-    """Check a data directory, or show its content.
+    """Check a data directory, show its content, or copy it.
 
     DIR is the directory of `amqpbroker serve --data-dir`. Nothing in it is changed, and a broker may be running on it.
     """
@@ -120,6 +124,60 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
     for finding in findings:
         click.echo(f"{'error' if finding.damage else 'note'}: {finding}", err=True)
     sys.exit(bool(wrong) or any(finding.damage for finding in findings))
+
+
+@store.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy(source: str, target: str) -> None:
+    """Copy everything from one store into an empty one.
+
+    FROM and TO are data directories, or URLs of databases such as postgresql://user@host/database. No broker may use
+    them meanwhile. If the copy fails, remove TO.
+    """
+    from amqpbroker.store import copying
+    from amqpbroker.store.log import StoreError
+
+    if not _is_url(source) and not (Path(source) / "version").exists():
+        raise click.ClickException(f"{source} is not a data directory of amqpbroker")
+    try:
+        with _place(source) as read, _place(target) as written:
+            copied = copying.copy(read, written)
+    except (StoreError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{copied.definitions} definitions and {copied.files} files ({copied.size} bytes) copied")
+
+
+@contextmanager
+def _place(where: str) -> Iterator["Place"]:
+    """Open a store for this process alone. Raises StoreError."""
+    from amqpbroker.store.copying import Place
+    from amqpbroker.store.log import StoreError
+
+    if _is_url(where):
+        try:
+            from amqpbroker.store.database.session import described
+            from amqpbroker.store.database.storage import taken_by_tool
+        except ImportError as error:
+            raise StoreError(NEEDS_PSYCOPG.format(error)) from error
+        with taken_by_tool(where) as storage:
+            yield Place(described(where), Path("/"), storage.files, storage.definitions)
+        return
+    from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
+    from amqpbroker.store.directory.names import DATABASE
+    from amqpbroker.store.directory.ownership import Ownership
+    from amqpbroker.store.files import Files
+
+    files = Files()
+    with (
+        closing(Ownership(Path(where).absolute(), files)) as owned,
+        closing(SqliteDefinitions(owned.directory / DATABASE, files)) as definitions,
+    ):
+        yield Place(where, owned.directory, files, definitions)
+
+
+def _is_url(where: str) -> bool:
+    return where.startswith(("postgresql://", "postgres://"))
 
 
 def _open(directory: Path) -> tuple["JournalReader", "StreamsReader"]:

@@ -190,6 +190,13 @@ def _listener(text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+def _address(text: str) -> str:
+    host, _ = _listener(text)
+    if not host:
+        raise ValueError(text)
+    return text
+
+
 def _host(text: str) -> str:
     if not (_is_ipv6(text) or re.fullmatch(r"\w[\w.-]*", text)):
         raise ValueError(text)
@@ -198,6 +205,12 @@ def _host(text: str) -> str:
 
 def _network(text: str) -> str:
     return str(ipaddress.ip_network(text))
+
+
+def _database(text: str) -> str:
+    if not re.match(r"postgres(ql)?://", text):
+        raise ValueError(text)
+    return text
 
 
 def _file(text: str) -> str:
@@ -228,6 +241,8 @@ ANY = Accepted("any text", str)
 BOOLEAN = Accepted("true or false", lambda text: ("false", "true").index(text) == 1)
 ON_OFF = Accepted("on or off", lambda text: ("off", "on").index(text) == 1)
 COMPAT = Accepted(" or ".join(COMPATS), _compat)
+ADDRESS = Accepted("HOST or HOST:PORT, with a port from 0 to 65535", _address)
+DATABASE = Accepted("the URL of a PostgreSQL database, such as postgresql://user@host/database", _database)
 FILE = Accepted("the name of a file", _file)
 HOST = Accepted("an address or a host name of this machine", _host)
 INFORMATION = Accepted(

@@ -198,6 +198,9 @@ class Config:
     defaults_given: bool = field(default=False, compare=False)
     default_queue_type: str = "classic"
     durability: str = "fsync"
+    store_url: str = field(default="", repr=False)
+    store_lease_ms: int = 10_000
+    store_address: str = ""
     vm_memory_high_watermark: Limit = Limit(relative=0.6)
     disk_free_limit: Limit = Limit(absolute_bytes=50_000_000)
     total_memory_bytes: int | None = None

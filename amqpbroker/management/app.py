@@ -32,7 +32,7 @@ from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
 from amqpbroker.management.streamed import answer, encoded
-from amqpbroker.management.synced import all_written
+from amqpbroker.management.synced import all_defined, all_written
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -68,7 +68,7 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
     bodies = Bodies(config.bounds.bodies_bytes)
     api = [Route(resource.path, _Endpoint(broker, node, authenticator, bodies, resource)) for resource in resources]
     api.append(Route("/{unknown:path}", _Endpoint(broker, node, authenticator, bodies, Resource("", Access.ANYBODY))))
-    routes: list[Any] = [Mount("/api", routes=api)]
+    routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(node))]
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
     app: _App = Starlette(routes=routes)
@@ -85,6 +85,15 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
             max_age=config.management.cors_max_age_s,
         )
     return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
+
+
+def _leads(node: "Node") -> Callable[[Request], Awaitable[Response]]:
+    """Return the check of load balancers whether this broker serves a vhost. A broker that waits answers with 503."""
+
+    async def answer_leads(request: Request) -> Response:
+        return _json(200, {"node": node.name})
+
+    return answer_leads
 
 
 @final
@@ -202,6 +211,8 @@ class _Endpoint:
                 self._broker.events.act_as(INTERNAL)
             if inspect.isawaitable(result):
                 result = await result
+            if not reading:
+                await all_defined(self._broker)
             response = await _response(result, call)
         if reading:
             call.check()

@@ -33,10 +33,12 @@ from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.signals import RELOAD, STOP, Signals
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
-from amqpbroker.store.log import Log
+from amqpbroker.store.log import NEEDS_PSYCOPG, FencedError, Log
 
 if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
+    from amqpbroker.server.database import Database
+    from amqpbroker.server.database_listeners import DatabaseListeners
 
 log = logging.getLogger(__name__)
 
@@ -86,23 +88,44 @@ def make_server(
 async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer) -> int:
     loop = asyncio.get_running_loop()
     following: Config | None = config
+    status = 0
     with closing(Signals(loop)) as signals:
         while following is not None:
-            with data.opened(following) as storage:
+            database = _database(following)
+            if database is not None:
+                signals.handle(STOP, database.stop)
+                if not await database.lead(on_ready):
+                    break
+            with data.opened(following) if database is None else database.opened() as storage:
                 server = make(following, loop, storage, settings)
                 signals.handle(STOP, server.stop)
                 # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
                 if server.has_tls or not os.isatty(0):
                     signals.handle(RELOAD, server.reload)
-                following = None
+                current, following = following, None
                 try:
-                    status = await server.serve(on_ready)
+                    status = await server.serve(on_ready, None if database is None else database.listeners)
                     following = await server.successor()
+                    if server.is_deposed:
+                        # As a broker that waits; what this one knows is outdated.
+                        server.discard()
+                        following = current
                 finally:
                     if following is None:
                         # The process is about to end: a further signal must not change how.
                         signals.ignore(STOP)
     return status
+
+
+def _database(config: Config) -> "Database | None":
+    """Return the database of the store; None for a store in files or in memory. Raises StoreError, ListenError."""
+    if not config.store_url:
+        return None
+    try:
+        from amqpbroker.server.database import Database
+    except ImportError as error:
+        raise data.StoreError(NEEDS_PSYCOPG.format(error)) from error
+    return Database(config)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -167,6 +190,7 @@ class Server:
         self._directory = storage.directory
         self._node = self._watch_resources(storage.watched)
         self._node.settings.update(settings)
+        self._node.database = storage.database
         self._update_certificates()
         self._amqps: list[TlsListener] = []
         self._web: list[HttpListener] = []
@@ -200,13 +224,13 @@ class Server:
     def _committer(self, log: Log, before: Callable[[], None]) -> ThreadCommitter:
         return ThreadCommitter(log, self._loop.call_soon_threadsafe, before)
 
-    async def serve(self, on_ready: OnReady) -> int:
+    async def serve(self, on_ready: OnReady, inherited: "DatabaseListeners | None" = None) -> int:
         """Listen, call `on_ready`, and serve until `stop`; returns the exit status.
 
-        Raises UnusableDefinitionsError, ListenError.
+        inherited: listeners from the time when this broker waited. Raises UnusableDefinitionsError, ListenError.
         """
         import_definitions(self.broker, self._config.definitions)
-        bound = bind(self._config)
+        bound = bind(self._config) if inherited is None else inherited.bound
         listening = self._node.listeners
         for protocol, sockets in bound.items():
             listening += [Listening(protocol, *sock.getsockname()[:2]) for sock in sockets]
@@ -232,6 +256,7 @@ class Server:
         ]
         for listener in self._web:
             listener.start()
+        forwarded = None if inherited is None else inherited.serve(self._loop, self._config, self.clients, self._tls)
         control = None if self._directory is None else ControlFile(self._directory, self._clock)
         if control is not None:
             control.write(_url(listening, self._config.management.path_prefix), self._node.token)
@@ -247,6 +272,8 @@ class Server:
         self.broker.shovels.run(self._shovels)
         await self._stopping
         await self._shovels.close(self._stop_ms / 1000)
+        if forwarded is not None:
+            await forwarded.close()
         for server in amqp:
             server.close()
         for tls in self._amqps:
@@ -306,6 +333,11 @@ class Server:
     def ends(self) -> bool:
         """Return whether the server was stopped and is not replaced."""
         return self._stopping.done() and self._following is None
+
+    @property
+    def is_deposed(self) -> bool:
+        """Return whether the server has ended because another broker leads."""
+        return isinstance(self._service.failure, FencedError)
 
     @property
     def is_replaced(self) -> bool:

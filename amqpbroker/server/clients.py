@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+from dataclasses import replace
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
@@ -47,6 +48,10 @@ class Clients:
     def come(self) -> ClientTransport:
         """Serves a client whose socket is about to be there."""
         return self._serving(self.connect)
+
+    def come_for(self, host: str, port: int) -> ClientTransport:
+        """Serve a client at this address, whose connection another broker passes on."""
+        return self._serving(lambda peer, client: self.connect(replace(peer, host=host, port=port), client))
 
     def come_inside(self, user: User) -> ClientTransport:
         """Serves a connection from within this process. Its name has a number where others have their port."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.node import Database
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer
@@ -38,7 +39,8 @@ class Data:
 
     `store(committer, clock, on_failure)`, called once, returns what keeps messages; on_failure(error) is called when
     nothing can be written any more. found: what is to be restored of them. spill: where messages go to make room in
-    memory. directory: where all that is, None for nowhere. watched: where the disk must not fill up.
+    memory. directory: where all that is, None for nowhere. watched: where the disk must not fill up. database: what has
+    all but the spill, None without one.
     """
 
     definitions: Definitions
@@ -47,6 +49,7 @@ class Data:
     spill: Spill = NO_SPILL
     directory: Path | None = None
     watched: tuple[Path, ...] = ()
+    database: Database | None = None
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def opened(config: Config) -> Iterator[Data]:
 
     files = Files()
     with (
-        closing(Ownership(_directory(config), files)) as owned,
+        closing(Ownership(local_directory(config), files)) as owned,
         closing(SqliteDefinitions(owned.directory / "definitions.sqlite", files, config.bounds)) as definitions,
     ):
         storage, spill = on_disk(config, owned.directory, files, definitions)
@@ -107,7 +110,8 @@ def on_disk(config: Config, directory: Path, files: "Files", definitions: Defini
     return Data(definitions, store, found, spill, directory, (messages, streams)), spill
 
 
-def _directory(config: Config) -> Path:
+def local_directory(config: Config) -> Path:
+    """The data directory of a broker on this machine."""
     return Path(config.data_dir).absolute() if config.data_dir else default_directory()
 
 

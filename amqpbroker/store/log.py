@@ -2,11 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from amqpbroker.store.living import LivingBySegment
 from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.recovered import Recovered
+
+#: Text for a user who lacks the library of the database; its parameter is the error.
+NEEDS_PSYCOPG: Final = "a store in a database needs psycopg ({}); install it with `pip install amqpbroker[postgresql]`"
 
 
 class StoreError(Exception):

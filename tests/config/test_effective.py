@@ -55,6 +55,7 @@ def test_defaults_that_depend_on_other_settings_are_shown(shown):
 
 def test_secrets_are_hidden(shown):
     secrets = {s.key.replace("$", ""): "hush" for s in SETTINGS if s.secret}
+    secrets["store.url"] = "postgresql://user:hush@host/database"
     rows = shown("", {"RABBITMQ_DEFAULT_PASS": "hush"}, **secrets)
     assert all(rows[key] == (HIDDEN, ["--set"]) for key in secrets)
     assert "hush" not in str(rows)

@@ -18,6 +18,7 @@ VARIED: dict[str, tuple[Any, ...]] = {
 
 #: Numbers among the settings that do not vary, with the reason.
 NOT_VARIED: dict[str, str] = {
+    "store_lease_ms": "there is no database",
     "ssl_handshake_timeout_ms": "there is no TLS",
     "ssl_cert_login_san_index": "there is no TLS",
     "collect_statistics_interval_ms": "the check of samples waits for some rounds, in each of its worlds",

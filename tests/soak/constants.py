@@ -115,6 +115,11 @@ NOT_LIMITS = {
         server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
+        server.database.LOOK_S server.forwarding.GREETING_S server.forwarding.LEADER_S server.forwarding.CONNECT_S
+        server.forwarding.LOOK_S store.database.leadership.GRACE_S store.database.renewing.RENEWALS
+        store.database.renewing.RETRY_S store.database.storage.DEADLINE_S store.database.storage._TOOL_LEASE_S
+        store.database.storage._TOOL_WAIT_S store.database.storage._LOOK_S
+        store.database.storage.READING_DEADLINE_S store.database.storage.READING_REST_S
     """,
     "an estimate or a weight, which is added to what is counted": """
         broker.queues.stream_queue._STREAM_BYTES store.streams.chunk._DECODED
@@ -136,6 +141,15 @@ NOT_LIMITS = {
         management.peeking.MAX_COUNT management.peeking.MOST_OFFSET broker.queues.group_options.MAX_PREFETCH
         broker.super_streams.MAX_PARTITIONS broker.super_streams.MAX_NAME_BYTES
     """,
+    "of PostgreSQL, and numbers that the broker chose for it": """
+        store.database.database_files._NAME_BYTES store.database.schema.VERSION store.database.schema._MAKING
+    """,
+    "a part of what is read, which is read whole": "store.database.database_files.DatabaseFiles.at_once",
+    "of connections of a broker that waits, which a test drives past its bound (server/test_forwarding.py)": """
+        server.forwarding.MOST_GREETINGS server.forwarding.MOST_GREETING_BYTES server.forwarding.PART_BYTES
+        server.forwarding.BACKLOG server.waiting._FILES_EACH server.waiting._RESERVED_FILES
+    """,
+    "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
     "how much of a value is shown": """

@@ -1,6 +1,16 @@
 """Queues, and how safe what is in them is."""
 
-from amqpbroker.config.accepted import BOOLEAN, MAX_INT, ON_OFF, choice, integer, one_of
+from amqpbroker.config.accepted import (
+    ADDRESS,
+    BOOLEAN,
+    DATABASE,
+    MAX_INT,
+    ON_OFF,
+    choice,
+    duration_ms,
+    integer,
+    one_of,
+)
 from amqpbroker.config.setting import Setting
 
 QUEUE_TYPES = {
@@ -35,5 +45,15 @@ ROWS: tuple[Setting, ...] = (
             "Guarantee of a confirm of a persistent message. `fsync`: it is on disk and survives a power loss. `os`: it"
             " is written to the operating system and survives kill -9. `none`: it is in memory, and kill -9"
             " may lose the messages of the last event loop iterations.", "durability"),
+    Setting("store.url", DATABASE, "",
+            "Database that has everything, instead of the data directory: `postgresql://USER@HOST:PORT/DATABASE`, or"
+            " several hosts separated by commas. Brokers with the same database are one: one of them serves clients,"
+            " and the others wait to take over. libpq's environment variables, such as PGPASSFILE, apply.",
+            "store_url", environment=("AMQPBROKER_STORE",), secret=True),
+    Setting("store.lease", duration_ms(1_000), "10s",
+            "Time after which other brokers take over from one that hangs.", "store_lease_ms"),
+    Setting("store.address", ADDRESS, "",
+            "Host, or HOST:PORT, at which other brokers with the same database reach this one. The default is the host"
+            " of the first listener, and a free port.", "store_address", environment=("AMQPBROKER_ADDRESS",)),
 )
 # fmt: on

@@ -105,7 +105,7 @@ BINARY_PARTS = (
 )
 
 
-def runtime(broker: Broker, has_testing_api: bool) -> dict[str, Any]:
+def runtime(broker: Broker, node: Node) -> dict[str, Any]:
     """Return the announced Erlang versions, and under this broker's name its own versions and its types of queues."""
     identity, compat = broker.config.identity, broker.config.compat
     return {
@@ -113,7 +113,8 @@ def runtime(broker: Broker, has_testing_api: bool) -> dict[str, Any]:
         "erlang_full_version": identity.runtime,
         OWN_NAME: {
             **own_versions(),
-            "testing": has_testing_api,
+            "testing": node.has_testing_api,
+            **({} if node.database is None else {"database": node.database._asdict()}),
             "extensions": compat.extensions,
             "queue_types": [_queue_type(kind, list(kind.arguments_in(compat))) for kind in KINDS.values()],
         },

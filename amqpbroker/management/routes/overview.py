@@ -37,7 +37,7 @@ async def overview(call: Call) -> dict[str, Any]:
         "cluster_name": broker.cluster_name,
         "cluster_tags": broker.global_parameters.value("cluster_tags", dict(config.cluster_tags)),
         "node_tags": dict(config.node_tags),
-        **runtime(broker, call.node.has_testing_api),
+        **runtime(broker, call.node),
         "disable_stats": config.management.disable_stats,
         "default_queue_type": config.default_queue_type,
         "is_op_policy_updating_enabled": not config.management.operator_policy_changes_disabled,

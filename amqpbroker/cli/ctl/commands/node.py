@@ -76,6 +76,16 @@ def listener_lines(overview: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _database_lines(database: dict[str, Any] | None) -> list[str]:
+    if database is None:
+        return []
+    return [
+        f"Database: {database['url']}",
+        f"Epoch of the leadership: {database['epoch']}",
+        f"Commits wait for a standby: {str(database['synchronous']).lower()}",
+    ]
+
+
 def status(call: Call) -> Any:
     facts, overview = node(call), call.api.get("overview")
     alarms, own = _alarms(facts), overview["amqpbroker"]
@@ -120,7 +130,7 @@ def status(call: Call) -> Any:
             f"Node name: {facts['name']}",
             f"amqpbroker version: {own['version']} ({own['runs']}), on {own['python']}",
         ],
-        "Data directory": [f"Node data directory: {facts['db_dir']}"],
+        "Data directory": [f"Node data directory: {facts['db_dir']}", *_database_lines(own.get("database"))],
         "Config files": [f" * {file}" for file in facts["config_files"]],
         "Log file(s)": [f" * {file}" for file in facts["log_files"]],
         "Alarms": alarms or ["(none)"],

@@ -1,0 +1,186 @@
+"""Storage of a broker in a database: waiting for its leadership, and the loss of it."""
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from amqpbroker.broker import node
+from amqpbroker.broker.node import Listening
+from amqpbroker.clock import Clock
+from amqpbroker.config import Config
+from amqpbroker.server.data import Data, MakeCommitter, OnFailure, local_directory
+from amqpbroker.server.database_listeners import DatabaseListeners
+from amqpbroker.server.listeners import shown
+from amqpbroker.server.waiting import Waiting
+from amqpbroker.store.database import schema
+from amqpbroker.store.database.database_definitions import TABLES
+from amqpbroker.store.database.leadership import Leader, Leadership
+from amqpbroker.store.database.renewing import Renewing
+from amqpbroker.store.database.session import described
+from amqpbroker.store.database.storage import LOG, DatabaseStorage, session
+from amqpbroker.store.directory.ownership import Ownership
+from amqpbroker.store.files import Files
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.log import StoreError, UnwrittenError
+from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.spill import SpillFiles
+from amqpbroker.store.store import Store
+from amqpbroker.store.streams.streams import Streams
+
+log = logging.getLogger(__name__)
+
+#: Called with the listeners when clients can connect.
+OnReady = Callable[[list[Listening]], None]
+
+#: Interval between attempts to take the leadership.
+LOOK_S = 0.25
+
+
+class Database:
+    """The database of a broker, which waits there for its leadership.
+
+    Raises StoreError for a URL that is none, and ListenError.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._url = described(config.store_url)
+        self._process = secrets.token_hex(8)
+        self.listeners = DatabaseListeners(config)
+        first = self.listeners.listening[0]
+        holder = Leader(config.cluster_name, shown(first.host, first.port), self._process, self.listeners.target)
+        self._lease = session(config.store_url, self._process, "lease")
+        self._leadership = Leadership(self._lease, LOG, holder, config.store_lease_ms / 1000)
+        self._stopped = threading.Event()
+        self._waits_for: str = ""
+        self._leader: Leader | None = None
+
+    # --- leadership ---------------------------------------------------------------------------------------------------
+
+    async def lead(self, on_ready: OnReady) -> bool:
+        """Wait until this broker leads, and pass clients on meanwhile; return False if `stop` was called before.
+
+        on_ready: called with the listeners. Raises StoreError.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(self._config, loop, self.listeners.bound, lambda: self._leader)
+        waiting.start()
+        on_ready(self.listeners.listening)
+        try:
+            leads = await loop.run_in_executor(None, self._lead)
+        finally:
+            await waiting.close()
+        if not leads:
+            self.listeners.close()
+        return leads
+
+    def stop(self) -> None:
+        """End `lead`."""
+        self._stopped.set()
+
+    def _lead(self) -> bool:
+        make: Callable[[], None] = partial(schema.make_tables, self._lease, TABLES)
+        while not self._stopped.is_set():
+            try:
+                make()
+                make = _nothing
+                if self._leadership.try_take():
+                    log.warning("%s: this broker leads now, in epoch %d", self._url, self._leadership.epoch)
+                    return True
+                self._leader = leader = self._leadership.leader()
+                if leader is not None:
+                    self._wait(f"{self._url}: waiting, since {leader.name} at {leader.address} leads")
+            except UnwrittenError as error:
+                self._wait(f"{error}; retrying until the database answers")
+            except OSError as error:
+                raise StoreError(str(error)) from error
+            self._stopped.wait(LOOK_S)
+        self._leadership.close()
+        return False
+
+    def _wait(self, reason: str) -> None:
+        """Log the reason once."""
+        if reason != self._waits_for:
+            self._waits_for = reason
+            log.warning("%s", reason)
+
+    # --- storage ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def opened(self) -> Iterator[Data]:
+        """Open the stored state that the broker starts from, after `lead`. At the end the leadership is given up.
+
+        The local data directory has only what a broker needs while it runs: messages that were moved there to make room
+        in memory, and the control file. Raises StoreError.
+        """
+        losses = _Losses(asyncio.get_running_loop())
+        with (
+            closing(Renewing(self._leadership, losses.lost)),
+            closing(DatabaseStorage(self._config.store_url, self._process, self._leadership.epoch)) as storage,
+            closing(Ownership(local_directory(self._config), Files())) as owned,
+            closing(SpillFiles(owned.directory / "spill", Files(), self._config.bounds.spill_bytes)) as spill,
+        ):
+            yield self._data(storage, spill, owned.directory, losses)
+
+    def _data(self, storage: DatabaseStorage, spill: SpillFiles, directory: Path, losses: "_Losses") -> Data:
+        config, files, definitions = self._config, storage.files, storage.definitions
+        try:
+            streams = Streams(Path("/streams"), files, config.bounds.stream_cache_bytes, synced=False)
+            journal = Journal(Path("/journal"), files, config.bounds.segment_bytes)
+            journal.name = self._url
+            found = journal.recover()
+        except OSError as error:
+            raise StoreError(str(error)) from error
+
+        def before_batch() -> None:
+            definitions.sync()
+            streams.write()
+            files.flush()
+
+        def store(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> Store:
+            made, waits = committer(journal, before_batch), config.durability != "none"
+            kept = Persistence(journal, made, on_failure, clock, waits, config.bounds, streams, True)
+            losses.watch(kept.writer.fail)
+            return kept
+
+        facts = node.Database(self._url, self._leadership.epoch, storage.synchronous)
+        if not facts.synchronous:
+            log.warning(
+                "%s: no commit waits for a standby, so a failover of the database may lose confirmed messages; set"
+                " synchronous_standby_names there, unless its disk is replicated",
+                self._url,
+            )
+        return Data(definitions, store, found, spill, directory, (directory,), facts)
+
+
+class _Losses:
+    """Tells the broker, on the event loop, that another one has taken over."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._on_lost: OnFailure | None = None
+        self._error: OSError | None = None
+
+    def lost(self, error: OSError) -> None:
+        """Called on any thread."""
+        self._loop.call_soon_threadsafe(self._lost, error)
+
+    def _lost(self, error: OSError) -> None:
+        self._error = error
+        if self._on_lost is not None:
+            self._on_lost(error)
+
+    def watch(self, on_lost: OnFailure) -> None:
+        """Call `on_lost` with the error, now if it is known already."""
+        self._on_lost = on_lost
+        if self._error is not None:
+            on_lost(self._error)
+
+
+def _nothing() -> None:
+    pass

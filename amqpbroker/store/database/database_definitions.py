@@ -1,0 +1,227 @@
+"""Definitions in tables of a database. Changes are gathered, and written with the next batch."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from psycopg import sql
+
+from amqpbroker import errors
+from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.definitions.definitions import (
+    KEYS,
+    BindingDefinition,
+    D,
+    Definition,
+    Definitions,
+    ExchangeDefinition,
+    GlobalParameterDefinition,
+    ParameterDefinition,
+    PermissionDefinition,
+    QueueDefinition,
+    StreamOffsetDefinition,
+    TopicPermissionDefinition,
+    UserDefinition,
+    VhostDefinition,
+)
+from amqpbroker.store.log import StoreError
+from amqpbroker.store.record import MAX_ID
+
+#: Kind -> its table.
+TABLES: Final[dict[type[Any], str]] = {
+    VhostDefinition: "vhost",
+    UserDefinition: "user",
+    PermissionDefinition: "permission",
+    TopicPermissionDefinition: "topic_permission",
+    ParameterDefinition: "parameter",
+    GlobalParameterDefinition: "global_parameter",
+    ExchangeDefinition: "exchange",
+    QueueDefinition: "queue",
+    BindingDefinition: "binding",
+    StreamOffsetDefinition: "stream_offset",
+}
+
+
+class DatabaseDefinitions(Definitions):
+    """The definitions of a database whose tables exist, for the leader of the log `log`.
+
+    A change survives the process after the next `sync`, not before: whoever reports it to a client waits for that.
+    """
+
+    def __init__(self, log: str, reading: Session, fence: Fence) -> None:
+        """reading: for the event loop's thread. fence: for the thread that calls `sync`. Raises OSError, StoreError."""
+        super().__init__()
+        self._log = log
+        self._reading = reading
+        self._fence = fence
+        #: Statements that are not written yet, and those of the open transaction.
+        self._changes: list[Statement] = []
+        self._open: list[Statement] | None = None
+        self._changing = threading.Lock()
+        found = reading.run(
+            lambda connection: connection.execute("SELECT id FROM last_id WHERE log = %s", [log]).fetchone()
+        )
+        self.last_id = found[0] if found else 0
+
+    # --- changes ------------------------------------------------------------------------------------------------------
+
+    def new_id(self) -> int:
+        """Return a new id. Raises AmqpError 506 if all ids that the journal can represent are used."""
+        if self.last_id >= MAX_ID:
+            raise errors.not_stored(f"all {MAX_ID} queue ids are used; start with a new database")
+        return super().new_id()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._open is not None:
+            yield
+            return
+        self._open = []
+        try:
+            yield
+            changes = self._open
+        finally:
+            self._open = None
+        if changes:
+            with self._changing:
+                self._changes += changes
+            self._on_change()
+
+    def put(self, *definitions: Definition) -> None:
+        with self.transaction():
+            for definition in definitions:
+                kind = type(definition)
+                self._change(_PUT[kind], (_key(kind, definition), *_encoded(definition)))
+                if isinstance(definition, QueueDefinition | ExchangeDefinition) and definition.id:
+                    self._change(_LAST_ID, (self._log, definition.id))
+
+    def remove(self, *definitions: Definition) -> None:
+        with self.transaction():
+            for definition in definitions:
+                kind = type(definition)
+                self._change(sql.SQL("DELETE FROM {} WHERE key = %s").format(_name(kind)), (_key(kind, definition),))
+
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
+        with self.transaction():
+            ended = sql.SQL("DELETE FROM {} WHERE vhost = %s AND to_exchange = %s AND destination = %s")
+            table, encoded = _name(BindingDefinition), (_text(vhost), is_exchange, _text(name))
+            self._change(ended.format(table), encoded)
+            if is_exchange:
+                begun = sql.SQL("DELETE FROM {} WHERE vhost = %s AND source = %s")
+                self._change(begun.format(table), (_text(vhost), _text(name)))
+
+    def remove_vhost(self, name: str) -> None:
+        with self.transaction():
+            for kind in TABLES:
+                if "vhost" in kind._fields:
+                    self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (_text(name),))
+            self.remove(VhostDefinition(name))
+
+    def _change(self, query: sql.Composed, values: tuple[Any, ...]) -> None:
+        assert self._open is not None, "within a transaction"
+        self._open.append(Statement(query, values))
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def all(self, kind: type[D]) -> list[D]:
+        """Return all definitions of one kind that are written, in the order in which they were put."""
+        fields = sql.SQL(", ").join(map(sql.Identifier, kind._fields))
+        query = sql.SQL("SELECT {} FROM {} ORDER BY place").format(fields, _name(kind))
+
+        def rows(connection: TimedConnection) -> list[tuple[Any, ...]]:
+            return connection.execute(query, binary=True).fetchall()
+
+        try:
+            return [_decoded(kind, row) for row in self._reading.run(rows)]
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{TABLES[kind]}: {error}") from error
+
+    # --- safety -------------------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        with self._changing:
+            changes = self._changes.copy()
+        if changes:
+            self._fence.write(changes)
+            with self._changing:
+                del self._changes[: len(changes)]
+
+    def close(self) -> None:
+        pass
+
+
+def _name(kind: type[Any]) -> sql.Identifier:
+    return sql.Identifier(TABLES[kind])
+
+
+def _upsert(kind: type[Definition]) -> sql.Composed:
+    """Return a statement that changes nothing where the definition is unchanged, as in a repeated import."""
+    fields = [sql.Identifier(field) for field in kind._fields]
+    return sql.SQL(
+        "INSERT INTO {table} (key, {fields}) VALUES (%s, {values}) ON CONFLICT (key) DO UPDATE"
+        " SET place = DEFAULT, {changes} WHERE ({old}) IS DISTINCT FROM ({new})"
+    ).format(
+        table=_name(kind),
+        fields=sql.SQL(", ").join(fields),
+        values=sql.SQL(", ").join([sql.Placeholder()] * len(fields)),
+        changes=sql.SQL(", ").join([sql.SQL("{0} = excluded.{0}").format(field) for field in fields]),
+        old=sql.SQL(", ").join([sql.SQL("{}.{}").format(_name(kind), field) for field in fields]),
+        new=sql.SQL(", ").join([sql.SQL("excluded.{}").format(field) for field in fields]),
+    )
+
+
+def _text(value: str) -> str:
+    """Encode a name, which may have characters that PostgreSQL cannot store: NUL and surrogates.
+
+    Most names stay as they are.
+    """
+    return json.dumps(value, ensure_ascii=True)[1:-1] if "\\" in value or not value.isprintable() else value
+
+
+def _from_text(text: str) -> str:
+    return str(json.loads(f'"{text}"')) if "\\" in text else text
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value)
+
+
+#: Type of a field -> functions that convert it for the database and back; other types are stored unchanged.
+_CODECS: Final[dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
+    str: (_text, _from_text),
+    tuple[str, ...]: (_json, lambda text: tuple(json.loads(text))),
+    Mapping[str, int]: (_json, json.loads),
+    Any: (_json, json.loads),
+}
+
+
+def _encoded(definition: Definition) -> tuple[Any, ...]:
+    return tuple(
+        _CODECS[kept][0](value) if kept in _CODECS else value
+        for kept, value in zip(type(definition).__annotations__.values(), definition, strict=True)
+    )
+
+
+def _decoded(kind: type[D], row: tuple[Any, ...]) -> D:
+    values = [
+        _CODECS[wanted][1](value) if wanted in _CODECS else value
+        for wanted, value in zip(kind.__annotations__.values(), row, strict=True)
+    ]
+    return kind(*values)
+
+
+def _key(kind: type[Any], definition: Definition) -> bytes:
+    """Return a digest of the fields that are the key, which may be longer than what an index can have."""
+    parts = [value.hex() if isinstance(value, bytes) else value for value in definition[: KEYS[kind]]]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
+
+
+_PUT: Final = {kind: _upsert(kind) for kind in TABLES}
+_LAST_ID: Final = sql.SQL(
+    "INSERT INTO {table} (log, id) VALUES (%s, %s)"
+    " ON CONFLICT (log) DO UPDATE SET id = greatest({table}.id, excluded.id)"
+).format(table=sql.Identifier("last_id"))

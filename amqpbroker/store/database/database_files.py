@@ -1,0 +1,237 @@
+"""Files in a database, for the journal and the streams: a file is a table, and what one sync writes a row of it.
+
+Segments are written at their ends, read in parts, and removed as a whole, so that a table never has dead rows, and the
+space of a removed one is free at once.
+"""
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from psycopg import sql
+
+from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.session import SCHEMA, Session, TimedConnection
+from amqpbroker.store.files import Files
+from amqpbroker.store.log import StoreError
+
+#: Longest name of a table, in bytes.
+_NAME_BYTES: Final = 63
+
+#: Time that the removal of a table waits for its readers, such as a backup. It may be tried again.
+_REMOVAL_LOCK: Final = "SET LOCAL lock_timeout TO '1s'"
+
+
+class _Kept:
+    """A file.
+
+    size: its size for the broker. written: the bytes of it that are durable. appended: what follows them, not written
+    yet. exists: its table exists. has_rest: rows after `written` may exist.
+    """
+
+    def __init__(self, table: str, size: int = 0, exists: bool = False) -> None:
+        self.table = sql.Identifier(table)
+        self.written = size
+        self.appended: list[bytes] = []
+        self.exists = exists
+        self.has_rest = False
+
+    @property
+    def size(self) -> int:
+        return self.written + sum(map(len, self.appended))
+
+    def truncate(self, size: int) -> None:
+        rest = self.size - size
+        while rest > 0 and self.appended:
+            last = self.appended.pop()
+            if len(last) > rest:
+                self.appended.append(last[:-rest])
+            rest -= len(last)
+        if size < self.written:
+            self.written = size
+        # The last write may have had an effect, although it was reported as failed.
+        self.has_rest = self.exists
+
+    def statements(self, data: bytes) -> list[Statement]:
+        """Return what writes `data`, the appended bytes."""
+        table = self.table
+        made: list[Statement] = []
+        if not self.exists:
+            columns = sql.SQL("CREATE TABLE IF NOT EXISTS {} (start bigint PRIMARY KEY, data bytea NOT NULL)")
+            made.append(Statement(columns.format(table)))
+            # Not compressed, so that parts of a row can be read.
+            made.append(Statement(sql.SQL("ALTER TABLE {} ALTER data SET STORAGE EXTERNAL").format(table)))
+        if self.has_rest or not self.exists:
+            end = self.written
+            made.append(Statement(sql.SQL("DELETE FROM {} WHERE start >= %s").format(table), (end,)))
+            cut = "UPDATE {} SET data = substr(data, 1, (%s - start)::int) WHERE start + length(data) > %s"
+            made.append(Statement(sql.SQL(cut).format(table), (end, end)))
+        if data:
+            insert = "INSERT INTO {} (start, data) VALUES (%s, %s)"
+            made.append(Statement(sql.SQL(insert).format(table), (self.written, data)))
+        return made
+
+
+class DatabaseFiles(Files):
+    """The files of one log, of which this broker is the leader. Paths begin at `/`.
+
+    Appended bytes stay in memory until `flush`, which `sync` calls. Reads find everything that was appended. Raises
+    UnwrittenError where the caller may try again.
+
+    at_once: each query has a time limit.
+    """
+
+    at_once = 4 << 20
+
+    def __init__(self, log: str, reading: Session, fence: Fence, removal: Fence) -> None:
+        """log: of which the names of tables begin. reading: for the event loop's thread. fence: for the thread that
+        writes. removal: for the thread that removes files. Raises StoreError, OSError.
+        """
+        self._log = log
+        self._reading = reading
+        self._fence = fence
+        self._removal = removal
+        self._files: dict[Path, _Kept] = reading.run(self._found)
+        #: Files that the next `flush` writes.
+        self._due: dict[_Kept, None] = {}
+        self._open: dict[int, Path] = {}
+        self._next: int = 0
+        #: Held while the fields of a file change, and while they are read by another thread.
+        self._changing = threading.Lock()
+
+    def _found(self, connection: TimedConnection) -> dict[Path, _Kept]:
+        prefix = f"{self._log}/"
+        names = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)", [SCHEMA, prefix]
+        ).fetchall()
+        found = {}
+        for (name,) in names:
+            last = "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1"
+            row = connection.execute(sql.SQL(last).format(sql.Identifier(name))).fetchone()
+            found[Path("/") / name.removeprefix(prefix)] = _Kept(name, row[0] if row else 0, exists=True)
+        return found
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def names(self, directory: Path) -> list[str]:
+        return sorted(path.name for path in list(self._files) if path.parent == directory)
+
+    def make_directory(self, directory: Path) -> None:
+        pass
+
+    def create(self, path: Path) -> int:
+        if path in self._files:
+            raise FileExistsError(str(path))
+        table = f"{self._log}{path}"
+        if len(table.encode()) > _NAME_BYTES:
+            raise StoreError(f"{table} is too long for the name of a table")
+        with self._changing:
+            self._files[path] = kept = _Kept(table)
+            self._due[kept] = None
+        return self.open(path)
+
+    def open(self, path: Path, write: bool = False) -> int:
+        if path not in self._files:
+            raise FileNotFoundError(str(path))
+        with self._changing:
+            self._next += 1
+            self._open[self._next] = path
+            return self._next
+
+    def close(self, descriptor: int) -> None:
+        with self._changing:
+            del self._open[descriptor]
+
+    def remove(self, path: Path) -> None:
+        kept = self._files.get(path)
+        if kept is None:
+            raise FileNotFoundError(str(path))
+        if kept.exists:
+            drop = sql.SQL("DROP TABLE IF EXISTS {}").format(kept.table)
+            self._removal.write([Statement(_REMOVAL_LOCK), Statement(drop)])
+        with self._changing:
+            del self._files[path]
+            self._due.pop(kept, None)
+
+    # --- contents -----------------------------------------------------------------------------------------------------
+
+    def write(self, descriptor: int, *parts: bytes) -> None:
+        with self._changing:
+            kept = self._kept(descriptor)
+            kept.appended += [bytes(part) for part in parts if part]
+            self._due[kept] = None
+
+    def overwrite(self, path: Path, offset: int, data: bytes) -> None:
+        """Do nothing: rows that can be read are as durable as the takeover, which was committed after them."""
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        with self._changing:
+            kept = self._kept(descriptor)
+            kept.truncate(size)
+            self._due[kept] = None
+
+    def size(self, descriptor: int) -> int:
+        with self._changing:
+            return self._kept(descriptor).size
+
+    def sync(self, descriptor: int) -> None:
+        self.flush()
+
+    def sync_directory(self, directory: Path) -> None:
+        pass
+
+    def flush(self) -> None:
+        """Commit everything that was appended to all files, in one transaction; do nothing if there is nothing.
+
+        Called on the thread that writes. Raises OSError as `Fence.write`; then everything is still to be written.
+        """
+        with self._changing:
+            due = [(kept, b"".join(kept.appended)) for kept in self._due]
+        if not due:
+            return
+        try:
+            self._fence.write([statement for kept, data in due for statement in kept.statements(data)])
+        except OSError:
+            # If only the answer was lost, the next attempt replaces the rows, so that it waits for the standbys.
+            for kept, _ in due:
+                kept.has_rest = True
+            raise
+        with self._changing:
+            for kept, data in due:
+                kept.written += len(data)
+                kept.appended.clear()
+                kept.exists, kept.has_rest = True, False
+            self._due.clear()
+
+    def read(self, descriptor: int, offset: int, size: int) -> bytes:
+        with self._changing:
+            kept = self._kept(descriptor)
+            written, appended = kept.written, b"".join(kept.appended)
+        end = offset + size
+        stop = min(end, written)
+        found = [
+            self._reading.run(partial(_part, kept.table, start, min(start + self.at_once, stop)))
+            for start in range(offset, stop, self.at_once)
+        ]
+        return b"".join([*found, appended[max(0, offset - written) : max(0, end - written)]])
+
+    def expect(self, descriptor: int, offset: int, size: int) -> None:
+        pass
+
+    def _kept(self, descriptor: int) -> _Kept:
+        return self._files[self._open[descriptor]]
+
+
+def _part(table: sql.Identifier, start: int, stop: int, connection: TimedConnection) -> bytes:
+    """Return the bytes of a file from `start` on and before `stop`."""
+    query = sql.SQL(
+        "SELECT substr(data, greatest(%(start)s - start, 0)::int + 1,"
+        " (%(stop)s - greatest(start, %(start)s))::int) FROM {table}"
+        " WHERE start >= coalesce((SELECT max(start) FROM {table} WHERE start <= %(start)s), 0) AND start < %(stop)s"
+        " ORDER BY start"
+    ).format(table=table)
+    values: dict[str, Any] = {"start": start, "stop": stop}
+    rows: Sequence[tuple[bytes]] = connection.execute(query, values, binary=True).fetchall()
+    return b"".join([row[0] for row in rows])

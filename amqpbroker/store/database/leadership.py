@@ -1,0 +1,201 @@
+"""Leadership: which broker may write a log. Others wait for it, and take it over when its holder is gone.
+
+A holder that dies is noticed at once, because the server then releases its session's advisory lock. One that hangs is
+noticed when it no longer renews its lease. Neither is what makes a takeover safe: that is the epoch (see fence).
+"""
+
+import errno
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.log import FencedError
+
+#: Time in which a holder that lost its session, as in a failover of the database, can show that it is alive.
+GRACE_S: Final = 1.0
+
+
+class Target(NamedTuple):
+    """The port of a leader for connections that waiting brokers pass on. secret: known only to readers of the database.
+
+    port: 0 if there is none.
+    """
+
+    host: str = ""
+    port: int = 0
+    secret: str = ""
+
+
+class Leader(NamedTuple):
+    """The holder of a leadership.
+
+    name: of its node. address: where its clients connect. process: unique to it. target: for other brokers. epoch:
+    number of takeovers, with this one.
+    """
+
+    name: str
+    address: str
+    process: str
+    target: Target = Target()
+    epoch: int = 0
+
+
+class _Row(NamedTuple):
+    """A row of the table. valid: the lease has not ended."""
+
+    leader: Leader
+    until: datetime
+    valid: bool
+
+
+class Leadership:
+    """The leadership of one log. Used by a thread at a time.
+
+    epoch: 0 until the leadership is taken; grows with each takeover.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        log_name: str,
+        holder: Leader,
+        lease_s: float,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """session: for this object only. holder: this broker. lease_s: time without a renewal after which
+        others take over. now_s: the clock of the grace.
+        """
+        self.epoch: int = 0
+        self.lease_s = lease_s
+        self._session = session
+        self._log = log_name
+        self._holder = holder
+        self._now_s = now_s
+        digest = hashlib.sha256(f"amqpbroker {log_name}".encode()).digest()
+        self._lock = int.from_bytes(digest[:8], "big", signed=True)
+        #: The connection that has the lock.
+        self._locked: TimedConnection | None = None
+        #: End of the lease of a holder that has lost its lock, and when that was noticed.
+        self._silent: datetime | None = None
+        self._silent_s: float = 0.0
+
+    def leader(self) -> Leader | None:
+        """Return the present holder, None if there is none. Raises OSError."""
+        row = self._session.run(self._row)
+        return row.leader if row is not None and row.valid else None
+
+    def try_take(self) -> bool:
+        """Take the leadership unless another broker has it; return whether it was taken. Raises OSError."""
+        return self._session.run(self._try_take)
+
+    def _try_take(self, connection: TimedConnection) -> bool:
+        row = self._row(connection)
+        if not self._acquire(connection):
+            self._silent = None
+            if row is not None and not row.valid:
+                _terminate(connection, row.leader.process)
+            return False
+        if row is None or not row.valid or self._is_gone(row):
+            self._raise_epoch(connection)
+            return True
+        if row.until != self._silent:
+            # The holder is alive, and has lost its lock together with its connection.
+            connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock])
+            self._locked = self._silent = None
+        return False
+
+    def _is_gone(self, row: _Row) -> bool:
+        """Return whether the lease was not renewed during the grace, while this broker has had the lock."""
+        now_s = self._now_s()
+        if self._silent is None:
+            self._silent, self._silent_s = row.until, now_s
+        return row.until == self._silent and now_s - self._silent_s >= GRACE_S
+
+    def _raise_epoch(self, connection: TimedConnection) -> None:
+        """Raise the epoch, which waits for transactions of the last holder, and refuses all that begin later."""
+        holder = self._holder
+        with connection.transaction():
+            found = connection.execute(
+                "INSERT INTO fence (log, epoch) VALUES (%s, 1)"
+                " ON CONFLICT (log) DO UPDATE SET epoch = fence.epoch + 1 RETURNING epoch",
+                [self._log],
+            ).fetchone()
+            assert found is not None
+            connection.execute(
+                "DELETE FROM leadership WHERE log = %s",
+                [self._log],
+            )
+            connection.execute(
+                "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, until)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 second')",
+                [self._log, found[0], holder.name, holder.address, holder.process, *holder.target, self.lease_s],
+            )
+        self.epoch = found[0]
+
+    def renew(self) -> None:
+        """Renew the lease. Raises FencedError if another broker has taken over, OSError."""
+        if self._session.run(self._renew) == 0:
+            raise FencedError(errno.EPERM, "Another broker leads now", self._log)
+
+    def _renew(self, connection: TimedConnection) -> int:
+        self._acquire(connection)
+        with connection.transaction():
+            # Where no standby answers, nothing is written, but the lease need not end.
+            connection.execute("SET LOCAL synchronous_commit TO local")
+            renewed = connection.execute(
+                "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
+                " WHERE log = %s AND epoch = %s",
+                [self.lease_s, self._log, self.epoch],
+            )
+        return renewed.rowcount
+
+    def release(self) -> None:
+        """Give the leadership up, so that another broker takes it at once. Raises OSError."""
+
+        def end(connection: TimedConnection) -> None:
+            connection.execute(
+                "UPDATE leadership SET until = now() - interval '1 second' WHERE log = %s AND epoch = %s",
+                [self._log, self.epoch],
+            )
+
+        if self.epoch:
+            self._session.run(end)
+
+    def close(self) -> None:
+        """End the session. Without `release`, others take over after the grace."""
+        self._session.close()
+
+    def _acquire(self, connection: TimedConnection) -> bool:
+        """Return whether this session has the lock, after trying to get it."""
+        if self._locked is not connection:
+            found = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._lock]).fetchone()
+            self._locked = connection if found is not None and found[0] else None
+        return self._locked is connection
+
+    def _row(self, connection: TimedConnection) -> _Row | None:
+        found = connection.execute(
+            "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp()"
+            " FROM leadership WHERE log = %s",
+            [self._log],
+        ).fetchone()
+        if found is None:
+            return None
+        name, address, process, host, port, secret, epoch, until, valid = found
+        return _Row(Leader(name, address, process, Target(host, port, secret), epoch), until, valid)
+
+
+def session_name(process: str, use: str) -> str:
+    """Return the name of a session of a process, as `pg_stat_activity` shows it."""
+    return f"amqpbroker {process} {use}"
+
+
+def _terminate(connection: TimedConnection, process: str) -> None:
+    """End the sessions of a holder that hangs, which may have locks."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()",
+        [session_name(process, "")],
+    )

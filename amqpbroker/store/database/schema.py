@@ -1,0 +1,71 @@
+"""The tables of the store, and their version. A file is a table of its own: see database_files."""
+
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from amqpbroker.store.database.session import SCHEMA, Session
+from amqpbroker.store.definitions.definitions import Definition
+from amqpbroker.store.log import StoreError
+
+#: Version of the tables. A broker refuses a database of a newer one.
+VERSION: Final = 1
+
+#: Key of the advisory lock under which the tables are made.
+_MAKING: Final = 0x616D7170
+
+#: Type of a field of a definition -> type of its column; other fields are JSON in a column of type text.
+_COLUMNS: Final[dict[Any, str]] = {bytes: "bytea", bool: "boolean", int: "bigint"}
+
+
+def make_tables(session: Session, kinds: dict[type[Definition], str]) -> None:
+    """Make the tables that are missing. kinds: tables of the definitions. Raises StoreError, OSError."""
+
+    def make(connection: psycopg.Connection[Any]) -> int:
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
+            known = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [SCHEMA]).fetchone()
+            if known is None:
+                connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
+            connection.execute("CREATE TABLE IF NOT EXISTS format (version integer NOT NULL)")
+            found = connection.execute("SELECT version FROM format").fetchone()
+            if found is None:
+                for statement in _statements(kinds):
+                    connection.execute(statement)
+                connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
+                return VERSION
+            version: int = found[0]
+            return version
+
+    version = session.run(make)
+    if version > VERSION:
+        raise StoreError(
+            f"the database has version {version} of the store, of a newer amqpbroker; this one reads up to version"
+            f" {VERSION}"
+        )
+
+
+def _statements(kinds: dict[type[Definition], str]) -> list[sql.Composed]:
+    """Return the statements that make all tables."""
+    made = [
+        # The writers of a log lock its row, and a broker that takes over changes it.
+        "CREATE TABLE fence (log text PRIMARY KEY, epoch bigint NOT NULL)",
+        # Renewed all the time, so it is not the row that writers lock.
+        "CREATE TABLE leadership (log text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL,"
+        " address text NOT NULL, process text NOT NULL, host text NOT NULL, port integer NOT NULL,"
+        " secret text NOT NULL, until timestamptz NOT NULL)",
+        "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
+    ]
+    tables = [sql.SQL(statement).format() for statement in made]
+    for kind, table in kinds.items():
+        columns = [
+            sql.SQL("{} {} NOT NULL").format(sql.Identifier(field), sql.SQL(_COLUMNS.get(wanted, "text")))
+            for field, wanted in kind.__annotations__.items()
+        ]
+        tables.append(
+            sql.SQL("CREATE TABLE {} (key bytea PRIMARY KEY, place bigserial, {})").format(
+                sql.Identifier(table), sql.SQL(", ").join(columns)
+            )
+        )
+    return tables

@@ -1,0 +1,168 @@
+"""A connection to the database that is replaced when it breaks. The only module that knows psycopg's errors."""
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+
+from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
+
+T = TypeVar("T")
+
+# It logs errors that follow from the one that is raised.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+
+#: Name of the schema that has all tables.
+SCHEMA: Final = "amqpbroker"
+
+#: SQLSTATE classes of errors that may end by themselves: lost connections, rolled back transactions, resources, and an
+#: operator who stops the server. Codes: a server without a primary's rights, and a table that is in use.
+_TEMPORARY_CLASSES: Final = frozenset({"08", "40", "53", "57", "58"})
+_TEMPORARY_CODES: Final = frozenset({"25006", "55P03"})
+_DISK_FULL: Final = "53100"
+#: Code of the error of a guard that finds another epoch (see fence).
+_FENCED: Final = "22012"
+
+#: Options of libpq that the URL may override. The server ends transactions of a broker that has stopped within one.
+_OPTIONS: Final[dict[str, Any]] = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 5_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 1,
+    "keepalives_count": 5,
+    "target_session_attrs": "read-write",
+}
+_SERVER_OPTIONS: Final = "-c idle_in_transaction_session_timeout=5000 -c client_min_messages=warning"
+
+
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection whose calls end with an error after `deadline_s` seconds.
+
+    A stopped server answers nothing, and TCP does not notice.
+    """
+
+    deadline_s: float = 10.0
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1) -> T:  # type: ignore[override] # 3.3.7 has one more
+        end = time.monotonic() + self.deadline_s
+        try:
+            return super().wait(_limited(gen, end), interval)
+        except TimeoutError:
+            # The end of a transaction would wait again.
+            self.pgconn.finish()
+            raise
+
+
+def _limited(gen: PQGen[T], end: float) -> PQGen[T]:
+    """Run a generator of psycopg until `end` at most. Raises TimeoutError."""
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if time.monotonic() > end:
+                raise TimeoutError
+            wanted = gen.send(ready)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+class Session:
+    """A connection to the database, opened by the first `run` and again after it was lost. Used by a thread at a time.
+
+    name: shown as `application_name` in pg_stat_activity. deadline_s: limit of one call to the server, in seconds.
+    """
+
+    def __init__(self, url: str, name: str, deadline_s: float, rest_s: float = 0.0) -> None:
+        """rest_s: time after a temporary error in which `run` fails at once, for a thread that must not wait often."""
+        self.name = name
+        self._url = url
+        self._deadline_s = deadline_s
+        self._rest_s = rest_s
+        self._rests_until: float = 0.0
+        self._connection: TimedConnection | None = None
+
+    def run(self, task: Callable[[TimedConnection], T]) -> T:
+        """Call the task with a connection, in autocommit mode, and return its result.
+
+        Raises UnwrittenError if the task may be retried, FencedError if another broker leads, and another OSError for
+        an error that does not end by itself. In all cases the task may have taken effect.
+        """
+        if self._rests_until > time.monotonic():
+            raise UnwrittenError(errno.EIO, f"{described(self._url)}: did not answer a moment ago")
+        try:
+            return task(self._connected())
+        except TimeoutError as error:
+            self.close()
+            self._rests_until = time.monotonic() + self._rest_s
+            raise UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s") from error
+        except psycopg.Error as error:
+            if self._connection is None or self._connection.closed:
+                self.close()
+                self._rests_until = time.monotonic() + self._rest_s
+            raise self._translated(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _connected(self) -> TimedConnection:
+        connection = self._connection
+        if connection is None or connection.closed:
+            connection = TimedConnection.connect(
+                self._url, autocommit=True, **self._options(), application_name=self.name[:63]
+            )
+            connection.deadline_s = self._deadline_s
+            try:
+                connection.execute(f"SET search_path TO {SCHEMA}")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return connection
+
+    def _options(self) -> dict[str, Any]:
+        given = psycopg.conninfo.conninfo_to_dict(self._url)
+        options = {key: value for key, value in _OPTIONS.items() if key not in given}
+        return {**options, "options": f"{_SERVER_OPTIONS} {given.get('options', '')}".strip()}
+
+    def _translated(self, error: psycopg.Error) -> OSError:
+        text = f"{described(self._url)}: {_first_line(error)}"
+        code = error.sqlstate or ""
+        if code == _FENCED:
+            return FencedError(errno.EPERM, "Another broker leads now", described(self._url))
+        if code == _DISK_FULL:
+            return UnwrittenError(errno.ENOSPC, text)
+        lost = not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        if lost or code[:2] in _TEMPORARY_CLASSES or code in _TEMPORARY_CODES:
+            return UnwrittenError(errno.EIO, text)
+        return OSError(errno.EINVAL, text)
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def described(url: str) -> str:
+    """Return the database of a URL, without secrets, such as `postgresql://db.example:5432/broker`.
+
+    Raises StoreError if it is not the URL of a PostgreSQL database.
+    """
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.Error as error:
+        raise StoreError(f"the URL of the store cannot be read: {_first_line(error)}") from error
+    hosts = str(parts.get("host") or "localhost").split(",")
+    ports = [port or "5432" for port in str(parts.get("port") or "").split(",")]
+    ports += ports[-1:] * (len(hosts) - len(ports))
+    places = ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
+    return f"postgresql://{places}/{parts.get('dbname') or parts.get('user') or ''}"
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,100 @@
+"""Files and definitions of a leader in its database, with the connections that they use."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from amqpbroker.store.database import schema
+from amqpbroker.store.database.database_definitions import TABLES, DatabaseDefinitions
+from amqpbroker.store.database.database_files import DatabaseFiles
+from amqpbroker.store.database.fence import Fence
+from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
+from amqpbroker.store.database.renewing import Renewing
+from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.log import StoreError
+
+#: Name of the log that has everything.
+LOG = "0"
+#: Longest call to the database, in seconds.
+DEADLINE_S = 10.0
+#: The same for the event loop, and the time in which it does not try again: other clients wait meanwhile.
+READING_DEADLINE_S = 2.0
+READING_REST_S = 3.0
+
+#: Lease of a tool, and the time that it waits for a broker that has just ended.
+_TOOL_LEASE_S = 10.0
+_TOOL_WAIT_S = GRACE_S + 2.0
+_LOOK_S = 0.1
+
+
+class DatabaseStorage:
+    """The files and the definitions of one epoch, until `close`.
+
+    There are three connections: for what the event loop reads, for the thread that writes, and for the one that removes
+    files.
+
+    synchronous: the settings of the server make a commit wait for a standby.
+    """
+
+    def __init__(self, url: str, process: str, epoch: int) -> None:
+        """process, epoch: of the leadership. Raises StoreError."""
+        reading = session(url, process, "reading", READING_DEADLINE_S, READING_REST_S)
+        writing, removal = (session(url, process, use) for use in ("writing", "removal"))
+        self._sessions = (reading, writing, removal)
+        fence = Fence(writing, LOG, epoch)
+        try:
+            self.definitions = DatabaseDefinitions(LOG, reading, fence)
+            self.synchronous: bool = reading.run(_is_synchronous)
+            self.files = DatabaseFiles(LOG, reading, fence, Fence(removal, LOG, epoch))
+        except OSError as error:
+            self.close()
+            raise StoreError(str(error)) from error
+
+    def close(self) -> None:
+        """End all connections."""
+        for each in self._sessions:
+            each.close()
+
+
+def _is_synchronous(connection: TimedConnection) -> bool:
+    found = connection.execute(
+        "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
+    ).fetchone()
+    assert found is not None
+    return bool(found[0]) and found[1] in ("on", "remote_apply")
+
+
+def session(url: str, process: str, use: str, deadline_s: float = DEADLINE_S, rest_s: float = 0.0) -> Session:
+    """Return a session of a process."""
+    return Session(url, session_name(process, use), deadline_s, rest_s)
+
+
+@contextmanager
+def taken_by_tool(url: str) -> Iterator[DatabaseStorage]:
+    """Keep all brokers out of a database meanwhile. Raises StoreError if one leads, or if there is no database."""
+    process = secrets.token_hex(8)
+    lease = session(url, process, "lease")
+    leadership = Leadership(lease, LOG, Leader("amqpbroker store", "", process), _TOOL_LEASE_S)
+    end = time.monotonic() + _TOOL_WAIT_S
+    try:
+        schema.make_tables(lease, TABLES)
+        while not leadership.try_take():
+            if time.monotonic() > end:
+                leader = leadership.leader()
+                raise StoreError(
+                    f"a running broker{f' ({leader.name} at {leader.address})' if leader else ''} uses the database;"
+                    " stop all brokers that use it first"
+                )
+            time.sleep(_LOOK_S)
+    except OSError as error:
+        raise StoreError(str(error)) from error
+    finally:
+        if not leadership.epoch:
+            lease.close()
+    with closing(Renewing(leadership, _ignore)), closing(DatabaseStorage(url, process, leadership.epoch)) as storage:
+        yield storage
+
+
+def _ignore(error: OSError) -> None:
+    """Every later write fails anyway."""

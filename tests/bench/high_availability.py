@@ -1,0 +1,240 @@
+"""Brokers with one PostgreSQL database beside three nodes of RabbitMQ with a quorum queue, on this machine.
+
+usage: python -m tests.bench.high_availability [--seconds N] [--waiting N] [rabbitmq] [amqpbroker]
+
+The database has one synchronous standby, and both servers sync. Measures persistent messages of 100 bytes with confirms
+(1,000 open), the time of a confirm at 500 messages a second, and the time from `kill -9` of the leader until a client
+that connects again has a confirm, with N messages waiting (1,000,000 by default).
+"""
+
+import argparse
+import contextlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from amqpbroker.wire.values import Table, longstr
+from conformance.rabbitmq import Node, install
+from tests.bench.client_processes import ClientProcesses, measure, measure_all
+from tests.bench.clients import publish
+from tests.bench.processes import family, with_environment
+from tests.bench.sending import Different
+from tests.bench.shapes import percentiles_ms
+from tests.failover.cluster import Brokers, Databases
+from tests.harness import published
+from tests.load.client import LoadClient
+
+IN_FLIGHT = 1_000
+RATE = 500
+QUEUE = "bench"
+COOKIE = "bench"
+#: Lease of the brokers, which is not waited for after `kill -9`.
+LEASE_S = 10.0
+WITHIN_S = 300.0
+
+
+class Cluster(Protocol):
+    """Several brokers. arguments: of the queue. ports: of all brokers that run."""
+
+    name: str
+    arguments: Table
+
+    @property
+    def ports(self) -> list[int]: ...
+    @property
+    def pids(self) -> list[int]: ...
+    def leader_port(self) -> int:
+        """Return the port of the broker that has the queue."""
+
+    def kill_leader(self) -> None: ...
+
+
+class Own:
+    """Three brokers of this project."""
+
+    name = "amqpbroker"
+    arguments: Table = {}
+
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
+        self._leader = brokers.leader()
+
+    @property
+    def ports(self) -> list[int]:
+        return [broker.port() for broker in self._brokers if broker.is_running]
+
+    @property
+    def pids(self) -> list[int]:
+        return [os.getpid()]
+
+    def leader_port(self) -> int:
+        return self._leader.port()
+
+    def kill_leader(self) -> None:
+        self._leader.kill()
+
+
+class ClusterNode(Node):
+    """A node that knows the names of the others."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base, "[].", "")
+        self.erlang_name = self._environment["RABBITMQ_NODENAME"]
+        self._environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] = f"-setcookie {COOKIE}"
+        self._ports = self._ports[:1]
+
+    def join(self, names: list[str]) -> None:
+        lines = [f"cluster_formation.classic_config.nodes.{number} = {name}" for number, name in enumerate(names, 1)]
+        with (self._base / "rabbitmq.conf").open("a") as file:
+            file.write("\n".join(["cluster_formation.peer_discovery_backend = classic_config", *lines]) + "\n")
+
+
+class RabbitMq:
+    """Three nodes; the queue is led by the one where it is declared."""
+
+    name = "RabbitMQ"
+    arguments: Table = {"x-queue-type": longstr("quorum")}
+
+    def __init__(self, nodes: list[ClusterNode]) -> None:
+        self._nodes = nodes
+
+    @property
+    def ports(self) -> list[int]:
+        return [node.target.port for node in self._nodes]
+
+    @property
+    def pids(self) -> list[int]:
+        return [
+            pid for port in self.ports for pid in family(with_environment("beam.smp", f"RABBITMQ_NODE_PORT={port}"))
+        ]
+
+    def leader_port(self) -> int:
+        return self._nodes[0].target.port
+
+    def kill_leader(self) -> None:
+        self._nodes.pop(0).kill()
+
+
+@contextmanager
+def own_cluster() -> Iterator[Own]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        databases = Databases(standbys=1)
+        brokers = Brokers(Path(folder), databases, 3, LEASE_S)
+        try:
+            yield Own(brokers)
+        finally:
+            brokers.close()
+            databases.close()
+
+
+@contextmanager
+def rabbitmq_cluster() -> Iterator[RabbitMq]:
+    install()
+    with contextlib.ExitStack() as open_:
+        folders = [
+            open_.enter_context(tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True))
+            for _ in range(3)
+        ]
+        nodes = [ClusterNode(Path(folder)) for folder in folders]
+        for node in nodes:
+            node.join([each.erlang_name for each in nodes])
+            open_.callback(node.stop)
+        starting = [threading.Thread(target=node.start) for node in nodes]
+        for thread in starting:
+            thread.start()
+        for thread in starting:
+            thread.join()
+        yield RabbitMq(nodes)
+
+
+def throughput(cluster: Cluster, seconds: float) -> float:
+    """Return the number of confirmed messages a second."""
+    with ClientProcesses(cluster.leader_port()) as processes:
+        load = Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT)
+        return measure([processes.add(publish, load)], cluster.pids, seconds).rate
+
+
+def confirm_ms(cluster: Cluster, seconds: float) -> dict[float, float]:
+    """Return percentiles of the time of a confirm at RATE messages a second."""
+    samples_ns: list[int] = []
+    sent_ns: dict[int, int] = {}
+    with LoadClient(cluster.leader_port()) as client:
+        client.call("confirm.select", "confirm.select-ok")
+        count = int(RATE * seconds)
+
+        def receive() -> None:
+            last = 0
+            while last < count:
+                _, payload = next(client.frames())
+                tag, now = int.from_bytes(payload[4:12], "big"), time.monotonic_ns()
+                first = last + 1 if payload[12] else tag
+                samples_ns.extend(now - sent_ns.pop(each) for each in range(first, tag + 1))
+                last = tag
+
+        receiving = threading.Thread(target=receive)
+        receiving.start()
+        start = time.monotonic()
+        for number in range(1, count + 1):
+            time.sleep(max(0.0, start + number / RATE - time.monotonic()))
+            sent_ns[number] = time.monotonic_ns()
+            client.send(published(QUEUE, b"%100d" % number, delivery_mode=2))
+        receiving.join(WITHIN_S)
+    return percentiles_ms(samples_ns)
+
+
+def fill(cluster: Cluster, count: int) -> None:
+    with ClientProcesses(cluster.leader_port()) as processes:
+        load = Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT, count=count)
+        measure_all(processes.add(publish, load), cluster.pids, WITHIN_S)
+
+
+def failover_s(cluster: Cluster) -> float:
+    """Kill the leader; return the time until a client has a confirm from another one."""
+    cluster.kill_leader()
+    start = time.monotonic()
+    while time.monotonic() < start + WITHIN_S:
+        for port in cluster.ports:
+            with contextlib.suppress(OSError, AssertionError), LoadClient(port) as client:
+                client.call("confirm.select", "confirm.select-ok")
+                client.send(published(QUEUE, b"after", delivery_mode=2))
+                client.socket.settimeout(10)
+                next(client.frames())
+                return time.monotonic() - start
+        time.sleep(0.02)
+    raise TimeoutError(f"no confirm in {WITHIN_S} s")
+
+
+def run(cluster: Cluster, seconds: float, waiting: int) -> None:
+    with LoadClient(cluster.leader_port()) as client:
+        client.declare(QUEUE, durable=True, arguments=cluster.arguments)
+        # The rates are those of publishing alone.
+        rates = []
+        for _ in range(3):
+            rates.append(throughput(cluster, seconds))
+            client.call("queue.purge", "queue.purge-ok", queue=QUEUE)
+    print(f"{cluster.name}: {sorted(rates)[1]:,.0f} confirmed messages/s")
+    found = confirm_ms(cluster, seconds)
+    print(f"{cluster.name}: confirm at {RATE}/s, p50 {found[50.0]:.2f} ms, p99 {found[99.0]:.2f} ms")
+    fill(cluster, waiting)
+    print(f"{cluster.name}: {failover_s(cluster):.2f} s from kill -9 to a confirm, {waiting:,} messages waiting")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.high_availability", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("brokers", nargs="*", default=["rabbitmq", "amqpbroker"])
+    given = parser.parse_args()
+    makers = {"rabbitmq": rabbitmq_cluster, "amqpbroker": own_cluster}
+    for name in given.brokers:
+        with makers[name]() as cluster:
+            run(cluster, given.seconds, given.waiting)
+
+
+if __name__ == "__main__":
+    main()

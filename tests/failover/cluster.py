@@ -1,0 +1,189 @@
+"""Brokers with one database: a primary, synchronous standbys, and proxies between all of them."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+from tests.failover.proxy import Proxy
+from tests.postgresql import PostgreSQL, free_port
+from tests.process import ENVIRONMENT
+
+LEASE_S = 3.0
+#: Time in which something must have happened that takes seconds.
+PATIENCE_S = 60.0
+
+
+class Databases:
+    """A primary, and standbys of which one has to confirm each commit.
+
+    servers: the ones that run; the first is the primary. ports: those of all, which never change.
+    """
+
+    def __init__(self, standbys: int) -> None:
+        self._settings = (
+            "synchronous_standby_names=ANY 1 (*)" if standbys else "synchronous_standby_names=",
+            "wal_keep_size=512MB",
+            "max_wal_senders=10",
+        )
+        first = PostgreSQL(*self._settings[1:])
+        first.create()
+        self.servers = [first]
+        self.ports = [first.port, *[free_port() for _ in range(standbys)]]
+        self.replace_lost()
+
+    @property
+    def primary(self) -> PostgreSQL:
+        return self.servers[0]
+
+    def _require_standby(self, server: PostgreSQL) -> None:
+        name, _, value = self._settings[0].partition("=")
+        server.execute(f"ALTER SYSTEM SET {name} TO '{value}'")
+        server.execute("SELECT pg_reload_conf()")
+
+    def fail_over(self) -> PostgreSQL:
+        """Kill the primary, and promote the standby that has most. Returns the new primary."""
+        self.primary.kill()
+        self.servers.pop(0).close()
+        received = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
+        self.servers.sort(key=lambda server: int(str(server.execute(received)[0][0])), reverse=True)
+        self.primary.promote()
+        end = time.monotonic() + PATIENCE_S
+        while self.primary.execute("SELECT pg_is_in_recovery()")[0][0]:
+            assert time.monotonic() < end, self.primary.log
+            time.sleep(0.02)
+        return self.primary
+
+    def replace_lost(self) -> None:
+        """Make all standbys of the primary anew: the ones that are left may have another history."""
+        while len(self.servers) > 1:
+            self.servers.pop().close()
+        for port in self.ports:
+            if port != self.primary.port:
+                standby = PostgreSQL(*self._settings[1:], port=port)
+                standby.copy(self.primary, f"standby{port}")
+                self.servers.append(standby)
+        if len(self.servers) > 1:
+            self._require_standby(self.primary)
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
+
+
+class Broker:
+    """A process of `amqpbroker serve --store`, with a proxy to each server of the database."""
+
+    def __init__(self, directory: Path, name: str, lease_s: float = LEASE_S) -> None:
+        self.name = name
+        self.proxies: dict[int, Proxy] = {}
+        self._directory = directory / name
+        self._directory.mkdir(parents=True)
+        self._ready = self._directory / "ready.json"
+        self._lease_s = lease_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return (self._directory / "log").read_text()
+
+    def start(self, ports: list[int]) -> None:
+        """Start with a database that has servers at these ports."""
+        for port in ports:
+            if port not in self.proxies:
+                self.proxies[port] = Proxy(port)
+        hosts = ",".join(f"127.0.0.1:{self.proxies[port].port}" for port in ports)
+        command = [
+            sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--management-port", "0",
+            "--store", f"postgresql://postgres@{hosts}/postgres",
+            "--set", f"store.lease={int(self._lease_s * 1000)}ms",
+            "--set", f"cluster_name={self.name}@localhost",
+            "--data-dir", str(self._directory / "data"), "--ready-file", str(self._ready),
+        ]  # fmt: skip
+        self._ready.unlink(missing_ok=True)
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def leads(self) -> bool:
+        """Return whether it leads, as a load balancer would ask it."""
+        if not self.is_running or not self._ready.exists():
+            return False
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port('http')}/leader/%2F", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (OSError, ValueError):
+            return False
+
+    def port(self, protocol: str = "amqp") -> int:
+        port: int = json.loads(self._ready.read_text())[protocol][0][1]
+        return port
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        self._ready.unlink(missing_ok=True)
+
+    def stop(self) -> int:
+        """End it in order; return the exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+        self.kill()
+        for proxy in self.proxies.values():
+            proxy.close()
+
+
+class Brokers:
+    """Several brokers with one database."""
+
+    def __init__(self, directory: Path, databases: Databases, count: int, lease_s: float = LEASE_S) -> None:
+        self.databases = databases
+        self.all = [Broker(directory, f"broker{number}", lease_s) for number in range(count)]
+        self.start_missing()
+
+    def start_missing(self) -> None:
+        """Start the brokers that do not run."""
+        for broker in self.all:
+            if not broker.is_running:
+                broker.start(self.databases.ports)
+
+    def __iter__(self) -> Iterator[Broker]:
+        return iter(self.all)
+
+    def leader(self, other_than: Broker | None = None) -> Broker:
+        """Wait until a broker leads, and return it."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            for broker in self.all:
+                if broker is not other_than and broker.leads:
+                    return broker
+            assert time.monotonic() < end, "\n".join(broker.log for broker in self.all)
+            time.sleep(0.01)
+
+    @property
+    def logs(self) -> str:
+        return "\n".join(f"--- {broker.name}\n{broker.log}" for broker in self.all)
+
+    def close(self) -> None:
+        for broker in self.all:
+            broker.close()

@@ -1,0 +1,182 @@
+"""Brokers with one database, of which the leader, the database or the network fails, and clients that record promises.
+
+The promises are those of the crash test. `make failover` runs 50 rounds, or ROUNDS=n; SEED=n varies times and sizes.
+Each round has one fault; afterwards a broker leads, and the clients start again with it.
+"""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.crash.test_kill import SEED, Rounds, is_broken_connection
+from tests.failover.cluster import LEASE_S, Brokers, Databases
+from tests.process import PATIENCE_S
+
+ROUNDS = int(os.environ.get("FAILOVER_ROUNDS", "3"))
+
+#: Time for which clients work before the fault, in seconds.
+LIFE_S = (0.3, 1.5)
+
+
+def is_expected(error):
+    """Return whether a client's connection broke or was closed, or the HTTP API could not read without the database."""
+    return is_broken_connection(error) or any(text in str(error) for text in ("service_unavailable", "code': 320"))
+
+
+class FailoverRounds(Rounds):
+    """Three brokers, a primary and two standbys."""
+
+    def __init__(self, tmp_path):
+        super().__init__(tmp_path)
+        self.databases = Databases(standbys=2)
+        self.brokers_at_work = Brokers(tmp_path / "brokers", self.databases, count=3)
+        self.counts = {}
+
+    # --- faults -------------------------------------------------------------------------------------------------------
+
+    def kill_leader(self, leader):
+        leader.kill()
+
+    def kill_primary(self, leader):
+        """The clients go on with the same broker, which finds the new primary."""
+        self.databases.fail_over()
+        time.sleep(self.chance.uniform(0.5, 3.0))
+        leader.kill()
+        self.databases.replace_lost()
+
+    def kill_leader_and_primary(self, leader):
+        leader.kill()
+        self.databases.fail_over()
+        self.databases.replace_lost()
+
+    def stop_leader(self, leader):
+        """Stop a broker for less or more than its lease; it finds out by itself that it was replaced."""
+        leader.signal(signal.SIGSTOP)
+        pause_s = self.chance.uniform(0.5, 3 * LEASE_S)
+        time.sleep(pause_s)
+        leader.signal(signal.SIGCONT)
+        time.sleep(0.5)
+        if leader.leads:
+            leader.kill()
+
+    def cut_leader(self, leader):
+        """Cut a broker off from the database, in both directions or in one."""
+        way = self.chance.choice(("both", "requests", "answers"))
+        for proxy in leader.proxies.values():
+            if way == "both":
+                proxy.cut()
+            elif way == "requests":
+                proxy.requests = False
+            else:
+                proxy.answers = False
+        time.sleep(self.chance.uniform(0.5, 2 * LEASE_S))
+        for proxy in leader.proxies.values():
+            proxy.heal()
+        self.end_by_kill(leader)
+
+    def delay_leader(self, leader):
+        """Slow the connections to the database down, and kill the broker in the middle of it."""
+        for proxy in leader.proxies.values():
+            proxy.delay_s = self.chance.uniform(0.001, 0.1)
+        time.sleep(self.chance.uniform(0.5, 2.0))
+        leader.kill()
+        for proxy in leader.proxies.values():
+            proxy.heal()
+
+    def stop_primary(self, leader):
+        """The database answers nothing for a while, and goes on."""
+        self.databases.primary.pause()
+        time.sleep(self.chance.uniform(0.5, 8.0))
+        self.databases.primary.resume()
+        time.sleep(0.5)
+        self.end_by_kill(leader)
+
+    def hand_over(self, leader):
+        assert leader.stop() == 0, leader.log
+
+    def end_by_kill(self, leader):
+        """Kill a broker, whether or not it still leads."""
+        time.sleep(self.chance.uniform(0.0, 1.0))
+        leader.kill()
+
+    FAULTS = (
+        kill_leader,
+        kill_primary,
+        kill_leader_and_primary,
+        stop_leader,
+        cut_leader,
+        delay_leader,
+        stop_primary,
+        hand_over,
+    )
+
+    # --- rounds -------------------------------------------------------------------------------------------------------
+
+    def round(self):
+        clients = self.chosen()
+        brokers = self.brokers_at_work
+        brokers.start_missing()
+        leader = brokers.leader()
+        for client in clients:
+            client.start(leader.port(), leader.port("http"))
+        for client in clients:
+            assert client.working.wait(PATIENCE_S)
+        time.sleep(self.chance.uniform(*LIFE_S))
+        early = [(client, client.join()) for client in clients if not client.is_running()]
+        assert early == [], leader.log
+        fault = self.FAULTS[sum(self.counts.values()) % len(self.FAULTS)]
+        print(f"\n{fault.__name__}", end="", flush=True)
+        fault(self, leader)
+        self.counts[fault.__name__] = self.counts.get(fault.__name__, 0) + 1
+        late = [client.join() for client in clients]
+        assert [error for error in late if not is_expected(error)] == []
+        assert "Traceback" not in brokers.logs, brokers.logs
+
+    def broker(self, in_order=True):
+        return Leading(self.brokers_at_work)
+
+    def close(self):
+        self.brokers_at_work.close()
+        self.databases.close()
+
+
+class Leading:
+    """The broker that leads, as `BrokerProcess` is used: it is replaced at the end of the context."""
+
+    def __init__(self, brokers):
+        self._brokers = brokers
+
+    def __enter__(self):
+        self._brokers.start_missing()
+        self._leader = self._brokers.leader()
+        self.port = self._leader.port()
+        return self
+
+    def port_of(self, protocol):
+        return self._leader.port(protocol)
+
+    def __exit__(self, *raised):
+        if raised[0] is None:
+            assert self._leader.stop() == 0, self._leader.log
+
+
+@pytest.mark.alone
+def test_confirmed_messages_survive_failures_of_brokers_and_databases(tmp_path):
+    rounds = FailoverRounds(tmp_path)
+    try:
+        for _ in range(ROUNDS):
+            rounds.round()
+            wrong = [text for ledger in rounds.ledgers for text in ledger.wrong]
+            assert wrong == [], rounds.counts
+        rounds.drain()
+    finally:
+        rounds.close()
+    for ledger in rounds.ledgers:
+        ledger.settle_accounts()
+    print(f"\n{rounds.counts} (seed {SEED})")
+    for ledger in rounds.ledgers:
+        print(ledger.counts())
+    wrong = [text for ledger in rounds.ledgers for text in ledger.wrong]
+    assert wrong == []

@@ -1,0 +1,233 @@
+"""Brokers with one database: who leads, what survives, and what a broker that was replaced may not do."""
+
+import json
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pika
+import pytest
+
+from tests.failover.cluster import PATIENCE_S, Brokers
+from tests.postgresql import UNSAFE, PostgreSQL
+
+LEASE_S = 1.5
+
+
+class OneDatabase:
+    """A server without standbys, as `Brokers` uses it."""
+
+    def __init__(self):
+        self.primary = PostgreSQL(*UNSAFE)
+        self.primary.create()
+        self.ports = [self.primary.port]
+
+
+@pytest.fixture(scope="module")
+def server():
+    database = OneDatabase()
+    yield database
+    database.primary.close()
+
+
+@pytest.fixture
+def brokers(server, tmp_path):
+    server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
+    made = Brokers(tmp_path, server, 2, LEASE_S)
+    yield made
+    made.close()
+
+
+def until(condition):
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@contextmanager
+def channel_of(broker):
+    connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port(), heartbeat=0))
+    yield connection.channel()
+    # It is broken if the test has killed the broker.
+    with suppress(pika.exceptions.AMQPError):
+        connection.close()
+
+
+PERSISTENT = pika.BasicProperties(delivery_mode=2)
+
+
+def publish(channel, *numbers):
+    channel.confirm_delivery()
+    for number in numbers:
+        channel.basic_publish("", "q", b"%d" % number, PERSISTENT)
+
+
+def bodies(broker):
+    """Consume and acknowledge everything."""
+    found = []
+    with channel_of(broker) as channel:
+        while True:
+            method, _, body = channel.basic_get("q")
+            if method is None:
+                return found
+            found.append(int(body))
+            channel.basic_ack(method.delivery_tag)
+
+
+def follower(brokers, leader):
+    return next(broker for broker in brokers if broker is not leader)
+
+
+def answered(broker, path):
+    """Return the status and the body of an HTTP request."""
+    try:
+        with urlopen(f"http://127.0.0.1:{broker.port('http')}{path}", timeout=PATIENCE_S) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_another_broker_takes_over_from_one_that_died(brokers):
+    leader = brokers.leader()
+    with channel_of(leader) as channel:
+        channel.queue_declare("q", durable=True)
+        publish(channel, *range(100))
+        leader.kill()
+    other = brokers.leader(leader)
+    assert bodies(other) == list(range(100))
+    brokers.start_missing()
+    until(lambda: "waiting, since" in leader.log)
+    assert other.leads
+
+
+def test_what_was_declared_and_reported_survives_without_any_message(brokers):
+    leader = brokers.leader()
+    with channel_of(leader) as channel:
+        channel.exchange_declare("x", "topic", durable=True)
+        channel.queue_declare("q", durable=True)
+        channel.queue_bind("q", "x", "a.*")
+        leader.kill()
+    other = brokers.leader(leader)
+    with channel_of(other) as channel:
+        channel.queue_declare("q", passive=True)
+        channel.exchange_declare("x", passive=True)
+        channel.confirm_delivery()
+        channel.basic_publish("x", "a.b", b"7", PERSISTENT, mandatory=True)
+    assert bodies(other) == [7]
+
+
+def test_a_leader_that_is_stopped_hands_over_at_once(brokers):
+    leader = brokers.leader()
+    with channel_of(leader) as channel:
+        channel.queue_declare("q", durable=True)
+        publish(channel, 1, 2)
+    assert leader.stop() == 0, leader.log
+    assert bodies(brokers.leader(leader)) == [1, 2]
+
+
+def test_a_late_write_of_a_replaced_leader_fails_and_is_not_confirmed(brokers):
+    leader = brokers.leader()
+    other = follower(brokers, leader)
+    connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", leader.port(), heartbeat=0))
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True)
+    publish(channel, 1)
+    leader.signal(signal.SIGSTOP)
+    until(lambda: other.leads)
+    assert bodies(other) == [1]
+    leader.signal(signal.SIGCONT)
+    # Not confirmed: the connection ends instead.
+    with pytest.raises(pika.exceptions.AMQPConnectionError):
+        publish(channel, *range(2, 1000))
+    assert bodies(other) == []
+    until(lambda: "waiting, since" in leader.log)
+    assert "Another broker leads now; all connections are closed, and this broker waits" in leader.log
+    assert leader.is_running
+    assert not leader.leads
+    # It takes over when it is its turn again.
+    other.kill()
+    assert brokers.leader(other) is leader
+
+
+def test_a_waiting_broker_passes_clients_on(brokers):
+    leader = brokers.leader()
+    other = follower(brokers, leader)
+    until(lambda: "waiting, since" in other.log)
+    with channel_of(other) as channel:
+        channel.queue_declare("q", durable=True)
+        publish(channel, *range(10))
+        assert bodies(leader) == list(range(10))
+
+
+def test_load_balancers_are_told_which_broker_leads(brokers):
+    leader = brokers.leader()
+    other = follower(brokers, leader)
+    until(lambda: "waiting, since" in other.log)
+    assert answered(leader, "/leader/%2F") == (200, {"node": f"{leader.name}@localhost"})
+    status, answer = answered(other, "/leader/%2F")
+    assert (status, answer["error"], answer["leader"]["node"]) == (503, "not_leader", f"{leader.name}@localhost")
+    status, answer = answered(other, "/api/queues")
+    assert (status, answer["reason"]) == (503, f"{leader.name}@localhost leads, and this broker waits")
+
+
+def test_a_waiting_broker_stops_when_it_is_told(brokers):
+    leader = brokers.leader()
+    other = follower(brokers, leader)
+    until(lambda: "waiting, since" in other.log)
+    assert other.stop() == 0, other.log
+
+
+def test_publishers_wait_while_the_database_is_away(server, brokers):
+    leader = brokers.leader()
+    follower(brokers, leader).kill()
+    states = []
+    with channel_of(leader) as channel:
+        connection = channel.connection
+        connection.add_on_connection_blocked_callback(lambda *_: states.append("blocked"))
+        connection.add_on_connection_unblocked_callback(lambda *_: states.append("unblocked"))
+        channel.queue_declare("q", durable=True)
+        publish(channel, 1)
+        server.primary.stop()
+        with channel_of(leader) as other:
+            other.basic_publish("", "q", b"2", PERSISTENT)
+            until(lambda: "Publishers are blocked" in leader.log)
+        returning = threading.Timer(1.0, server.primary.start)
+        returning.start()
+        # A client is told when it publishes.
+        publish(channel, 3)
+        until(lambda: connection.process_data_events(0.05) or len(states) == 2)
+        returning.join()
+    assert states == ["blocked", "unblocked"]
+    assert bodies(leader) == [1, 2, 3]
+
+
+def test_broker_waits_for_a_database_that_is_not_there_yet(server, brokers):
+    for broker in brokers:
+        broker.kill()
+    server.primary.stop()
+    brokers.start_missing()
+    until(lambda: all("retrying until the database answers" in broker.log for broker in brokers))
+    server.primary.start()
+    assert brokers.leader().leads
+
+
+def test_streams_survive(brokers):
+    leader = brokers.leader()
+    with channel_of(leader) as channel:
+        channel.queue_declare("q", durable=True, arguments={"x-queue-type": "stream"})
+        publish(channel, *range(50))
+        leader.kill()
+    with channel_of(brokers.leader(leader)) as channel:
+        channel.basic_qos(prefetch_count=100)
+        found = []
+        for method, _, body in channel.consume("q", arguments={"x-stream-offset": "first"}, inactivity_timeout=30):
+            assert method is not None, found
+            found.append(int(body))
+            channel.basic_ack(method.delivery_tag)
+            if len(found) == 50:
+                break
+        assert found == list(range(50))

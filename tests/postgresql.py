@@ -1,0 +1,195 @@
+"""PostgreSQL servers of a test's own, on loopback: a primary, its standbys, and their ends.
+
+They need the package `postgresql`. Without it the tests are skipped, unless POSTGRESQL_TESTS=required.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+#: Where packages put the programs of the server, besides the PATH.
+_PLACES = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
+#: The server refuses to run as root; Debian's package makes this user.
+_USER = "postgres" if hasattr(os, "geteuid") and os.geteuid() == 0 else None
+
+START_S = 60
+#: For servers whose machine never loses power.
+UNSAFE = ("fsync=off", "full_page_writes=off")
+
+
+def programs() -> Path | None:
+    """Return the directory of the newest server's programs; None if there is none."""
+    found = [path for place in _PLACES for path in sorted(Path("/").glob(place[1:]))]
+    found = [path for path in found if (path / "initdb").exists()]
+    named = shutil.which("initdb")
+    return found[-1] if found else Path(named).parent if named else None
+
+
+def require() -> Path:
+    """Return the programs, or skip the test."""
+    found = programs()
+    if found is None:
+        if os.environ.get("POSTGRESQL_TESTS") == "required":
+            pytest.fail("PostgreSQL is not installed, and POSTGRESQL_TESTS=required")
+        pytest.skip("PostgreSQL is not installed")
+    return found
+
+
+class PostgreSQL:
+    """A server with data of its own, in a directory that `close` removes.
+
+    The database `postgres` belongs to the user `postgres`, who needs no password.
+    """
+
+    def __init__(self, *settings: str, port: int = 0) -> None:
+        """settings: such as `fsync=off`. port: 0 for a free one."""
+        self.port = port or free_port()
+        self._programs = require()
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        self._directory = Path(tempfile.mkdtemp(prefix="postgresql-"))
+        if _USER is not None:
+            shutil.chown(self._directory, _USER)
+
+    @property
+    def url(self) -> str:
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def log(self) -> str:
+        return (self._directory / "log").read_text()
+
+    def create(self) -> None:
+        """Make an empty server, and start it."""
+        self._run("initdb", "-D", "data", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C")
+        self.start()
+
+    def copy(self, primary: "PostgreSQL", name: str) -> None:
+        """Become a standby of a server under a name, and start."""
+        self._run(
+            "pg_basebackup", "-D", "data", "-R", "-X", "stream", "-c", "fast", "--no-sync",
+            "-d", f"host=127.0.0.1 port={primary.port} user=postgres application_name={name}",
+        )  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        settings = (
+            f"port={self.port}",
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=200",
+            *self._settings,
+        )
+        arguments = [part for setting in settings for part in ("-c", setting)]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self._directory / "data", *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=_USER, cwd=self._directory,
+            )  # fmt: skip
+        end = time.monotonic() + START_S
+        while True:
+            try:
+                psycopg.connect(self.url).close()
+                break
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise AssertionError(f"PostgreSQL does not start: {self.log}") from None
+                time.sleep(0.05)
+
+    def execute(self, query: str) -> list[tuple[object, ...]]:
+        """Execute a statement, outside of a transaction."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def new_database(self) -> str:
+        """Return the URL of a new, empty database."""
+        self._databases += 1
+        name = f"database{self._databases}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url_of(name)
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self.execute("SELECT pg_promote()")
+
+    def stop(self) -> None:
+        """End all sessions and the server."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the server as a failing machine does: without a word to its clients' sessions."""
+        process = self._process
+        if process is not None:
+            # The processes of the server end by themselves when the first one is gone, but slowly.
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            process.kill()
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+            process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop all processes of the server: connections stay, and nothing is answered."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Continue after `pause`."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        pid = self._process.pid
+        for one in (str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            os.kill(int(one), number)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            process.wait(START_S)
+
+    def close(self) -> None:
+        """End the server, and remove its data."""
+        self._end(signal.SIGQUIT)
+        shutil.rmtree(self._directory)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._programs / program, *arguments], cwd=self._directory, user=_USER, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def own_server(*settings: str) -> Iterator[PostgreSQL]:
+    """Start a server, whose data does not survive the machine's end."""
+    server = PostgreSQL(*UNSAFE, *settings)
+    try:
+        server.create()
+        yield server
+    finally:
+        server.close()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

@@ -1,0 +1,214 @@
+"""Connections that a waiting broker passes on, with real sockets and echoing servers in place of brokers."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+
+from amqpbroker.server import forwarding
+from amqpbroker.server.forwarding import ForwardedListener, Forwarding, greeting
+from amqpbroker.store.database.leadership import Target
+
+
+def bound():
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+@pytest.fixture
+async def connect():
+    """Return a function that connects to a port; connections are closed at the end."""
+    writers = []
+
+    async def connected(port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        return reader, writer
+
+    yield connected
+    for writer in writers:
+        writer.transport.abort()
+    await asyncio.sleep(0)
+
+
+class Leader:
+    """Answers each client with its address, and then with what it sends."""
+
+    def __init__(self, loop, secret="secret"):
+        sock = bound()
+        self.target = Target("127.0.0.1", sock.getsockname()[1], secret)
+        self.served = []
+        self._tasks = []
+        self._listener = ForwardedListener(loop, sock, secret, {"amqp": self._serve})
+        self._listener.start()
+
+    def _serve(self, client, host, port):
+        self.served.append((host, port))
+        self._tasks.append(asyncio.get_running_loop().create_task(self._echo(client)))
+
+    async def _echo(self, client):
+        reader, writer = await asyncio.open_connection(sock=client)
+        try:
+            await self._return(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _return(self, reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+    async def close(self):
+        await self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def ended(reader):
+    """Return whether the connection ended without any bytes."""
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+
+
+class Setting:
+    """A waiting broker, and a leader if `target` is set."""
+
+    def __init__(self, most=10):
+        self.loop = asyncio.get_running_loop()
+        self.target = None
+        sock = bound()
+        self.port = sock.getsockname()[1]
+        self.forwarding = Forwarding(self.loop, {"amqp": [sock]}, lambda: self.target, most)
+        self.forwarding.start()
+        self._socket = sock
+
+    async def close(self):
+        await self.forwarding.close()
+        self._socket.close()
+
+
+async def test_bytes_are_passed_on_in_both_directions_with_the_address_of_the_client(connect):
+    setting = Setting()
+    leader = Leader(setting.loop)
+    setting.target = leader.target
+    reader, writer = await connect(setting.port)
+    data = bytes(range(256)) * 4000
+    writer.write(data)
+    assert await reader.readexactly(len(data)) == data
+    assert leader.served == [writer.get_extra_info("sockname")]
+    writer.write_eof()
+    assert await reader.read() == b""
+    await setting.close()
+    await leader.close()
+
+
+async def test_a_client_waits_until_there_is_a_leader(connect):
+    setting = Setting()
+    leader = Leader(setting.loop)
+    reader, writer = await connect(setting.port)
+    writer.write(b"early")
+    await asyncio.sleep(2 * forwarding.LOOK_S)
+    setting.target = leader.target
+    assert await reader.readexactly(5) == b"early"
+    await setting.close()
+    await leader.close()
+
+
+async def test_a_client_is_disconnected_if_no_broker_leads(monkeypatch, connect):
+    monkeypatch.setattr(forwarding, "LEADER_S", 0.1)
+    setting = Setting()
+    reader, _ = await connect(setting.port)
+    assert await ended(reader)
+    await setting.close()
+
+
+async def test_a_client_is_disconnected_if_the_leader_is_gone(connect):
+    setting = Setting()
+    leader = Leader(setting.loop)
+    await leader.close()
+    setting.target = leader.target
+    reader, _ = await connect(setting.port)
+    assert await ended(reader)
+    await setting.close()
+
+
+async def test_connections_end_when_the_broker_stops_to_wait(connect):
+    setting = Setting()
+    leader = Leader(setting.loop)
+    setting.target = leader.target
+    reader, writer = await connect(setting.port)
+    writer.write(b"x")
+    assert await reader.readexactly(1) == b"x"
+    await setting.close()
+    assert await ended(reader)
+    await leader.close()
+
+
+async def test_connections_are_limited(connect):
+    setting = Setting(most=2)
+    leader = Leader(setting.loop)
+    setting.target = leader.target
+    for _ in range(2):
+        reader, writer = await connect(setting.port)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+    reader, _ = await connect(setting.port)
+    assert await reader.read() == b""
+    assert len(leader.served) == 2
+    await setting.close()
+    await leader.close()
+
+
+def told(**changes):
+    return json.dumps({"secret": "secret", "protocol": "amqp", "host": "h", "port": 1} | changes).encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        greeting("wrong", "amqp", "h", 1),
+        greeting("", "amqp", "h", 1),
+        greeting("sécret", "amqp", "h", 1),
+        greeting("secret", "http", "h", 1),
+        b"AMQP\0\0\x09\x01",
+        b"\xff\xff" + bytes(2000),
+        len(told(port="1")).to_bytes(2, "big") + told(port="1"),
+        len(told(host=1)).to_bytes(2, "big") + told(host=1),
+        b"\0\x02[]",
+        b"\0\x01[",
+        b"\0\x04\xff\xff\xff\xff",
+    ],
+)
+async def test_a_wrong_greeting_ends_the_connection(sent, connect):
+    leader = Leader(asyncio.get_running_loop())
+    reader, writer = await connect(leader.target.port)
+    writer.write(sent)
+    assert await ended(reader)
+    assert leader.served == []
+    await leader.close()
+
+
+async def test_a_greeting_that_does_not_arrive_ends_the_connection(monkeypatch, connect):
+    monkeypatch.setattr(forwarding, "GREETING_S", 0.1)
+    leader = Leader(asyncio.get_running_loop())
+    for sent in (b"", b"\0", greeting("secret", "amqp", "h", 1)[:-1]):
+        reader, writer = await connect(leader.target.port)
+        writer.write(sent)
+        assert await reader.read() == b""
+    assert leader.served == []
+    await leader.close()
+
+
+async def test_connections_without_a_greeting_are_limited(connect):
+    leader = Leader(asyncio.get_running_loop())
+    waiting = [await connect(leader.target.port) for _ in range(forwarding.MOST_GREETINGS)]
+    reader, _ = await connect(leader.target.port)
+    assert await reader.read() == b""
+    assert len(waiting) == forwarding.MOST_GREETINGS
+    await leader.close()

@@ -1,0 +1,58 @@
+"""The objects of a store in a database, as the server makes them."""
+
+import secrets
+import time
+from contextlib import ExitStack
+
+from amqpbroker.store.database import schema
+from amqpbroker.store.database.database_definitions import TABLES, DatabaseDefinitions
+from amqpbroker.store.database.database_files import DatabaseFiles
+from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.leadership import Leader, Leadership, session_name
+from amqpbroker.store.database.session import Session
+
+LOG = "0"
+
+
+class FaultyFence(Fence):
+    """refuses: error of the next write, which does not happen. loses: error of the next write, which happens."""
+
+    refuses: OSError | None = None
+    loses: OSError | None = None
+
+    def write(self, statements: list[Statement]) -> None:
+        refused, self.refuses = self.refuses, None
+        if refused is not None:
+            raise refused
+        super().write(statements)
+        lost, self.loses = self.loses, None
+        if lost is not None:
+            raise lost
+
+
+class Opened:
+    """The store of a broker that has just taken over, until `close`."""
+
+    def __init__(self, url: str, lease_s: float = 0.0) -> None:
+        """lease_s: without a duration, another broker can take over at once."""
+        self._open = ExitStack()
+        process = secrets.token_hex(4)
+        # The only session that a takeover ends, so that the others show what is refused.
+        self.lease = self.session(url, session_name(process, "lease"))
+        schema.make_tables(self.lease, TABLES)
+        self.leadership = Leadership(self.lease, LOG, Leader("broker", "127.0.0.1:5672", process), lease_s)
+        while not self.leadership.try_take():
+            time.sleep(0.01)
+        self.fence = FaultyFence(self.session(url, "writing"), LOG, self.leadership.epoch)
+        self.reading = self.session(url, "reading")
+        removal = Fence(self.session(url, "removal"), LOG, self.leadership.epoch)
+        self.files = DatabaseFiles(LOG, self.reading, self.fence, removal)
+        self.definitions = DatabaseDefinitions(LOG, self.reading, self.fence)
+
+    def session(self, url: str, use: str) -> Session:
+        made = Session(url, use, 10)
+        self._open.callback(made.close)
+        return made
+
+    def close(self) -> None:
+        self._open.close()

@@ -1,0 +1,212 @@
+"""Files in a database: the contract of a log, and what is particular to them."""
+
+import errno
+import inspect
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.log import FencedError, Log, UnwrittenError
+from tests.store import test_log
+from tests.store.database.opening import Opened
+from tests.store.test_log import SEGMENT_BYTES, Filling
+
+FULL = UnwrittenError(errno.ENOSPC, "could not extend file")
+LOST = UnwrittenError(errno.EIO, "server closed the connection unexpectedly")
+
+
+class Database(Filling):
+    """Each opening is that of another broker, which takes over."""
+
+    opened: Opened
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._all: list[Opened] = []
+        self.start()
+
+    def open(self) -> Log:
+        self.opened = Opened(self._url)
+        self._all.append(self.opened)
+        return Journal(Path("/journal"), self.opened.files, SEGMENT_BYTES)
+
+    def refuse(self) -> None:
+        self.opened.fence.refuses = FULL
+
+    def fail(self) -> None:
+        self.opened.fence.refuses = OSError(errno.EIO, "Input/output error")
+
+    def lose_power(self, keep: int) -> None:
+        """A database has only what was committed anyway."""
+
+    def take_over(self) -> Log | None:
+        before = self.log
+        self.start()
+        return before
+
+    def close(self) -> None:
+        for opened in self._all:
+            opened.close()
+
+
+@pytest.fixture
+def filling(database):
+    made = Database(database)
+    yield made
+    made.close()
+
+
+globals().update(
+    {
+        name: test
+        for name, test in vars(test_log).items()
+        if name.startswith("test_") and "filling" in inspect.signature(test).parameters
+    }
+)
+
+
+@pytest.fixture
+def opened(database):
+    made = Opened(database)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def files(opened):
+    return opened.files
+
+
+@pytest.fixture
+def take_over(opened, database):
+    """Return what opens the store as another broker."""
+    with ExitStack() as made:
+
+        def take():
+            return made.enter_context(closing(Opened(database)))
+
+        yield take
+
+
+PATH = Path("/journal/1.seg")
+
+
+# --- contents ---------------------------------------------------------------------------------------------------------
+
+
+def test_appended_bytes_are_read_back_before_and_after_they_are_written(files):
+    file = files.create(PATH)
+    files.write(file, b"ab", b"cd")
+    assert files.read(file, 1, 2) == b"bc"
+    files.sync(file)
+    files.write(file, b"efgh")
+    assert files.read(file, 2, 4) == b"cdef"
+    files.sync(file)
+    files.write(file, b"i")
+    assert [files.read(file, at, 3) for at in range(9)] == [
+        b"abc", b"bcd", b"cde", b"def", b"efg", b"fgh", b"ghi", b"hi", b"i",
+    ]  # fmt: skip
+    assert files.read(file, 9, 5) == b""
+    assert files.size(file) == 9
+
+
+def test_every_part_of_a_file_of_many_writes_is_found(files):
+    whole = b""
+    file = files.create(PATH)
+    for size in (1, 2, 5000, 1, 300_000, 7):
+        part = bytes(n % 251 for n in range(len(whole), len(whole) + size))
+        files.write(file, part)
+        files.sync(file)
+        whole += part
+    for start in (0, 1, 2, 3, 100, 5002, 5003, 5004, 200_000, len(whole) - 8, len(whole) - 1):
+        for size in (1, 2, 10, 6000, 400_000):
+            assert files.read(file, start, size) == whole[start : start + size]
+
+
+def test_another_broker_finds_what_was_written_and_nothing_else(opened, take_over):
+    files = opened.files
+    first, second = files.create(PATH), files.create(Path("/streams/a.stream"))
+    files.write(first, b"written")
+    files.write(second, b"of a stream")
+    files.flush()
+    files.write(first, b" not written")
+    files.create(Path("/streams/not written"))
+    later = take_over().files
+    assert later.names(Path("/journal")) == ["1.seg"]
+    assert later.names(Path("/streams")) == ["a.stream"]
+    assert later.read(later.open(PATH), 0, 100) == b"written"
+    assert later.size(later.open(Path("/streams/a.stream"))) == 11
+
+
+def test_a_removed_file_is_gone(opened, take_over):
+    files = opened.files
+    files.sync(files.create(PATH))
+    files.remove(PATH)
+    with pytest.raises(FileNotFoundError):
+        files.open(PATH)
+    assert take_over().files.names(Path("/journal")) == []
+
+
+def test_a_file_is_truncated_with_the_next_write(opened, take_over):
+    files = opened.files
+    file = files.create(PATH)
+    for part in (b"abc", b"def", b"ghi"):
+        files.write(file, part)
+        files.sync(file)
+    files.write(file, b"jkl")
+    files.truncate(file, 10)
+    assert files.read(file, 0, 20) == b"abcdefghij"
+    files.truncate(file, 4)
+    assert files.read(file, 0, 20) == b"abcd"
+    files.write(file, b"XY")
+    files.sync(file)
+    later = take_over().files
+    assert later.read(later.open(PATH), 0, 20) == b"abcdXY"
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_whose_answer_was_lost_is_repeated_without_effect(opened, take_over):
+    files = opened.files
+    file = files.create(PATH)
+    for part in (b"abc", b"def"):
+        files.write(file, part)
+        opened.fence.loses = LOST
+        with pytest.raises(UnwrittenError):
+            files.sync(file)
+        files.sync(file)
+    later = take_over().files
+    assert later.read(later.open(PATH), 0, 20) == b"abcdef"
+
+
+def test_a_write_whose_answer_was_lost_may_be_replaced(opened, take_over):
+    files = opened.files
+    file = files.create(PATH)
+    files.write(file, b"abc")
+    files.sync(file)
+    files.write(file, b"a long text")
+    opened.fence.loses = LOST
+    with pytest.raises(UnwrittenError):
+        files.sync(file)
+    files.truncate(file, 3)
+    files.write(file, b"d")
+    files.sync(file)
+    later = take_over().files
+    assert later.read(later.open(PATH), 0, 20) == b"abcd"
+
+
+def test_the_files_of_a_broker_that_was_replaced_cannot_be_changed(opened, take_over):
+    files = opened.files
+    file = files.create(PATH)
+    files.write(file, b"abc")
+    files.sync(file)
+    later = take_over()
+    files.write(file, b"late")
+    with pytest.raises(FencedError):
+        files.sync(file)
+    with pytest.raises(FencedError):
+        files.remove(PATH)
+    assert later.files.read(later.files.open(PATH), 0, 20) == b"abc"

@@ -1,0 +1,166 @@
+"""Which broker may write: several leaderships of one log, each with a session of its own."""
+
+import threading
+import time
+
+import pytest
+
+from amqpbroker.store.database import schema
+from amqpbroker.store.database.database_definitions import TABLES
+from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
+from amqpbroker.store.database.session import Session
+from amqpbroker.store.log import FencedError, UnwrittenError
+
+
+class Brokers:
+    """now_s: the clock of all."""
+
+    def __init__(self, url):
+        self._url = url
+        self._sessions = []
+        self.now_s = 0.0
+        self._any = self.session("any")
+        schema.make_tables(self._any, TABLES)
+
+    def session(self, name):
+        self._sessions.append(Session(self._url, name, 10))
+        return self._sessions[-1]
+
+    def leadership(self, name, lease_s=60.0):
+        holder = Leader(name, f"{name}:5672", f"process of {name}")
+        session = self.session(session_name(holder.process, "lease"))
+        return Leadership(session, "0", holder, lease_s, lambda: self.now_s)
+
+    def are_unlocked(self):
+        """Return whether no broker has the lock."""
+        query = (
+            "SELECT 1 FROM pg_locks JOIN pg_database ON database = pg_database.oid"
+            " WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+        return not self._any.run(lambda connection: connection.execute(query).fetchall())
+
+    def close(self):
+        for session in self._sessions:
+            session.close()
+
+
+@pytest.fixture
+def brokers(database):
+    made = Brokers(database)
+    yield made
+    made.close()
+
+
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_first_broker_leads_and_others_wait(brokers):
+    a, b = brokers.leadership("a"), brokers.leadership("b")
+    assert b.leader() is None
+    assert a.try_take()
+    assert not b.try_take()
+    assert b.leader() == Leader("a", "a:5672", "process of a", epoch=1) == a.leader()
+    assert (a.epoch, b.epoch) == (1, 0)
+
+
+def test_a_leader_that_releases_is_followed_at_once(brokers):
+    a, b = brokers.leadership("a"), brokers.leadership("b")
+    assert a.try_take()
+    a.release()
+    a.close()
+    until(b.try_take)
+    assert b.epoch == 2
+    assert b.leader() == Leader("b", "b:5672", "process of b", epoch=2)
+
+
+def test_a_leader_that_died_is_followed_after_the_grace(brokers):
+    a, b = brokers.leadership("a"), brokers.leadership("b")
+    assert a.try_take()
+    a.close()
+    until(brokers.are_unlocked)
+    assert not b.try_take()
+    brokers.now_s += GRACE_S / 2
+    assert not b.try_take()
+    brokers.now_s += GRACE_S / 2
+    assert b.try_take()
+
+
+def test_a_leader_that_lost_only_its_connection_stays(brokers):
+    a, b = brokers.leadership("a"), brokers.leadership("b")
+    assert a.try_take()
+    a.close()
+    until(brokers.are_unlocked)
+    assert not b.try_take()
+    a.renew()
+    brokers.now_s += 2 * GRACE_S
+    assert not b.try_take()
+    a.renew()
+    brokers.now_s += 2 * GRACE_S
+    assert not b.try_take()
+    assert b.leader() == Leader("a", "a:5672", "process of a", epoch=1)
+
+
+def test_a_leader_that_hangs_is_followed_when_its_lease_ends(brokers):
+    a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
+    assert a.try_take()
+    until(b.try_take)
+    # The takeover has ended the sessions of the old leader.
+    with pytest.raises(UnwrittenError):
+        a.renew()
+    with pytest.raises(FencedError):
+        a.renew()
+
+
+def test_a_takeover_waits_for_the_transaction_of_the_last_leader(brokers):
+    """So that it is found; a later one is refused."""
+    a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
+    assert a.try_take()
+    session = brokers.session("other writing")
+    began, end = threading.Event(), threading.Event()
+
+    def write(connection):
+        with connection.transaction():
+            connection.execute("SELECT 1 FROM fence WHERE epoch = 1 FOR SHARE")
+            began.set()
+            assert end.wait(30)
+
+    writing = threading.Thread(target=session.run, args=[write])
+    writing.start()
+    assert began.wait(30)
+    taking = threading.Thread(target=lambda: until(b.try_take))
+    taking.start()
+    taking.join(0.3)
+    assert taking.is_alive()
+    end.set()
+    writing.join()
+    taking.join()
+    assert b.epoch == 2
+
+
+def test_writes_of_an_earlier_epoch_are_refused(brokers):
+    a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
+    assert a.try_take()
+    old = Fence(brokers.session("a writing"), "0", a.epoch)
+    old.write([Statement("CREATE TABLE written (x int)")])
+    until(b.try_take)
+    for _ in range(2):
+        with pytest.raises(FencedError):
+            old.write([Statement("INSERT INTO written VALUES (1)")])
+    new = Fence(brokers.session("b writing"), "0", b.epoch)
+    new.write([Statement("INSERT INTO written VALUES (2)")])
+    rows = brokers.session("any").run(lambda connection: connection.execute("SELECT x FROM written").fetchall())
+    assert rows == [(2,)]
+
+
+def test_a_hanging_leader_s_open_transaction_does_not_stop_the_takeover(brokers):
+    a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
+    assert a.try_take()
+    hanging = brokers.session(session_name("process of a", "writing"))
+    hanging.run(lambda connection: connection.execute("BEGIN; SELECT 1 FROM fence WHERE epoch = 1 FOR SHARE"))
+    until(b.try_take)
+    assert b.epoch == 2

@@ -1,0 +1,97 @@
+"""A connection that is replaced when it breaks, and the errors of a database."""
+
+import errno
+import time
+
+import pytest
+
+from amqpbroker.store.database.session import Session, described
+from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
+
+
+@pytest.fixture
+def session(database):
+    made = Session(database, "tested", 10)
+    yield made
+    made.close()
+
+
+def pid(connection):
+    return connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+
+
+def test_a_connection_is_used_again_and_replaced_after_it_was_lost(session, database):
+    first = session.run(pid)
+    assert session.run(pid) == first
+    other = Session(database, "other", 10)
+    other.run(lambda connection: connection.execute("SELECT pg_terminate_backend(%s)", [first]))
+    other.close()
+    with pytest.raises(UnwrittenError) as raised:
+        session.run(pid)
+    assert raised.value.errno == errno.EIO
+    assert session.run(pid) != first
+
+
+def test_a_call_that_gets_no_answer_ends(database):
+    session = Session(database, "tested", 0.3)
+
+    def sleep_in_transaction(connection):
+        # Its end must not wait once more.
+        with connection.pipeline(), connection.transaction():
+            connection.execute("SELECT pg_sleep(30)")
+
+    start = time.monotonic()
+    with pytest.raises(UnwrittenError, match=r"no answer in 0.3 s"):
+        session.run(lambda connection: connection.execute("SELECT pg_sleep(30)"))
+    with pytest.raises(UnwrittenError):
+        session.run(sleep_in_transaction)
+    assert time.monotonic() - start < 10
+    assert session.run(pid)
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "number"),
+    [
+        ("SELECT 1 / 0", FencedError, errno.EPERM),
+        ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'could not extend file'; END $$",
+         UnwrittenError, errno.ENOSPC),
+        ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'x'; END $$", UnwrittenError, errno.EIO),
+        ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '25006', MESSAGE = 'x'; END $$", UnwrittenError, errno.EIO),
+        ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '57P01', MESSAGE = 'x'; END $$", UnwrittenError, errno.EIO),
+        ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'x'; END $$", OSError, errno.EINVAL),
+        ("SELECT x FROM missing", OSError, errno.EINVAL),
+    ],
+)  # fmt: skip
+def test_errors_say_whether_a_call_may_be_repeated(session, statement, kind, number):
+    with pytest.raises(OSError) as raised:  # noqa: PT011 - the type is compared
+        session.run(lambda connection: connection.execute(statement))
+    assert (type(raised.value), raised.value.errno) == (kind, number)
+    assert session.run(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)
+
+
+def test_a_server_that_does_not_listen_is_a_temporary_error():
+    session = Session("postgresql://nobody:secret@127.0.0.1:1/none", "tested", 10)
+    with pytest.raises(UnwrittenError) as raised:
+        session.run(pid)
+    assert str(raised.value).startswith("[Errno 5] postgresql://127.0.0.1:1/none: ")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:secret@db.example/broker", "postgresql://db.example:5432/broker"),
+        ("postgres://u:secret@a:1,b:2/broker?sslmode=require", "postgresql://a:1,b:2/broker"),
+        ("postgresql://a,b:7/x", "postgresql://a:5432,b:7/x"),
+        ("postgresql://u@/x", "postgresql://localhost:5432/x"),
+        ("postgresql://u@h", "postgresql://h:5432/u"),
+    ],
+)
+def test_a_url_is_shown_without_secrets(url, expected):
+    assert described(url) == expected
+
+
+def test_what_is_no_url_is_refused():
+    with pytest.raises(StoreError, match="the URL of the store cannot be read: "):
+        described("postgresql://h/x?nonsense=1")
