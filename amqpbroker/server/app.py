@@ -242,8 +242,8 @@ class Server:
         for tls in self._amqps:
             tls.start(BACKLOG)
         bounds = self._config.bounds
-        self._web = [
-            HttpListener(
+        web = {
+            name: HttpListener(
                 self._loop,
                 bound[name],
                 build,
@@ -253,10 +253,13 @@ class Server:
             )
             for name, build in self._applications()
             if name in bound
-        ]
+        }
+        self._web = list(web.values())
         for listener in self._web:
             listener.start()
-        forwarded = None if inherited is None else inherited.serve(self._loop, self._config, self.clients, self._tls)
+        forwarded = (
+            None if inherited is None else inherited.serve(self._loop, self._config, self.clients, self._tls, web)
+        )
         control = None if self._directory is None else ControlFile(self._directory, self._clock)
         if control is not None:
             control.write(_url(listening, self._config.management.path_prefix), self._node.token)

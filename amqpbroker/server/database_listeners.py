@@ -13,9 +13,10 @@ from amqpbroker.broker.node import Listening
 from amqpbroker.config import Config, Listener
 from amqpbroker.config.accepted import LISTENER
 from amqpbroker.server.clients import Clients
-from amqpbroker.server.forwarding import ForwardedListener
+from amqpbroker.server.forwarding import ForwardedListener, Serve
+from amqpbroker.server.http import HttpListener
 from amqpbroker.server.listeners import listen
-from amqpbroker.server.protocols import AMQP, AMQPS, bind
+from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, bind
 from amqpbroker.server.tls import TlsContexts
 from amqpbroker.store.database.leadership import Target
 
@@ -55,9 +56,14 @@ class DatabaseListeners:
         ]
 
     def serve(
-        self, loop: asyncio.AbstractEventLoop, config: Config, clients: Clients, tls: Mapping[str, TlsContexts]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        clients: Clients,
+        tls: Mapping[str, TlsContexts],
+        web: Mapping[str, HttpListener],
     ) -> ForwardedListener:
-        """Serve the connections that other brokers pass on, until `close` of what is returned."""
+        """Serve the connections that other brokers pass on, until `close` of what is returned. web: by protocol."""
 
         def plain(client: socket.socket, host: str, port: int) -> None:
             _start(loop, loop.connect_accepted_socket(partial(clients.come_for, host, port), client))
@@ -71,8 +77,13 @@ class DatabaseListeners:
             )
             _start(loop, made)
 
-        ways = {AMQP: plain, AMQPS: secured}
-        served = {protocol: serve for protocol, serve in ways.items() if protocol == AMQP or protocol in tls}
+        def by_http(protocol: str, client: socket.socket, host: str, port: int) -> None:
+            web[protocol].take(client, host, port, tls[protocol].context if protocol in tls else None)
+
+        served: dict[str, Serve] = {AMQP: plain}
+        if AMQPS in tls:
+            served[AMQPS] = secured
+        served |= {protocol: partial(by_http, protocol) for protocol in (HTTP, HTTPS) if protocol in web}
         listener = ForwardedListener(loop, self._forwarded, self.target.secret, served)
         listener.start()
         return listener

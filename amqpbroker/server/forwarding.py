@@ -1,4 +1,4 @@
-"""AMQP connections of a broker that waits: each is passed on to the leader, with the address of its client.
+"""Connections of a broker that waits: each is passed on to the leader, with the address of its client.
 
 The waiting broker connects to a port of the leader that is only for this purpose. It first sends a greeting: two bytes
 with the length of a JSON object, which has the leader's secret, the protocol and the client's address. Then it passes
@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final
 
 from amqpbroker.server.listeners import shown
@@ -27,11 +28,18 @@ LEADER_S: Final = 5.0
 CONNECT_S: Final = 2.0
 #: Interval between two looks for a leader.
 LOOK_S: Final = 0.05
+#: Time within which the first line of a request must arrive.
+HEAD_S: Final = 10.0
 #: Bytes that are passed on at once.
 PART_BYTES: Final = 65536
 #: Connections that have not sent their greeting yet.
 MOST_GREETINGS: Final = 100
 BACKLOG: Final = 1024
+
+
+#: Returns the answer to a request, by its first line; nothing to pass the request on.
+Answer = Callable[[bytes], bytes]
+NO_ANSWERS: Final[Mapping[str, Answer]] = MappingProxyType({})
 
 
 class Forwarding:
@@ -43,15 +51,17 @@ class Forwarding:
         sockets: Mapping[str, list[socket.socket]],
         target: Callable[[], Target | None],
         most: int,
+        answers: Mapping[str, Answer] = NO_ANSWERS,
     ) -> None:
         """sockets: bound ones, by protocol. target: returns the port of the present leader, None if there is none.
 
-        most: number of connections that may be open at a time.
+        most: number of connections that may be open at a time. answers: for protocols whose clients send a line first.
         """
         self._loop = loop
         self._sockets = sockets
         self._target = target
         self._most = most
+        self._answers = answers
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -88,15 +98,27 @@ class Forwarding:
         try:
             reader, writer = await asyncio.open_connection(sock=client)
             writers.append(writer)
+            head = b""
+            if protocol in self._answers:
+                head = await asyncio.wait_for(reader.readuntil(b"\n"), HEAD_S)
+                answer = self._answers[protocol](head)
+                if answer:
+                    # Unread bytes would reset the connection, and the client would lose the answer.
+                    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
+                    writers.clear()
+                    writer.write(answer)
+                    writer.close()
+                    await asyncio.wait_for(writer.wait_closed(), HEAD_S)
+                    return
             target = await self._found()
             if target is None:
                 log.warning("no broker leads, so that the connection from %s is closed", shown(host, port))
                 return
             there, behind = await asyncio.wait_for(asyncio.open_connection(target.host, target.port), CONNECT_S)
             writers.append(behind)
-            behind.write(greeting(target.secret, protocol, host, port))
+            behind.write(greeting(target.secret, protocol, host, port) + head)
             await asyncio.gather(_pass(reader, behind), _pass(there, writer))
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             log.info("a connection from %s to the leader has ended: %s", shown(host, port), error)
         finally:
             for each in writers:

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ class HttpListener:
         self._tls = tls
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._made = asyncio.Event()
+        self._passed_on: set[asyncio.Task[None]] = set()
         self._tls_listeners: list[TlsListener] = []
         self._stopped = False
 
@@ -89,6 +92,7 @@ class HttpListener:
             if self._stopped:
                 return
             self._server = server
+            self._made.set()
             if self._tls is None:
                 await server.serve(self._sockets)
                 return
@@ -102,9 +106,30 @@ class HttpListener:
         except Exception:
             log.exception("the HTTP server failed")
 
+    def take(self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
+        """Serve a connection that another broker passes on, of a client at this address. context: for TLS."""
+        if self._task is None:
+            self._wake()
+        task = self._loop.create_task(self._take(client, host, port, context))
+        self._passed_on.add(task)
+        task.add_done_callback(self._passed_on.discard)
+
+    async def _take(self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None) -> None:
+        await self._made.wait()
+        assert self._server is not None
+        made: Any = self._server.config.http_protocol_class
+        protocol = made(self._server.config, self._server.server_state, {})
+        protocol.come_from(host, port)
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, client, ssl=context)
+        except OSError as error:
+            log.info("a connection that another broker passed on failed: %s", error)
+
     async def stop(self) -> None:
         """Close, and give requests under way a moment."""
         self._stopped = True
+        for passed_on in self._passed_on:
+            passed_on.cancel()
         if self._task is None:
             for sock in self._sockets:
                 self._loop.remove_reader(sock)

@@ -219,9 +219,16 @@ class HttpSocket(asyncio.BufferedProtocol):
     def __init__(self, buffer: memoryview, protocol: HttpProtocol) -> None:
         self._buffer = buffer
         self._protocol = protocol
+        self._peer: tuple[str, int] | None = None
+
+    def come_from(self, host: str, port: int) -> None:
+        """Set the address of a client whose connection another broker passes on."""
+        self._peer = host, port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._protocol.connection_made(transport)  # type: ignore[arg-type]
+        if self._peer is not None:
+            self._protocol.client = self._peer
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer

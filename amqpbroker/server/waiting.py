@@ -1,19 +1,15 @@
-"""The listeners of a broker that waits until it leads: clients of AMQP reach the leader, those of HTTP get 503."""
+"""The listeners of a broker that waits until it leads: all connections are passed on to the leader."""
 
 import asyncio
+import json
+import re
 import socket
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
-from amqpbroker.clock import SystemClock
 from amqpbroker.config import Config
 from amqpbroker.server import machine
 from amqpbroker.server.forwarding import Forwarding
-from amqpbroker.server.http import App, HttpListener
-from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, tls_contexts
-from amqpbroker.server.timers import Timers
-from amqpbroker.server.tls_listener import TlsListener
+from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS
 from amqpbroker.store.database.leadership import Leader, Target
 
 #: Files that the forwarding of a connection keeps open, and files that are kept for other purposes.
@@ -22,7 +18,10 @@ _RESERVED_FILES = 64
 
 
 class Waiting:
-    """Serves the bound sockets until `close`, which leaves them open for the broker that leads next."""
+    """Serves the bound sockets until `close`, which leaves them open for the broker that leads next.
+
+    Requests of HTTP that ask whether this broker leads are answered here, and all requests while no broker leads.
+    """
 
     def __init__(
         self,
@@ -32,50 +31,32 @@ class Waiting:
         leader: Callable[[], Leader | None],
     ) -> None:
         self._leader = leader
+        prefix = re.escape(config.management.path_prefix.rstrip("/")).encode()
+        self._asks = re.compile(rb"(GET|HEAD) %b/leader/[^/ ]+ " % prefix)
         most = (machine.file_limit(raised=True) - _RESERVED_FILES) // _FILES_EACH
-        passed_on = {protocol: bound[protocol] for protocol in (AMQP, AMQPS) if protocol in bound}
-        self._forwarding = Forwarding(loop, passed_on, self._target, most)
-        contexts = tls_contexts(config)
-        clock = SystemClock()
-        self._timers = Timers(loop, clock)
-
-        def secured(protocol: str, sock: socket.socket, make: Callable[[], asyncio.BaseProtocol]) -> TlsListener:
-            timeout_ms = config.ssl_handshake_timeout_ms
-            return TlsListener(loop, clock, sock, contexts[protocol].context, timeout_ms, make, lambda count: False)
-
-        self._web = [
-            HttpListener(
-                loop,
-                # HttpListener closes its sockets, and the originals are needed later.
-                [sock.dup() for sock in bound[protocol]],
-                self._application,
-                partial(secured, protocol) if protocol == HTTPS else None,
-                bounds=config.bounds,
-            )
-            for protocol in (HTTP, HTTPS)
-            if protocol in bound
-        ]
+        passed_on = {protocol: bound[protocol] for protocol in (AMQP, AMQPS, HTTP, HTTPS) if protocol in bound}
+        self._forwarding = Forwarding(loop, passed_on, self._target, most, {HTTP: self._answer})
 
     def start(self) -> None:
         self._forwarding.start()
-        for listener in self._web:
-            listener.start()
 
     async def close(self) -> None:
         await self._forwarding.close()
-        for listener in self._web:
-            await listener.stop()
-        self._timers.close()
-
-    def _application(self) -> App:
-        from amqpbroker.management.waiting import build_waiting_app
-
-        return build_waiting_app(self._facts)
-
-    def _facts(self) -> dict[str, Any]:
-        leader = self._leader()
-        return {} if leader is None else {"node": leader.name, "address": leader.address}
 
     def _target(self) -> Target | None:
         leader = self._leader()
         return leader.target if leader is not None and leader.target.port else None
+
+    def _answer(self, line: bytes) -> bytes:
+        """Return the answer to a request of HTTP, or nothing if it is the leader's."""
+        leader = self._leader()
+        if leader is not None and not self._asks.match(line):
+            return b""
+        reason = "no broker leads yet" if leader is None else f"{leader.name} leads, and this broker waits"
+        facts = None if leader is None else {"node": leader.name, "address": leader.address}
+        body = json.dumps({"error": "not_leader", "reason": reason, "leader": facts}).encode()
+        head = (
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        return head.encode() + (b"" if line.startswith(b"HEAD") else body)

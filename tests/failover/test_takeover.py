@@ -4,9 +4,10 @@ import json
 import signal
 import threading
 import time
+from base64 import b64encode
 from contextlib import contextmanager, suppress
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pika
 import pytest
@@ -84,8 +85,10 @@ def follower(brokers, leader):
 
 def answered(broker, path):
     """Return the status and the body of an HTTP request."""
+    login = b64encode(b"guest:guest").decode()
+    request = Request(f"http://127.0.0.1:{broker.port('http')}{path}", headers={"authorization": f"Basic {login}"})
     try:
-        with urlopen(f"http://127.0.0.1:{broker.port('http')}{path}", timeout=PATIENCE_S) as answer:
+        with urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, json.load(answer)
     except HTTPError as error:
         return error.code, json.load(error)
@@ -170,8 +173,17 @@ def test_load_balancers_are_told_which_broker_leads(brokers):
     assert answered(leader, "/leader/%2F") == (200, {"node": f"{leader.name}@localhost"})
     status, answer = answered(other, "/leader/%2F")
     assert (status, answer["error"], answer["leader"]["node"]) == (503, "not_leader", f"{leader.name}@localhost")
-    status, answer = answered(other, "/api/queues")
-    assert (status, answer["reason"]) == (503, f"{leader.name}@localhost leads, and this broker waits")
+    assert answer["reason"] == f"{leader.name}@localhost leads, and this broker waits"
+
+
+def test_a_waiting_broker_passes_requests_of_the_http_api_on(brokers):
+    leader = brokers.leader()
+    other = follower(brokers, leader)
+    until(lambda: "waiting, since" in other.log)
+    status, overview = answered(other, "/api/overview")
+    assert (status, overview["node"]) == (200, f"{leader.name}@localhost")
+    database = overview["amqpbroker"]["database"]
+    assert (database["epoch"], database["synchronous"]) == (1, False)
 
 
 def test_a_waiting_broker_stops_when_it_is_told(brokers):

@@ -116,7 +116,8 @@ NOT_LIMITS = {
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
         server.database.LOOK_S server.forwarding.GREETING_S server.forwarding.LEADER_S server.forwarding.CONNECT_S
-        server.forwarding.LOOK_S store.database.leadership.GRACE_S store.database.renewing.RENEWALS
+        server.forwarding.LOOK_S server.forwarding.HEAD_S store.database.leadership.GRACE_S
+        store.database.renewing.RENEWALS
         store.database.renewing.RETRY_S store.database.storage.DEADLINE_S store.database.storage._TOOL_LEASE_S
         store.database.storage._TOOL_WAIT_S store.database.storage._LOOK_S
         store.database.storage.READING_DEADLINE_S store.database.storage.READING_REST_S

@@ -33,6 +33,8 @@ class _Kept:
 
     def __init__(self, table: str, size: int = 0, exists: bool = False) -> None:
         self.table = sql.Identifier(table)
+        #: The newest file of the journal is never removed, unlike a stream.
+        self.is_lasting = "/journal/" in table
         self.written = size
         self.appended: list[bytes] = []
         self.exists = exists
@@ -53,6 +55,11 @@ class _Kept:
             self.written = size
         # The last write may have had an effect, although it was reported as failed.
         self.has_rest = self.exists
+
+    def proof(self) -> Statement:
+        """Return a query that finds the row that `statements` inserts, until the file is removed."""
+        there = "SELECT 1 FROM {} WHERE start = %s"
+        return Statement(sql.SQL(there).format(self.table), (self.written,))
 
     def statements(self, data: bytes) -> list[Statement]:
         """Return what writes `data`, the appended bytes."""
@@ -192,7 +199,9 @@ class DatabaseFiles(Files):
         if not due:
             return
         try:
-            self._fence.write([statement for kept, data in due for statement in kept.statements(data)])
+            statements = [statement for kept, data in due for statement in kept.statements(data)]
+            proofs = [kept.proof() for kept, data in due if data and kept.is_lasting]
+            self._fence.write(statements, proofs[-1] if proofs else None)
         except OSError:
             # If only the answer was lost, the next attempt replaces the rows, so that it waits for the standbys.
             for kept, _ in due:

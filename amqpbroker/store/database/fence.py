@@ -1,5 +1,6 @@
 """Transactions that only the present leader of a log can commit."""
 
+import errno
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString, NamedTuple
 
@@ -23,25 +24,45 @@ class Statement(NamedTuple):
 
 
 class Fence:
-    """Writes as the leader of a log, in one transaction for each call. Used by a thread at a time."""
+    """Writes as the leader of a log, in one transaction for each call. Used by a thread at a time.
+
+    After a new connection, which may be to another server, the last write must still be there.
+    """
 
     def __init__(self, session: Session, log: str, epoch: int) -> None:
         self._session = session
         self._log = log
         self._epoch = epoch
+        #: A query that finds something if the last write is there, and the connection of that write.
+        self._proof: Statement | None = None
+        self._proven: int = 0
 
-    def write(self, statements: Sequence[Statement]) -> None:
+    def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
         """Commit these statements in one transaction, which is durable as the server's `synchronous_commit` says.
 
-        Raises UnwrittenError, after which the same statements, which must have the same effect if they are repeated,
-        may be passed again; FencedError if another broker leads; another OSError for an error that does not end by
-        itself.
+        proof: a query that finds something as long as this write is there, until the next write with a proof. Raises
+        UnwrittenError, after which the same statements, which must have the same effect if they are repeated, may be
+        passed again; FencedError if another broker leads; another OSError for an error that does not end by itself.
         """
 
         def commit(connection: TimedConnection) -> None:
+            if self._session.connections != self._proven:
+                self._check(connection)
             with connection.pipeline(), connection.transaction():
                 connection.execute(_GUARD, (self._log, self._epoch))
                 for query, values in statements:
                     connection.execute(query, values)
 
         self._session.run(commit)
+        if proof is not None:
+            self._proof = proof
+
+    def _check(self, connection: TimedConnection) -> None:
+        """Raises OSError if the server does not have the last write."""
+        if self._proof is not None and connection.execute(*self._proof).fetchone() is None:
+            raise OSError(
+                errno.EIO,
+                "the database has lost messages that were confirmed; was a standby promoted that did not have them? Its"
+                " server has to wait for a standby (synchronous_standby_names)",
+            )
+        self._proven = self._session.connections

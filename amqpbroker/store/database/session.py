@@ -75,6 +75,7 @@ class Session:
     """A connection to the database, opened by the first `run` and again after it was lost. Used by a thread at a time.
 
     name: shown as `application_name` in pg_stat_activity. deadline_s: limit of one call to the server, in seconds.
+    connections: number of connections that were opened so far.
     """
 
     def __init__(self, url: str, name: str, deadline_s: float, rest_s: float = 0.0) -> None:
@@ -84,6 +85,7 @@ class Session:
         self._deadline_s = deadline_s
         self._rest_s = rest_s
         self._rests_until: float = 0.0
+        self.connections: int = 0
         self._connection: TimedConnection | None = None
 
     def run(self, task: Callable[[TimedConnection], T]) -> T:
@@ -122,6 +124,7 @@ class Session:
                 connection.close()
                 raise
             self._connection = connection
+            self.connections += 1
         return connection
 
     def _options(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from amqpbroker.store.database import schema
@@ -20,11 +21,11 @@ class FaultyFence(Fence):
     refuses: OSError | None = None
     loses: OSError | None = None
 
-    def write(self, statements: list[Statement]) -> None:
+    def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
         refused, self.refuses = self.refuses, None
         if refused is not None:
             raise refused
-        super().write(statements)
+        super().write(statements, proof)
         lost, self.loses = self.loses, None
         if lost is not None:
             raise lost

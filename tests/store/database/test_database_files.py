@@ -210,3 +210,26 @@ def test_the_files_of_a_broker_that_was_replaced_cannot_be_changed(opened, take_
     with pytest.raises(FencedError):
         files.remove(PATH)
     assert later.files.read(later.files.open(PATH), 0, 20) == b"abc"
+
+
+def test_the_loss_of_a_write_is_noticed_with_the_next_connection(opened):
+    """As after the promotion of a standby that did not have it."""
+    files, reading = opened.files, opened.reading
+    file = files.create(PATH)
+    for part in (b"abc", b"def"):
+        files.write(file, part)
+        files.sync(file)
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'writing'"
+
+    def write_after_a_new_connection(part):
+        reading.run(lambda connection: connection.execute(ended))
+        files.write(file, part)
+        with pytest.raises(UnwrittenError):
+            files.sync(file)
+        files.sync(file)
+
+    write_after_a_new_connection(b"ghi")
+    reading.run(lambda connection: connection.execute('DELETE FROM "0/journal/1.seg" WHERE start = 6'))
+    with pytest.raises(OSError, match="the database has lost messages that were confirmed") as raised:
+        write_after_a_new_connection(b"jkl")
+    assert not isinstance(raised.value, UnwrittenError | FencedError)
