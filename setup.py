@@ -57,6 +57,7 @@ HOT = [
     "store/writer",
     "store/stored",
     "store/reading",
+    "store/recovered",
     "store/taken_id",
     "store/streams/block_cache",
     "store/streams/chunk",

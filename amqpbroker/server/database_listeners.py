@@ -78,7 +78,7 @@ class DatabaseListeners:
             _start(loop, made)
 
         def by_http(protocol: str, client: socket.socket, host: str, port: int) -> None:
-            web[protocol].take(client, host, port, tls[protocol].context if protocol in tls else None)
+            web[protocol].serve_passed_on(client, host, port, tls[protocol].context if protocol in tls else None)
 
         served: dict[str, Serve] = {AMQP: plain}
         if AMQPS in tls:

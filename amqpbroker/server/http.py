@@ -106,15 +106,19 @@ class HttpListener:
         except Exception:
             log.exception("the HTTP server failed")
 
-    def take(self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
+    def serve_passed_on(
+        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None = None
+    ) -> None:
         """Serve a connection that another broker passes on, of a client at this address. context: for TLS."""
         if self._task is None:
             self._wake()
-        task = self._loop.create_task(self._take(client, host, port, context))
+        task = self._loop.create_task(self._serve_passed_on(client, host, port, context))
         self._passed_on.add(task)
         task.add_done_callback(self._passed_on.discard)
 
-    async def _take(self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    async def _serve_passed_on(
+        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None
+    ) -> None:
         await self._made.wait()
         assert self._server is not None
         made: Any = self._server.config.http_protocol_class

@@ -2,6 +2,8 @@
 
 from array import array
 
+from mypy_extensions import mypyc_attr
+
 from amqpbroker.store import record
 from amqpbroker.store.living import Living, LivingBySegment
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
@@ -88,6 +90,7 @@ class Copies:
         return ordered
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Recovered(record.Visitor):
     """The contents of a log.
 

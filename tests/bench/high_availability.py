@@ -2,9 +2,10 @@
 
 usage: python -m tests.bench.high_availability [--seconds N] [--waiting N] [rabbitmq] [amqpbroker]
 
-The database has one synchronous standby, and both servers sync. Measures persistent messages of 100 bytes with confirms
-(1,000 open), the time of a confirm at 500 messages a second, and the time from `kill -9` of the leader until a client
-that connects again has a confirm, with N messages waiting (1,000,000 by default).
+The database has one synchronous standby, and both servers sync. Measures persistent messages with confirms, 1,000 of
+them open: those of an application, which differ in size and properties, and equal ones of 100 bytes. Then the time of a
+confirm at 500 messages a second, and the time from `kill -9` of the leader until a client that connects again has a
+confirm, with N messages of 100 bytes waiting (1,000,000 by default).
 """
 
 import argparse
@@ -23,7 +24,7 @@ from conformance.rabbitmq import Node, install
 from tests.bench.client_processes import ClientProcesses, measure, measure_all
 from tests.bench.clients import publish
 from tests.bench.processes import family, with_environment
-from tests.bench.sending import Different
+from tests.bench.sending import Different, Load, Repeated
 from tests.bench.shapes import percentiles_ms
 from tests.failover.cluster import Brokers, Databases
 from tests.harness import published
@@ -31,7 +32,12 @@ from tests.load.client import LoadClient
 
 IN_FLIGHT = 1_000
 RATE = 500
+SIZE = 100
 QUEUE = "bench"
+LOADS: dict[str, Load] = {
+    "of an application": Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT),
+    f"{SIZE} B": Repeated((QUEUE,), size=SIZE, persistent=True, in_flight=IN_FLIGHT),
+}
 COOKIE = "bench"
 #: Lease of the brokers, which is not waited for after `kill -9`.
 LEASE_S = 10.0
@@ -152,10 +158,9 @@ def rabbitmq_cluster() -> Iterator[RabbitMq]:
         yield RabbitMq(nodes)
 
 
-def throughput(cluster: Cluster, seconds: float) -> float:
+def throughput(cluster: Cluster, load: Load, seconds: float) -> float:
     """Return the number of confirmed messages a second."""
     with ClientProcesses(cluster.leader_port()) as processes:
-        load = Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT)
         return measure([processes.add(publish, load)], cluster.pids, seconds).rate
 
 
@@ -189,7 +194,7 @@ def confirm_ms(cluster: Cluster, seconds: float) -> dict[float, float]:
 
 def fill(cluster: Cluster, count: int) -> None:
     with ClientProcesses(cluster.leader_port()) as processes:
-        load = Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT, count=count)
+        load = Repeated((QUEUE,), size=SIZE, persistent=True, in_flight=IN_FLIGHT, count=count)
         measure_all(processes.add(publish, load), cluster.pids, WITHIN_S)
 
 
@@ -212,12 +217,12 @@ def failover_s(cluster: Cluster) -> float:
 def run(cluster: Cluster, seconds: float, waiting: int) -> None:
     with LoadClient(cluster.leader_port()) as client:
         client.declare(QUEUE, durable=True, arguments=cluster.arguments)
-        # The rates are those of publishing alone.
-        rates = []
-        for _ in range(3):
-            rates.append(throughput(cluster, seconds))
-            client.call("queue.purge", "queue.purge-ok", queue=QUEUE)
-    print(f"{cluster.name}: {sorted(rates)[1]:,.0f} confirmed messages/s")
+        for name, load in LOADS.items():
+            rates = []
+            for _ in range(3):
+                rates.append(throughput(cluster, load, seconds))
+                client.call("queue.purge", "queue.purge-ok", queue=QUEUE)
+            print(f"{cluster.name}: {name}: {sorted(rates)[1]:,.0f} confirmed messages/s")
     found = confirm_ms(cluster, seconds)
     print(f"{cluster.name}: confirm at {RATE}/s, p50 {found[50.0]:.2f} ms, p99 {found[99.0]:.2f} ms")
     fill(cluster, waiting)
