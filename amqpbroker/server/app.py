@@ -109,7 +109,7 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
                     if server.is_deposed:
                         # As a broker that waits; what this one knows is outdated.
                         server.discard()
-                        following = current
+                        following, status = current, 0
                 finally:
                     if following is None:
                         # The process is about to end: a further signal must not change how.
@@ -201,6 +201,7 @@ class Server:
         self._shovels = LazyShovels(self.broker, self._clock, loop, self.clients.come_inside)
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._status = 0
+        self._told_to_stop = False
 
     def _watch_resources(self, watched: Iterable[Path]) -> ServerNode:
         """Make publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
@@ -315,6 +316,7 @@ class Server:
 
         If the server is to be replaced, the first call only cancels the replacement.
         """
+        self._told_to_stop = True
         if self._following is not None:
             self._following = None
             return
@@ -339,8 +341,8 @@ class Server:
 
     @property
     def is_deposed(self) -> bool:
-        """Return whether the server has ended because another broker leads."""
-        return isinstance(self._service.failure, FencedError)
+        """Return whether the server has ended because another broker leads, and was not stopped as well."""
+        return isinstance(self._service.failure, FencedError) and not self._told_to_stop
 
     @property
     def is_replaced(self) -> bool:

@@ -1,9 +1,11 @@
 """Storage of a broker in a database: waiting for its leadership, and the loss of it."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -28,6 +30,7 @@ from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.log import StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.spill import SpillFiles
 from amqpbroker.store.store import Store
 from amqpbroker.store.streams.streams import Streams
@@ -39,6 +42,9 @@ OnReady = Callable[[list[Listening]], None]
 
 #: Interval between attempts to take the leadership.
 LOOK_S = 0.25
+#: Number of attempts to read everything after a takeover, and the time between two.
+RECOVERIES = 20
+RECOVER_AGAIN_S = 1.0
 
 
 class Database:
@@ -72,18 +78,21 @@ class Database:
         waiting.start()
         on_ready(self.listeners.listening)
         try:
-            leads = await loop.run_in_executor(None, self._lead)
+            await loop.run_in_executor(None, self._lead)
         finally:
             await waiting.close()
-        if not leads:
-            self.listeners.close()
-        return leads
+        if not self._stopped.is_set():
+            return True
+        self.listeners.close()
+        await loop.run_in_executor(None, self._give_up)
+        return False
 
     def stop(self) -> None:
         """End `lead`."""
         self._stopped.set()
 
-    def _lead(self) -> bool:
+    def _lead(self) -> None:
+        """Return when this broker leads or is stopped. Raises StoreError."""
         make: Callable[[], None] = partial(schema.make_tables, self._lease, TABLES)
         while not self._stopped.is_set():
             try:
@@ -91,7 +100,7 @@ class Database:
                 make = _nothing
                 if self._leadership.try_take():
                     log.warning("%s: this broker leads now, in epoch %d", self._url, self._leadership.epoch)
-                    return True
+                    return
                 self._leader = leader = self._leadership.leader()
                 if leader is not None:
                     self._wait(f"{self._url}: waiting, since {leader.name} at {leader.address} leads")
@@ -100,8 +109,11 @@ class Database:
             except OSError as error:
                 raise StoreError(str(error)) from error
             self._stopped.wait(LOOK_S)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._leadership.release()
         self._leadership.close()
-        return False
 
     def _wait(self, reason: str) -> None:
         """Log the reason once."""
@@ -121,21 +133,51 @@ class Database:
         losses = _Losses(asyncio.get_running_loop())
         with (
             closing(Renewing(self._leadership, losses.lost)),
-            closing(DatabaseStorage(self._config.store_url, self._process, self._leadership.epoch)) as storage,
             closing(Ownership(local_directory(self._config), Files())) as owned,
             closing(SpillFiles(owned.directory / "spill", Files(), self._config.bounds.spill_bytes)) as spill,
+            contextlib.ExitStack() as opened,
         ):
-            yield self._data(storage, spill, owned.directory, losses)
+            storage, journal, found = self._recovered()
+            opened.enter_context(closing(storage))
+            yield self._data(storage, journal, found, spill, owned.directory, losses)
 
-    def _data(self, storage: DatabaseStorage, spill: SpillFiles, directory: Path, losses: "_Losses") -> Data:
+    def _recovered(self) -> tuple[DatabaseStorage, Journal, Recovered]:
+        """Read the journal, again if the database has failed meanwhile, as when it fails together with a leader.
+
+        Raises StoreError.
+        """
+        config = self._config
+        for left in reversed(range(RECOVERIES)):
+            storage = DatabaseStorage(config.store_url, self._process, self._leadership.epoch)
+            try:
+                storage.open()
+                journal = Journal(Path("/journal"), storage.files, config.bounds.segment_bytes)
+                journal.name = self._url
+                found = journal.recover()
+                storage.recovered()
+            except BaseException as error:
+                storage.close()
+                if not isinstance(error, OSError):
+                    raise
+                if not isinstance(error, UnwrittenError) or not left:
+                    raise StoreError(str(error)) from error
+                log.warning("%s; the messages are read again", error)
+                time.sleep(RECOVER_AGAIN_S)
+            else:
+                return storage, journal, found
+        raise AssertionError("the last attempt returns or raises")
+
+    def _data(
+        self,
+        storage: DatabaseStorage,
+        journal: Journal,
+        found: Recovered,
+        spill: SpillFiles,
+        directory: Path,
+        losses: "_Losses",
+    ) -> Data:
         config, files, definitions = self._config, storage.files, storage.definitions
-        try:
-            streams = Streams(Path("/streams"), files, config.bounds.stream_cache_bytes, synced=False)
-            journal = Journal(Path("/journal"), files, config.bounds.segment_bytes)
-            journal.name = self._url
-            found = journal.recover()
-        except OSError as error:
-            raise StoreError(str(error)) from error
+        streams = Streams(Path("/streams"), files, config.bounds.stream_cache_bytes, synced=False)
 
         def before_batch() -> None:
             definitions.sync()

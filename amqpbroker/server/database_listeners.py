@@ -69,6 +69,9 @@ class DatabaseListeners:
             _start(loop, loop.connect_accepted_socket(partial(clients.come_for, host, port), client))
 
         def secured(client: socket.socket, host: str, port: int) -> None:
+            if len(_CONNECTING) >= config.bounds.handshakes or clients.is_full(len(_CONNECTING) + 1):
+                client.close()
+                return
             made = loop.connect_accepted_socket(
                 partial(clients.come_for, host, port),
                 client,

@@ -1,14 +1,16 @@
 """Connections of a broker that waits: each is passed on to the leader, with the address of its client.
 
-The waiting broker connects to a port of the leader that is only for this purpose. It first sends a greeting: two bytes
-with the length of a JSON object, which has the leader's secret, the protocol and the client's address. Then it passes
-on the bytes of both sides as they are, TLS included.
+The waiting broker connects to a port of the leader that is only for this purpose. The leader sends 16 random bytes. The
+waiting broker answers with a greeting: two bytes with the length of a JSON object, which has the protocol, the client's
+address, and an HMAC of these and of the random bytes, whose key is the leader's secret. Then it passes on the bytes of
+both sides as they are, TLS included.
 """
 
 import asyncio
 import hmac
 import json
 import logging
+import secrets
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +22,8 @@ from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
 
+#: Random bytes that begin a connection, so that a greeting cannot be used again.
+NONCE_BYTES: Final = 16
 #: Longest greeting, in bytes, and the time within which it must arrive.
 MOST_GREETING_BYTES: Final = 1024
 GREETING_S: Final = 5.0
@@ -28,6 +32,9 @@ LEADER_S: Final = 5.0
 CONNECT_S: Final = 2.0
 #: Interval between two looks for a leader.
 LOOK_S: Final = 0.05
+#: Interval at which connections to earlier leaders are ended, and time for the last bytes of a connection.
+OTHERS_S: Final = 0.5
+LINGER_S: Final = 5.0
 #: Time within which the first line of a request must arrive.
 HEAD_S: Final = 10.0
 #: Bytes that are passed on at once.
@@ -63,15 +70,30 @@ class Forwarding:
         self._most = most
         self._answers = answers
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Open connections, and the leader of each.
+        self._leaders: dict[asyncio.Task[None], Target] = {}
+        self._looking: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
+        self._end_others()
         for protocol, sockets in self._sockets.items():
             for sock in sockets:
                 sock.listen(BACKLOG)
                 self._loop.add_reader(sock, self._accept, protocol, sock)
 
+    def _end_others(self) -> None:
+        """End connections to earlier leaders, which may be gone without a word, again and again."""
+        target = self._target()
+        if target is not None:
+            for task, leader in list(self._leaders.items()):
+                if leader != target:
+                    task.cancel()
+        self._looking = self._loop.call_later(OTHERS_S, self._end_others)
+
     async def close(self) -> None:
         """Accept no more connections, and end those that are open."""
+        if self._looking is not None:
+            self._looking.cancel()
         for sockets in self._sockets.values():
             for sock in sockets:
                 self._loop.remove_reader(sock)
@@ -94,6 +116,8 @@ class Forwarding:
         task.add_done_callback(self._tasks.discard)
 
     async def _forward(self, protocol: str, client: socket.socket, host: str, port: int) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         writers: list[asyncio.StreamWriter] = []
         try:
             reader, writer = await asyncio.open_connection(sock=client)
@@ -103,12 +127,7 @@ class Forwarding:
                 head = await asyncio.wait_for(reader.readuntil(b"\n"), HEAD_S)
                 answer = self._answers[protocol](head)
                 if answer:
-                    # Unread bytes would reset the connection, and the client would lose the answer.
-                    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
-                    writers.clear()
-                    writer.write(answer)
-                    writer.close()
-                    await asyncio.wait_for(writer.wait_closed(), HEAD_S)
+                    await asyncio.wait_for(_reply(reader, writer, answer), HEAD_S)
                     return
             target = await self._found()
             if target is None:
@@ -116,13 +135,24 @@ class Forwarding:
                 return
             there, behind = await asyncio.wait_for(asyncio.open_connection(target.host, target.port), CONNECT_S)
             writers.append(behind)
-            behind.write(greeting(target.secret, protocol, host, port) + head)
-            await asyncio.gather(_pass(reader, behind), _pass(there, writer))
+            nonce = await asyncio.wait_for(there.readexactly(NONCE_BYTES), CONNECT_S)
+            behind.write(greeting(target.secret, nonce, protocol, host, port) + head)
+            self._leaders[task] = target
+            sending = self._loop.create_task(_pass(reader, behind))
+            try:
+                # When the leader has ended the connection, the client is not waited for.
+                await _pass(there, writer)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             log.info("a connection from %s to the leader has ended: %s", shown(host, port), error)
         finally:
+            self._leaders.pop(task, None)
             for each in writers:
-                each.transport.abort()
+                # What was written is still sent, for a while.
+                each.close()
+                self._loop.call_later(LINGER_S, each.transport.abort)
             if not writers:
                 client.close()
 
@@ -143,9 +173,22 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
-def greeting(secret: str, protocol: str, host: str, port: int) -> bytes:
-    text = json.dumps({"secret": secret, "protocol": protocol, "host": host, "port": port}).encode()
+async def _reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes) -> None:
+    """Answer a request whose first line was read. Unread bytes would reset the connection, with the answer."""
+    while (await reader.readuntil(b"\n")).strip():
+        pass
+    writer.write(answer)
+    await writer.drain()
+
+
+def greeting(secret: str, nonce: bytes, protocol: str, host: str, port: int) -> bytes:
+    text = json.dumps([_code(secret, nonce, protocol, host, port), protocol, host, port]).encode()
     return len(text).to_bytes(2, "big") + text
+
+
+def _code(secret: str, nonce: bytes, protocol: str, host: str, port: int) -> str:
+    told = json.dumps([protocol, host, port]).encode()
+    return hmac.new(secret.encode(), nonce + told, "sha256").hexdigest()
 
 
 #: Serves a client's socket; called with the socket and the client's host and port.
@@ -204,13 +247,14 @@ class ForwardedListener:
 
     async def _greeting(self, client: socket.socket) -> tuple[str, str, int]:
         """Return the protocol and the client's address. Raises ValueError, KeyError, TypeError, OSError."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        await self._loop.sock_sendall(client, nonce)
         size = int.from_bytes(await self._read(client, 2), "big")
         if size > MOST_GREETING_BYTES:
             raise ValueError(size)
-        told = json.loads(await self._read(client, size))
-        if not hmac.compare_digest(str(told["secret"]).encode(), self._secret.encode()):
+        code, protocol, host, port = json.loads(await self._read(client, size))
+        if not hmac.compare_digest(str(code).encode(), _code(self._secret, nonce, protocol, host, port).encode()):
             raise ValueError("wrong secret")
-        protocol, host, port = told["protocol"], told["host"], told["port"]
         if protocol not in self._serve or not isinstance(host, str) or not isinstance(port, int):
             raise ValueError(protocol)
         return protocol, host, port

@@ -42,6 +42,10 @@ BACKLOG = 1024
 #: How long an idle connection is kept.
 KEEP_ALIVE_S = 60
 
+#: Time limit of the start of the HTTP server, and of a TLS handshake, for a connection that another broker passes on.
+MAKE_S = 30
+HANDSHAKE_S = 5
+
 #: How long requests under way get when the broker stops.
 STOP_S = 1
 
@@ -110,6 +114,9 @@ class HttpListener:
         self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None = None
     ) -> None:
         """Serve a connection that another broker passes on, of a client at this address. context: for TLS."""
+        if self._stopped or len(self._passed_on) >= self._most:
+            client.close()
+            return
         if self._task is None:
             self._wake()
         task = self._loop.create_task(self._serve_passed_on(client, host, port, context))
@@ -119,13 +126,20 @@ class HttpListener:
     async def _serve_passed_on(
         self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None
     ) -> None:
-        await self._made.wait()
+        try:
+            await asyncio.wait_for(self._made.wait(), MAKE_S)
+        except (TimeoutError, asyncio.CancelledError):
+            client.close()
+            raise
         assert self._server is not None
         made: Any = self._server.config.http_protocol_class
         protocol = made(self._server.config, self._server.server_state, {})
         protocol.come_from(host, port)
         try:
-            await self._loop.connect_accepted_socket(lambda: protocol, client, ssl=context)
+            limit_s = None if context is None else HANDSHAKE_S
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, client, ssl=context, ssl_handshake_timeout=limit_s
+            )
         except OSError as error:
             log.info("a connection that another broker passed on failed: %s", error)
 

@@ -42,6 +42,7 @@ COOKIE = "bench"
 #: Lease of the brokers, which is not waited for after `kill -9`.
 LEASE_S = 10.0
 WITHIN_S = 300.0
+REST_S = 10.0
 
 
 class Cluster(Protocol):
@@ -223,6 +224,8 @@ def run(cluster: Cluster, seconds: float, waiting: int) -> None:
                 rates.append(throughput(cluster, load, seconds))
                 client.call("queue.purge", "queue.purge-ok", queue=QUEUE)
             print(f"{cluster.name}: {name}: {sorted(rates)[1]:,.0f} confirmed messages/s")
+    # What was written before is still being flushed and removed.
+    time.sleep(REST_S)
     found = confirm_ms(cluster, seconds)
     print(f"{cluster.name}: confirm at {RATE}/s, p50 {found[50.0]:.2f} ms, p99 {found[99.0]:.2f} ms")
     fill(cluster, waiting)

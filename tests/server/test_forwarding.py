@@ -54,12 +54,14 @@ class Leader:
         try:
             await self._return(reader, writer)
         finally:
-            writer.transport.abort()
+            writer.close()
 
     async def _return(self, reader, writer):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+            if data == b"bye":
+                break
 
     async def close(self):
         await self._listener.close()
@@ -79,12 +81,12 @@ async def ended(reader):
 class Setting:
     """A waiting broker, and a leader if `target` is set."""
 
-    def __init__(self, most=10):
+    def __init__(self, most=10, answers=forwarding.NO_ANSWERS):
         self.loop = asyncio.get_running_loop()
         self.target = None
         sock = bound()
         self.port = sock.getsockname()[1]
-        self.forwarding = Forwarding(self.loop, {"amqp": [sock]}, lambda: self.target, most)
+        self.forwarding = Forwarding(self.loop, {"amqp": [sock]}, lambda: self.target, most, answers)
         self.forwarding.start()
         self._socket = sock
 
@@ -165,30 +167,35 @@ async def test_connections_are_limited(connect):
     await leader.close()
 
 
-def told(**changes):
-    return json.dumps({"secret": "secret", "protocol": "amqp", "host": "h", "port": 1} | changes).encode()
+def framed(told):
+    text = json.dumps(told).encode()
+    return len(text).to_bytes(2, "big") + text
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        greeting("wrong", "amqp", "h", 1),
-        greeting("", "amqp", "h", 1),
-        greeting("sécret", "amqp", "h", 1),
-        greeting("secret", "http", "h", 1),
-        b"AMQP\0\0\x09\x01",
-        b"\xff\xff" + bytes(2000),
-        len(told(port="1")).to_bytes(2, "big") + told(port="1"),
-        len(told(host=1)).to_bytes(2, "big") + told(host=1),
-        b"\0\x02[]",
-        b"\0\x01[",
-        b"\0\x04\xff\xff\xff\xff",
-    ],
-)
+#: Name -> what is sent to the leader, by its nonce.
+WRONG = {
+    "another secret": lambda nonce: greeting("wrong", nonce, "amqp", "h", 1),
+    "no secret": lambda nonce: greeting("", nonce, "amqp", "h", 1),
+    "an earlier greeting": lambda nonce: greeting("secret", bytes(16), "amqp", "h", 1),
+    "another protocol": lambda nonce: greeting("secret", nonce, "http", "h", 1),
+    "another address": lambda nonce: greeting("secret", nonce, "amqp", "h", 1).replace(b'"h"', b'"g"'),
+    "AMQP": lambda nonce: b"AMQP\0\0\x09\x01",
+    "too long": lambda nonce: b"\xff\xff" + bytes(2000),
+    "a port that is none": lambda nonce: greeting("secret", nonce, "amqp", "h", "1"),
+    "a host that is none": lambda nonce: greeting("secret", nonce, "amqp", 1, 1),
+    "a short list": lambda nonce: framed(["x"]),
+    "no list": lambda nonce: framed(1),
+    "no JSON": lambda nonce: b"\0\x01[",
+    "no text": lambda nonce: b"\0\x04\xff\xff\xff\xff",
+    "a code that is none": lambda nonce: framed([1, "amqp", "h", 1]),
+}
+
+
+@pytest.mark.parametrize("sent", WRONG.values(), ids=WRONG)
 async def test_a_wrong_greeting_ends_the_connection(sent, connect):
     leader = Leader(asyncio.get_running_loop())
     reader, writer = await connect(leader.target.port)
-    writer.write(sent)
+    writer.write(sent(await reader.readexactly(16)))
     assert await ended(reader)
     assert leader.served == []
     await leader.close()
@@ -197,18 +204,62 @@ async def test_a_wrong_greeting_ends_the_connection(sent, connect):
 async def test_a_greeting_that_does_not_arrive_ends_the_connection(monkeypatch, connect):
     monkeypatch.setattr(forwarding, "GREETING_S", 0.1)
     leader = Leader(asyncio.get_running_loop())
-    for sent in (b"", b"\0", greeting("secret", "amqp", "h", 1)[:-1]):
+    for size in (0, 1, -1):
         reader, writer = await connect(leader.target.port)
-        writer.write(sent)
-        assert await reader.read() == b""
+        nonce = await reader.readexactly(16)
+        writer.write(greeting("secret", nonce, "amqp", "h", 1)[:size])
+        assert await ended(reader)
     assert leader.served == []
     await leader.close()
+
+
+async def test_connections_to_an_earlier_leader_end(connect):
+    setting = Setting()
+    leaders = [Leader(setting.loop) for _ in range(2)]
+    setting.target = leaders[0].target
+    reader, writer = await connect(setting.port)
+    writer.write(b"x")
+    assert await reader.readexactly(1) == b"x"
+    setting.target = None
+    await asyncio.sleep(2 * forwarding.OTHERS_S)
+    writer.write(b"y")
+    assert await reader.readexactly(1) == b"y"
+    setting.target = leaders[1].target
+    assert await ended(reader)
+    await setting.close()
+    for leader in leaders:
+        await leader.close()
+
+
+async def test_a_client_is_not_waited_for_when_the_leader_has_ended_its_connection(connect):
+    setting = Setting(most=1)
+    leader = Leader(setting.loop)
+    setting.target = leader.target
+    for _ in range(3):
+        reader, writer = await connect(setting.port)
+        writer.write(b"bye")
+        assert await reader.read() == b"bye"
+        while setting.forwarding._tasks:
+            await asyncio.sleep(0.01)
+    await setting.close()
+    await leader.close()
+
+
+@pytest.mark.parametrize("rest", [b"", b"Host: h\r\nAccept: */*\r\n"])
+async def test_a_question_is_answered_without_a_leader(rest, connect):
+    setting = Setting(answers={"amqp": lambda line: b"no: " + line})
+    reader, writer = await connect(setting.port)
+    writer.write(b"GET /leader/x HTTP/1.0\r\n" + rest)
+    await asyncio.sleep(0.02)
+    writer.write(b"\r\n")
+    assert await reader.read() == b"no: GET /leader/x HTTP/1.0\r\n"
+    await setting.close()
 
 
 async def test_connections_without_a_greeting_are_limited(connect):
     leader = Leader(asyncio.get_running_loop())
     waiting = [await connect(leader.target.port) for _ in range(forwarding.MOST_GREETINGS)]
     reader, _ = await connect(leader.target.port)
-    assert await reader.read() == b""
+    assert await ended(reader)
     assert len(waiting) == forwarding.MOST_GREETINGS
     await leader.close()

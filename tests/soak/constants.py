@@ -116,7 +116,9 @@ NOT_LIMITS = {
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
         server.database.LOOK_S server.forwarding.GREETING_S server.forwarding.LEADER_S server.forwarding.CONNECT_S
-        server.forwarding.LOOK_S server.forwarding.HEAD_S store.database.leadership.GRACE_S
+        server.forwarding.LOOK_S server.forwarding.HEAD_S server.forwarding.OTHERS_S
+        server.forwarding.LINGER_S server.http.MAKE_S server.http.HANDSHAKE_S server.database.RECOVERIES
+        server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         store.database.renewing.RENEWALS
         store.database.renewing.RETRY_S store.database.storage.DEADLINE_S store.database.storage._TOOL_LEASE_S
         store.database.storage._TOOL_WAIT_S store.database.storage._LOOK_S
@@ -145,10 +147,13 @@ NOT_LIMITS = {
     "of PostgreSQL, and numbers that the broker chose for it": """
         store.database.database_files._NAME_BYTES store.database.schema.VERSION store.database.schema._MAKING
     """,
-    "a part of what is read, which is read whole": "store.database.database_files.DatabaseFiles.at_once",
+    "a part of what is read or written whole": """
+        store.database.database_files.DatabaseFiles.at_once store.database.database_files._ROW_BYTES
+    """,
     "of connections of a broker that waits, which a test drives past its bound (server/test_forwarding.py)": """
         server.forwarding.MOST_GREETINGS server.forwarding.MOST_GREETING_BYTES server.forwarding.PART_BYTES
-        server.forwarding.BACKLOG server.waiting._FILES_EACH server.waiting._RESERVED_FILES
+        server.forwarding.BACKLOG server.forwarding.NONCE_BYTES server.waiting._FILES_EACH
+        server.waiting._RESERVED_FILES
     """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",

@@ -4,6 +4,7 @@ Segments are written at their ends, read in parts, and removed as a whole, so th
 space of a removed one is free at once.
 """
 
+import errno
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -19,6 +20,9 @@ from amqpbroker.store.log import StoreError
 
 #: Longest name of a table, in bytes.
 _NAME_BYTES: Final = 63
+
+#: Largest row.
+_ROW_BYTES: Final = 4 << 20
 
 #: Time that the removal of a table waits for its readers, such as a backup. It may be tried again.
 _REMOVAL_LOCK: Final = "SET LOCAL lock_timeout TO '1s'"
@@ -76,8 +80,11 @@ class _Kept:
             cut = "UPDATE {} SET data = substr(data, 1, (%s - start)::int) WHERE start + length(data) > %s"
             made.append(Statement(sql.SQL(cut).format(table), (end, end)))
         if data:
-            insert = "INSERT INTO {} (start, data) VALUES (%s, %s)"
-            made.append(Statement(sql.SQL(insert).format(table), (self.written, data)))
+            insert = sql.SQL("INSERT INTO {} (start, data) VALUES (%s, %s)").format(table)
+            made += [
+                Statement(insert, (self.written + at, data[at : at + _ROW_BYTES]))
+                for at in range(0, len(data), _ROW_BYTES)
+            ]
         return made
 
 
@@ -103,6 +110,8 @@ class DatabaseFiles(Files):
         self._files: dict[Path, _Kept] = reading.run(self._found)
         #: Files that the next `flush` writes.
         self._due: dict[_Kept, None] = {}
+        #: Files that are being written.
+        self._under_way: set[_Kept] = set()
         self._open: dict[int, Path] = {}
         self._next: int = 0
         #: Held while the fields of a file change, and while they are read by another thread.
@@ -155,12 +164,15 @@ class DatabaseFiles(Files):
         kept = self._files.get(path)
         if kept is None:
             raise FileNotFoundError(str(path))
+        with self._changing:
+            if kept in self._under_way:
+                raise OSError(errno.EBUSY, "it is being written", str(path))
+            self._due.pop(kept, None)
         if kept.exists:
             drop = sql.SQL("DROP TABLE IF EXISTS {}").format(kept.table)
             self._removal.write([Statement(_REMOVAL_LOCK), Statement(drop)])
         with self._changing:
             del self._files[path]
-            self._due.pop(kept, None)
 
     # --- contents -----------------------------------------------------------------------------------------------------
 
@@ -196,6 +208,7 @@ class DatabaseFiles(Files):
         """
         with self._changing:
             due = [(kept, b"".join(kept.appended)) for kept in self._due]
+            self._under_way = set(self._due)
         if not due:
             return
         try:
@@ -206,13 +219,15 @@ class DatabaseFiles(Files):
             # If only the answer was lost, the next attempt replaces the rows, so that it waits for the standbys.
             for kept, _ in due:
                 kept.has_rest = True
+            self._under_way = set()
             raise
         with self._changing:
             for kept, data in due:
                 kept.written += len(data)
                 kept.appended.clear()
                 kept.exists, kept.has_rest = True, False
-            self._due.clear()
+                self._due.pop(kept, None)
+            self._under_way = set()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         with self._changing:

@@ -16,6 +16,10 @@ _GUARD: Final[LiteralString] = (
 )
 
 
+#: Least rate of a large transaction, by which its time limit grows.
+_BYTES_PER_S: Final = 1_000_000
+
+
 class Statement(NamedTuple):
     """A statement and its values."""
 
@@ -45,13 +49,23 @@ class Fence:
         passed again; FencedError if another broker leads; another OSError for an error that does not end by itself.
         """
 
+        size = sum(len(value) for _, values in statements for value in values if isinstance(value, bytes))
+
         def commit(connection: TimedConnection) -> None:
             if self._session.connections != self._proven:
                 self._check(connection)
-            with connection.pipeline(), connection.transaction():
-                connection.execute(_GUARD, (self._log, self._epoch))
-                for query, values in statements:
-                    connection.execute(query, values)
+            try:
+                # One round trip, unlike psycopg's transactions.
+                with connection.extended(size / _BYTES_PER_S), connection.pipeline():
+                    connection.execute("BEGIN")
+                    connection.execute(_GUARD, (self._log, self._epoch))
+                    for query, values in statements:
+                        connection.execute(query, values)
+                    connection.execute("COMMIT")
+            except BaseException:
+                if not connection.closed:
+                    connection.execute("ROLLBACK")
+                raise
 
         self._session.run(commit)
         if proof is not None:

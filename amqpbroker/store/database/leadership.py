@@ -44,11 +44,12 @@ class Leader(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A row of the table. valid: the lease has not ended."""
+    """A row of the table. valid: the lease has not ended. released: the holder has given it up."""
 
     leader: Leader
     until: datetime
     valid: bool
+    released: bool
 
 
 class Leadership:
@@ -78,41 +79,41 @@ class Leadership:
         self._lock = int.from_bytes(digest[:8], "big", signed=True)
         #: The connection that has the lock.
         self._locked: TimedConnection | None = None
-        #: End of the lease of a holder that has lost its lock, and when that was noticed.
-        self._silent: datetime | None = None
-        self._silent_s: float = 0.0
+        self._locked_s: float = 0.0
+        #: End of the holder's lease, and when it was seen first.
+        self._until: datetime | None = None
+        self._until_s: float = 0.0
 
     def leader(self) -> Leader | None:
         """Return the present holder, None if there is none. Raises OSError."""
         row = self._session.run(self._row)
-        return row.leader if row is not None and row.valid else None
+        return row.leader if row is not None and row.valid and not row.released else None
 
     def try_take(self) -> bool:
         """Take the leadership unless another broker has it; return whether it was taken. Raises OSError."""
         return self._session.run(self._try_take)
 
     def _try_take(self, connection: TimedConnection) -> bool:
-        row = self._row(connection)
-        if not self._acquire(connection):
-            self._silent = None
-            if row is not None and not row.valid:
-                _terminate(connection, row.leader.process)
-            return False
-        if row is None or not row.valid or self._is_gone(row):
-            self._raise_epoch(connection)
-            return True
-        if row.until != self._silent:
+        row, now_s = self._row(connection), self._now_s()
+        had_lock = self._locked is connection
+        has_lock = self._acquire(connection)
+        if has_lock and not had_lock:
+            self._locked_s = now_s
+        renewed = row is not None and row.until != self._until
+        if row is not None and renewed:
+            self._until, self._until_s = row.until, now_s
+        if has_lock and renewed and had_lock:
             # The holder is alive, and has lost its lock together with its connection.
             connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock])
-            self._locked = self._silent = None
+            self._locked = None
+            return False
+        silent_s = now_s - max(self._until_s, self._locked_s if has_lock else self._until_s)
+        if has_lock and (row is None or row.released or silent_s >= GRACE_S):
+            self._raise_epoch(connection)
+            return True
+        if not has_lock and row is not None and not row.valid and silent_s >= GRACE_S:
+            _terminate(connection, row.leader.process)
         return False
-
-    def _is_gone(self, row: _Row) -> bool:
-        """Return whether the lease was not renewed during the grace, while this broker has had the lock."""
-        now_s = self._now_s()
-        if self._silent is None:
-            self._silent, self._silent_s = row.until, now_s
-        return row.until == self._silent and now_s - self._silent_s >= GRACE_S
 
     def _raise_epoch(self, connection: TimedConnection) -> None:
         """Raise the epoch, which waits for transactions of the last holder, and refuses all that begin later."""
@@ -129,16 +130,20 @@ class Leadership:
                 [self._log],
             )
             connection.execute(
-                "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, until)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 second')",
+                "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')",
                 [self._log, found[0], holder.name, holder.address, holder.process, *holder.target, self.lease_s],
             )
         self.epoch = found[0]
 
-    def renew(self) -> None:
-        """Renew the lease. Raises FencedError if another broker has taken over, OSError."""
+    def renew(self) -> bool:
+        """Renew the lease; return whether this broker also has its lock, which it may have lost with a connection.
+
+        Raises FencedError if another broker has taken over, OSError.
+        """
         if self._session.run(self._renew) == 0:
             raise FencedError(errno.EPERM, "Another broker leads now", self._log)
+        return self._locked is not None
 
     def _renew(self, connection: TimedConnection) -> int:
         self._acquire(connection)
@@ -157,7 +162,7 @@ class Leadership:
 
         def end(connection: TimedConnection) -> None:
             connection.execute(
-                "UPDATE leadership SET until = now() - interval '1 second' WHERE log = %s AND epoch = %s",
+                "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s",
                 [self._log, self.epoch],
             )
 
@@ -177,14 +182,14 @@ class Leadership:
 
     def _row(self, connection: TimedConnection) -> _Row | None:
         found = connection.execute(
-            "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp()"
+            "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"
             " FROM leadership WHERE log = %s",
             [self._log],
         ).fetchone()
         if found is None:
             return None
-        name, address, process, host, port, secret, epoch, until, valid = found
-        return _Row(Leader(name, address, process, Target(host, port, secret), epoch), until, valid)
+        name, address, process, host, port, secret, epoch, *state = found
+        return _Row(Leader(name, address, process, Target(host, port, secret), epoch), *state)
 
 
 def session_name(process: str, use: str) -> str:

@@ -32,7 +32,7 @@ class Renewing:
         failing = False
         while not self._ending.wait(wait_s):
             try:
-                self._leadership.renew()
+                has_lock = self._leadership.renew()
             except FencedError as error:
                 self._on_lost(error)
                 return
@@ -43,7 +43,8 @@ class Renewing:
                 continue
             if failing:
                 log.warning("the lease is renewed again")
-            failing, wait_s = False, self._leadership.lease_s / RENEWALS
+            # Until it has the lock, only renewals show others that it is alive.
+            failing, wait_s = False, self._leadership.lease_s / RENEWALS if has_lock else RETRY_S
 
     def close(self) -> None:
         """Stop renewing, and give the leadership up if the database answers."""

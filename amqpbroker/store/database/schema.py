@@ -54,7 +54,7 @@ def _statements(kinds: dict[type[Definition], str]) -> list[sql.Composed]:
         # Renewed all the time, so it is not the row that writers lock.
         "CREATE TABLE leadership (log text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL,"
         " address text NOT NULL, process text NOT NULL, host text NOT NULL, port integer NOT NULL,"
-        " secret text NOT NULL, until timestamptz NOT NULL)",
+        " secret text NOT NULL, released boolean NOT NULL, until timestamptz NOT NULL)",
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
     ]
     tables = [sql.SQL(statement).format() for statement in made]

@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -27,7 +29,7 @@ _DISK_FULL: Final = "53100"
 #: Code of the error of a guard that finds another epoch (see fence).
 _FENCED: Final = "22012"
 
-#: Options of libpq that the URL may override. The server ends transactions of a broker that has stopped within one.
+#: Options of libpq that the URL may override.
 _OPTIONS: Final[dict[str, Any]] = {
     "connect_timeout": 2,
     "tcp_user_timeout": 5_000,
@@ -36,7 +38,12 @@ _OPTIONS: Final[dict[str, Any]] = {
     "keepalives_count": 5,
     "target_session_attrs": "read-write",
 }
-_SERVER_OPTIONS: Final = "-c idle_in_transaction_session_timeout=5000 -c client_min_messages=warning"
+#: Settings of a session. The server ends transactions of a broker that has stopped within one, and sessions of a broker
+#: whose machine is gone, which may have the lock of the leadership.
+_SETTINGS: Final = (
+    f"SET search_path TO {SCHEMA}; SET idle_in_transaction_session_timeout TO 5000; SET client_min_messages TO warning;"
+    " SET tcp_keepalives_idle TO 5; SET tcp_keepalives_interval TO 1; SET tcp_keepalives_count TO 5"
+)
 
 
 class TimedConnection(psycopg.Connection[Any]):
@@ -46,6 +53,15 @@ class TimedConnection(psycopg.Connection[Any]):
     """
 
     deadline_s: float = 10.0
+
+    @contextmanager
+    def extended(self, further_s: float) -> Iterator[None]:
+        """Extend the limit of calls."""
+        self.deadline_s += further_s
+        try:
+            yield
+        finally:
+            self.deadline_s -= further_s
 
     def wait(self, gen: PQGen[T], interval: float = 0.1) -> T:  # type: ignore[override] # 3.3.7 has one more
         end = time.monotonic() + self.deadline_s
@@ -119,7 +135,7 @@ class Session:
             )
             connection.deadline_s = self._deadline_s
             try:
-                connection.execute(f"SET search_path TO {SCHEMA}")
+                connection.execute(_SETTINGS)
             except BaseException:
                 connection.close()
                 raise
@@ -129,8 +145,7 @@ class Session:
 
     def _options(self) -> dict[str, Any]:
         given = psycopg.conninfo.conninfo_to_dict(self._url)
-        options = {key: value for key, value in _OPTIONS.items() if key not in given}
-        return {**options, "options": f"{_SERVER_OPTIONS} {given.get('options', '')}".strip()}
+        return {key: value for key, value in _OPTIONS.items() if key not in given}
 
     def _translated(self, error: psycopg.Error) -> OSError:
         text = f"{described(self._url)}: {_first_line(error)}"
@@ -143,6 +158,12 @@ class Session:
         if lost or code[:2] in _TEMPORARY_CLASSES or code in _TEMPORARY_CODES:
             return UnwrittenError(errno.EIO, text)
         return OSError(errno.EINVAL, text)
+
+    def limit(self, deadline_s: float, rest_s: float) -> None:
+        """Set the limits of calls from now on; see the constructor."""
+        self._deadline_s, self._rest_s = deadline_s, rest_s
+        if self._connection is not None:
+            self._connection.deadline_s = deadline_s
 
     def close(self) -> None:
         """End the connection, if there is one."""
@@ -158,8 +179,15 @@ def described(url: str) -> str:
     """
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.Error as error:
-        raise StoreError(f"the URL of the store cannot be read: {_first_line(error)}") from error
+    except psycopg.Error:
+        parts = {}
+    # libpq's error would show the part of the password that it cannot read, or takes for something else.
+    shown = f"{parts.get('port', '')}{parts.get('dbname', '')}"
+    if not parts or "@" in shown or not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))):
+        raise StoreError(
+            "the URL of the store cannot be read; encode special characters of its password, such as %2F for /, and use"
+            " only the parameters of libpq"
+        ) from None
     hosts = str(parts.get("host") or "localhost").split(",")
     ports = [port or "5432" for port in str(parts.get("port") or "").split(",")]
     ports += ports[-1:] * (len(hosts) - len(ports))

@@ -38,18 +38,22 @@ class DatabaseStorage:
     """
 
     def __init__(self, url: str, process: str, epoch: int) -> None:
-        """process, epoch: of the leadership. Raises StoreError."""
-        reading = session(url, process, "reading", READING_DEADLINE_S, READING_REST_S)
-        writing, removal = (session(url, process, use) for use in ("writing", "removal"))
-        self._sessions = (reading, writing, removal)
+        """process, epoch: of the leadership."""
+        self._sessions = tuple(session(url, process, use) for use in ("reading", "writing", "removal"))
+        self._epoch = epoch
+
+    def open(self) -> None:
+        """Connect, and find what there is. Raises OSError, StoreError."""
+        reading, writing, removal = self._sessions
+        epoch = self._epoch
         fence = Fence(writing, LOG, epoch)
-        try:
-            self.definitions = DatabaseDefinitions(LOG, reading, fence)
-            self.synchronous: bool = reading.run(_is_synchronous)
-            self.files = DatabaseFiles(LOG, reading, fence, Fence(removal, LOG, epoch))
-        except OSError as error:
-            self.close()
-            raise StoreError(str(error)) from error
+        self.definitions = DatabaseDefinitions(LOG, reading, fence)
+        self.synchronous: bool = reading.run(_is_synchronous)
+        self.files = DatabaseFiles(LOG, reading, fence, Fence(removal, LOG, epoch))
+
+    def recovered(self) -> None:
+        """Limit reading from now on, since the event loop serves clients."""
+        self._sessions[0].limit(READING_DEADLINE_S, READING_REST_S)
 
     def close(self) -> None:
         """End all connections."""
@@ -65,9 +69,9 @@ def _is_synchronous(connection: TimedConnection) -> bool:
     return bool(found[0]) and found[1] in ("on", "remote_apply")
 
 
-def session(url: str, process: str, use: str, deadline_s: float = DEADLINE_S, rest_s: float = 0.0) -> Session:
+def session(url: str, process: str, use: str) -> Session:
     """Return a session of a process."""
-    return Session(url, session_name(process, use), deadline_s, rest_s)
+    return Session(url, session_name(process, use), DEADLINE_S)
 
 
 @contextmanager
@@ -93,6 +97,10 @@ def taken_by_tool(url: str) -> Iterator[DatabaseStorage]:
         if not leadership.epoch:
             lease.close()
     with closing(Renewing(leadership, _ignore)), closing(DatabaseStorage(url, process, leadership.epoch)) as storage:
+        try:
+            storage.open()
+        except OSError as error:
+            raise StoreError(str(error)) from error
         yield storage
 
 

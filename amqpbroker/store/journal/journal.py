@@ -188,7 +188,8 @@ class Journal(Log):
                 self.files.sync_directory(self.directory)
             except OSError as error:
                 self._cut_off(batch, is_new, error, _TOO_MANY_FILES)
-        self._sync(segment, batch, is_new)
+        # The header of a new segment is durable, so that only the batch has to be cut off.
+        self._sync(segment, batch, False)
         self.durable = batch.stop
 
     def _sync(self, segment: Segment, batch: Batch, is_new: bool) -> None:

@@ -1,9 +1,11 @@
 """The objects of a store in a database, as the server makes them."""
 
+import itertools
 import secrets
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import TABLES, DatabaseDefinitions
@@ -16,14 +18,20 @@ LOG = "0"
 
 
 class FaultyFence(Fence):
-    """refuses: error of the next write, which does not happen. loses: error of the next write, which happens."""
+    """refuses: error of the next write, which does not happen. loses: error of the next write, which happens.
 
+    later: number of writes before the one that is refused.
+    """
+
+    later = 0
     refuses: OSError | None = None
     loses: OSError | None = None
 
     def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
-        refused, self.refuses = self.refuses, None
-        if refused is not None:
+        if self.refuses is not None and self.later:
+            self.later -= 1
+        elif self.refuses is not None:
+            refused, self.refuses = self.refuses, None
             raise refused
         super().write(statements, proof)
         lost, self.loses = self.loses, None
@@ -41,7 +49,9 @@ class Opened:
         # The only session that a takeover ends, so that the others show what is refused.
         self.lease = self.session(url, session_name(process, "lease"))
         schema.make_tables(self.lease, TABLES)
-        self.leadership = Leadership(self.lease, LOG, Leader("broker", "127.0.0.1:5672", process), lease_s)
+        self.leadership = Leadership(
+            self.lease, LOG, Leader("broker", "127.0.0.1:5672", process), lease_s, partial(next, itertools.count())
+        )
         while not self.leadership.try_take():
             time.sleep(0.01)
         self.fence = FaultyFence(self.session(url, "writing"), LOG, self.leadership.epoch)
@@ -54,6 +64,11 @@ class Opened:
         made = Session(url, use, 10)
         self._open.callback(made.close)
         return made
+
+    def end_writing(self) -> None:
+        """Let the server end the connection of the thread that writes."""
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'writing'"
+        self.reading.run(lambda connection: connection.execute(ended))
 
     def close(self) -> None:
         self._open.close()

@@ -67,6 +67,23 @@ globals().update(
 )
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_refused_batch_behind_the_header_of_a_new_segment_is_written_again(filling, lost):
+    fence, log = filling.opened.fence, filling.log
+    for sequence in (1, 2):
+        batch, _ = test_log.made(log, sequence, size=SEGMENT_BYTES)
+        # The first write is the header.
+        fence.refuses, fence.later = LOST, 1
+        with pytest.raises(UnwrittenError):
+            log.write(batch)
+        if lost:
+            filling.opened.end_writing()
+            with pytest.raises(UnwrittenError):
+                log.write(batch)
+        log.write(batch)
+    assert test_log.found_sequences(filling.reopen()) == [1, 2]
+
+
 @pytest.fixture
 def opened(database):
     made = Opened(database)
@@ -219,10 +236,9 @@ def test_the_loss_of_a_write_is_noticed_with_the_next_connection(opened):
     for part in (b"abc", b"def"):
         files.write(file, part)
         files.sync(file)
-    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'writing'"
 
     def write_after_a_new_connection(part):
-        reading.run(lambda connection: connection.execute(ended))
+        opened.end_writing()
         files.write(file, part)
         with pytest.raises(UnwrittenError):
             files.sync(file)

@@ -23,6 +23,11 @@ class Brokers:
         self._any = self.session("any")
         schema.make_tables(self._any, TABLES)
 
+    def taken(self, leadership):
+        """Try to take over, a grace later."""
+        self.now_s += GRACE_S
+        return leadership.try_take()
+
     def session(self, name):
         self._sessions.append(Session(self._url, name, 10))
         return self._sessions[-1]
@@ -108,7 +113,7 @@ def test_a_leader_that_lost_only_its_connection_stays(brokers):
 def test_a_leader_that_hangs_is_followed_when_its_lease_ends(brokers):
     a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
     assert a.try_take()
-    until(b.try_take)
+    until(lambda: brokers.taken(b))
     # The takeover has ended the sessions of the old leader.
     with pytest.raises(UnwrittenError):
         a.renew()
@@ -132,7 +137,7 @@ def test_a_takeover_waits_for_the_transaction_of_the_last_leader(brokers):
     writing = threading.Thread(target=session.run, args=[write])
     writing.start()
     assert began.wait(30)
-    taking = threading.Thread(target=lambda: until(b.try_take))
+    taking = threading.Thread(target=lambda: until(lambda: brokers.taken(b)))
     taking.start()
     taking.join(0.3)
     assert taking.is_alive()
@@ -147,7 +152,7 @@ def test_writes_of_an_earlier_epoch_are_refused(brokers):
     assert a.try_take()
     old = Fence(brokers.session("a writing"), "0", a.epoch)
     old.write([Statement("CREATE TABLE written (x int)")])
-    until(b.try_take)
+    until(lambda: brokers.taken(b))
     for _ in range(2):
         with pytest.raises(FencedError):
             old.write([Statement("INSERT INTO written VALUES (1)")])
@@ -162,5 +167,20 @@ def test_a_hanging_leader_s_open_transaction_does_not_stop_the_takeover(brokers)
     assert a.try_take()
     hanging = brokers.session(session_name("process of a", "writing"))
     hanging.run(lambda connection: connection.execute("BEGIN; SELECT 1 FROM fence WHERE epoch = 1 FOR SHARE"))
-    until(b.try_take)
+    until(lambda: brokers.taken(b))
     assert b.epoch == 2
+
+
+def test_a_leader_whose_lease_ended_while_the_database_was_away_has_the_grace_too(brokers):
+    a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
+    assert a.try_take()
+    a.close()
+    until(brokers.are_unlocked)
+    time.sleep(0.06)
+    assert not b.try_take()
+    brokers.now_s += GRACE_S / 2
+    assert a.renew() is False
+    assert not b.try_take()
+    assert a.renew() is True
+    brokers.now_s += 2 * GRACE_S
+    assert not b.try_take()

@@ -16,12 +16,14 @@ class Leadership:
         self.renewals = 0
         self.renewed = threading.Semaphore(0)
         self.ended = []
+        self.has_lock = True
 
     def renew(self):
         self.renewals += 1
         if self.errors:
             raise self.errors.pop(0)
         self.renewed.release()
+        return self.has_lock
 
     def release(self):
         self.ended.append("released")
@@ -75,3 +77,14 @@ def test_a_database_that_is_gone_at_the_end_is_no_error(caplog):
     renewing.close()
     assert "another broker takes over when the lease ends" in caplog.text
     assert leadership.ended == ["closed"]
+
+
+def test_a_lease_without_its_lock_is_renewed_more_often():
+    """Others wait for a renewal for a second only, when they have the lock."""
+    leadership = Leadership()
+    leadership.lease_s = 1_000.0
+    leadership.has_lock = False
+    renewing = Renewing(leadership, lambda error: None)
+    for _ in range(3):
+        assert leadership.renewed.acquire(timeout=30)
+    renewing.close()

@@ -86,12 +86,24 @@ def test_a_server_that_does_not_listen_is_a_temporary_error():
         ("postgresql://a,b:7/x", "postgresql://a:5432,b:7/x"),
         ("postgresql://u@/x", "postgresql://localhost:5432/x"),
         ("postgresql://u@h", "postgresql://h:5432/u"),
+        ("postgresql://u:se?cret@db/x", "postgresql://db:5432/x"),
+        ("postgresql://u:se#cret@db/x", "postgresql://db:5432/x"),
     ],
 )
 def test_a_url_is_shown_without_secrets(url, expected):
     assert described(url) == expected
 
 
-def test_what_is_no_url_is_refused():
-    with pytest.raises(StoreError, match="the URL of the store cannot be read: "):
-        described("postgresql://h/x?nonsense=1")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://h/x?nonsense=1",
+        "postgresql://u:pa%ss@db/x",
+        "postgresql://u:top%00secret@db/x",
+        "postgresql://u:se/cret@db/x",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_showing_any_of_it(url):
+    with pytest.raises(StoreError, match="the URL of the store cannot be read; encode special characters") as raised:
+        described(url)
+    assert not any(part in str(raised.value) for part in ("pa%", "cret", "nonsense"))
