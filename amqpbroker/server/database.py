@@ -151,8 +151,7 @@ class Database:
             storage = DatabaseStorage(config.store_url, self._process, self._leadership.epoch)
             try:
                 storage.open()
-                journal = Journal(Path("/journal"), storage.files, config.bounds.segment_bytes)
-                journal.name = self._url
+                journal = Journal(Path("/journal"), storage.files, config.bounds.segment_bytes, name=self._url)
                 found = journal.recover()
                 storage.recovered()
             except BaseException as error:

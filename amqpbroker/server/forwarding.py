@@ -150,7 +150,7 @@ class Forwarding:
         finally:
             self._leaders.pop(task, None)
             for each in writers:
-                # What was written is still sent, for a while.
+                # The last bytes are still sent.
                 each.close()
                 self._loop.call_later(LINGER_S, each.transport.abort)
             if not writers:

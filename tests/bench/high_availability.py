@@ -224,7 +224,7 @@ def run(cluster: Cluster, seconds: float, waiting: int) -> None:
                 rates.append(throughput(cluster, load, seconds))
                 client.call("queue.purge", "queue.purge-ok", queue=QUEUE)
             print(f"{cluster.name}: {name}: {sorted(rates)[1]:,.0f} confirmed messages/s")
-    # What was written before is still being flushed and removed.
+    # The servers are still flushing and removing earlier messages.
     time.sleep(REST_S)
     found = confirm_ms(cluster, seconds)
     print(f"{cluster.name}: confirm at {RATE}/s, p50 {found[50.0]:.2f} ms, p99 {found[99.0]:.2f} ms")

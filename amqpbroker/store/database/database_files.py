@@ -6,7 +6,7 @@ space of a removed one is free at once.
 
 import errno
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,19 @@ class _Kept:
     @property
     def size(self) -> int:
         return self.written + sum(map(len, self.appended))
+
+    def append(self, parts: Iterable[bytes]) -> None:
+        self.appended += [bytes(part) for part in parts if part]
+
+    def write(self, size: int) -> None:
+        """Record that all appended bytes, `size` in number, are written."""
+        self.written += size
+        self.appended.clear()
+        self.exists, self.has_rest = True, False
+
+    def doubt(self) -> None:
+        """Record that the appended bytes may be written, although that was reported as failed."""
+        self.has_rest = True
 
     def truncate(self, size: int) -> None:
         rest = self.size - size
@@ -179,7 +192,7 @@ class DatabaseFiles(Files):
     def write(self, descriptor: int, *parts: bytes) -> None:
         with self._changing:
             kept = self._kept(descriptor)
-            kept.appended += [bytes(part) for part in parts if part]
+            kept.append(parts)
             self._due[kept] = None
 
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
@@ -218,14 +231,12 @@ class DatabaseFiles(Files):
         except OSError:
             # If only the answer was lost, the next attempt replaces the rows, so that it waits for the standbys.
             for kept, _ in due:
-                kept.has_rest = True
+                kept.doubt()
             self._under_way = set()
             raise
         with self._changing:
             for kept, data in due:
-                kept.written += len(data)
-                kept.appended.clear()
-                kept.exists, kept.has_rest = True, False
+                kept.write(len(data))
                 self._due.pop(kept, None)
             self._under_way = set()
 

@@ -54,6 +54,10 @@ class TimedConnection(psycopg.Connection[Any]):
 
     deadline_s: float = 10.0
 
+    def limit(self, deadline_s: float) -> None:
+        """Set the limit of calls."""
+        self.deadline_s = deadline_s
+
     @contextmanager
     def extended(self, further_s: float) -> Iterator[None]:
         """Extend the limit of calls."""
@@ -133,7 +137,7 @@ class Session:
             connection = TimedConnection.connect(
                 self._url, autocommit=True, **self._options(), application_name=self.name[:63]
             )
-            connection.deadline_s = self._deadline_s
+            connection.limit(self._deadline_s)
             try:
                 connection.execute(_SETTINGS)
             except BaseException:
@@ -163,7 +167,7 @@ class Session:
         """Set the limits of calls from now on; see the constructor."""
         self._deadline_s, self._rest_s = deadline_s, rest_s
         if self._connection is not None:
-            self._connection.deadline_s = deadline_s
+            self._connection.limit(deadline_s)
 
     def close(self) -> None:
         """End the connection, if there is one."""

@@ -69,13 +69,19 @@ class Journal(Log):
     """The segments of one data directory."""
 
     def __init__(
-        self, directory: Path, files: Files, segment_bytes: int = BOUNDS.segment_bytes, synced: bool = True
+        self,
+        directory: Path,
+        files: Files,
+        segment_bytes: int = BOUNDS.segment_bytes,
+        synced: bool = True,
+        name: str = "",
     ) -> None:
-        """synced: a batch is on the disk when `write` returns; otherwise it has only been passed to the operating
-        system.
+        """name: for the operator, by default the directory's.
+
+        synced: a batch is on the disk when `write` returns; otherwise it has only been passed to the operating system.
         """
         self.directory = directory
-        self.name = str(directory)
+        self.name = name or str(directory)
         self.oldest = 0
         self.newest = 0
         self.durable = 0

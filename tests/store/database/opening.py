@@ -66,7 +66,7 @@ class Opened:
         return made
 
     def end_writing(self) -> None:
-        """Let the server end the connection of the thread that writes."""
+        """End the connection of the thread that writes, as the server can."""
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'writing'"
         self.reading.run(lambda connection: connection.execute(ended))
 
