@@ -16,7 +16,7 @@ COMMANDS = {
     "ctl": "Administer a running broker with rabbitmqctl's commands.",
     "tail": "Show the messages of a queue or an exchange as they arrive.",
     "perf": "Put load on any AMQP 0-9-1 broker, and measure it.",
-    "store": "Check a data directory, or show its content.",
+    "store": "Check a data directory, show its content, or copy it.",
 }
 
 

@@ -14,7 +14,7 @@ from tests.crash.test_kill import SEED, Rounds, is_broken_connection
 from tests.failover.cluster import LEASE_S, Brokers, Databases
 from tests.process import PATIENCE_S
 
-ROUNDS = int(os.environ.get("FAILOVER_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("FAILOVER_ROUNDS", "2"))
 
 #: Time for which clients work before the fault, in seconds.
 LIFE_S = (0.3, 1.5)

@@ -194,18 +194,13 @@ class Journal(Log):
                 self.files.sync_directory(self.directory)
             except OSError as error:
                 self._cut_off(batch, is_new, error, _TOO_MANY_FILES)
-        # The header of a new segment is durable, so that only the batch has to be cut off.
-        self._sync(segment, batch, False)
+        if self._synced:
+            try:
+                self.files.sync(segment.descriptor)
+            except UnwrittenError as error:
+                # The header of a new segment is durable, so that only the batch has to be cut off.
+                self._cut_off(batch, False, error)
         self.durable = batch.stop
-
-    def _sync(self, segment: Segment, batch: Batch, is_new: bool) -> None:
-        """Sync the segment of a batch unless `synced` is off. Raises UnwrittenError, OSError."""
-        if not self._synced:
-            return
-        try:
-            self.files.sync(segment.descriptor)
-        except UnwrittenError as error:
-            self._cut_off(batch, is_new, error)
 
     def _create(self, segment: Segment, batch: Batch) -> None:
         """Create the file of a segment for its first batch."""
@@ -214,8 +209,12 @@ class Journal(Log):
             self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
         except OSError as error:
             self._cut_off(batch, True, error)
-        # The header is synced before anything is written after it, so that an incomplete header means damage.
-        self._sync(segment, batch, True)
+        if self._synced:
+            # The header is synced before anything is written after it, so that an incomplete header means damage.
+            try:
+                self.files.sync(segment.descriptor)
+            except UnwrittenError as error:
+                self._cut_off(batch, True, error)
 
     def _cut_off(self, batch: Batch, is_new: bool, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
         """Remove a partly written batch, and its segment if that is new.

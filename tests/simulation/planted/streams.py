@@ -54,8 +54,8 @@ STREAMS = (
     Planted(
         "a stream that is written only with the journal",
         "persistence.py",
-        "            writings = writings or [Writing(None, [], 0)]",
-        "            pass",
+        "            self.streams.gather()\n            writings = writings or [Writing(None, [], 0)]",
+        "            self.streams.gather()",
     ),
     Planted(
         "a chunk that loses its last message",
