@@ -6,8 +6,8 @@ STORE = (
     Planted(
         "a sync not waited for",
         "journal.py",
-        "self.files.sync(segment.descriptor)\n            except UnwrittenError as error:\n                # The header",
-        "pass\n            except UnwrittenError as error:\n                # The header",
+        "self.files.sync(segment.descriptor)\n            except UnwrittenError as error:\n                # The",
+        "pass\n            except UnwrittenError as error:\n                # The",
     ),
     Planted("a directory not synced", "journal.py", "self.files.sync_directory(self.directory)", "pass"),
     Planted("definitions not synced with a batch", "committer.py", "self._before()\n        if", "if"),
