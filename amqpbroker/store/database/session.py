@@ -3,6 +3,7 @@
 import errno
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,15 +99,17 @@ class Session:
     connections: number of connections that were opened so far.
     """
 
-    def __init__(self, url: str, name: str, deadline_s: float, rest_s: float = 0.0) -> None:
-        """rest_s: time after a temporary error in which `run` fails at once, for a thread that must not wait often."""
+    def __init__(self, url: str, name: str, deadline_s: float) -> None:
         self.name = name
         self._url = url
         self._deadline_s = deadline_s
-        self._rest_s = rest_s
+        #: Time after an error in which `run` fails at once; 0 for a thread that may wait.
+        self._rest_s: float = 0.0
         self._rests_until: float = 0.0
         self.connections: int = 0
         self._connection: TimedConnection | None = None
+        self._connecting: threading.Thread | None = None
+        self._ended: bool = False
 
     def run(self, task: Callable[[TimedConnection], T]) -> T:
         """Call the task with a connection, in autocommit mode, and return its result.
@@ -114,22 +117,39 @@ class Session:
         Raises UnwrittenError if the task may be retried, FencedError if another broker leads, and another OSError for
         an error that does not end by itself. In all cases the task may have taken effect.
         """
-        if self._rests_until > time.monotonic():
-            raise UnwrittenError(errno.EIO, f"{described(self._url)}: did not answer a moment ago")
+        if self._rest_s:
+            self._require_connection()
         try:
             return task(self._connected())
         except TimeoutError as error:
-            self.close()
+            self._drop()
             self._rests_until = time.monotonic() + self._rest_s
             raise UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s") from error
         except psycopg.Error as error:
             if self._connection is None or self._connection.closed:
-                self.close()
+                self._drop()
                 self._rests_until = time.monotonic() + self._rest_s
             raise self._translated(error) from error
         except BaseException:
-            self.close()
+            self._drop()
             raise
+
+    def _require_connection(self) -> None:
+        """Return if there is a connection; otherwise begin to connect on another thread. Raises UnwrittenError."""
+        if self._connection is not None and not self._connection.closed:
+            return
+        if self._rests_until <= time.monotonic() and (self._connecting is None or not self._connecting.is_alive()):
+            self._connecting = threading.Thread(target=self._connect, name="connecting", daemon=True)
+            self._connecting.start()
+        raise UnwrittenError(errno.EIO, f"{described(self._url)}: there is no connection at the moment")
+
+    def _connect(self) -> None:
+        try:
+            self._connected()
+        except (psycopg.Error, TimeoutError):
+            self._rests_until = time.monotonic() + self._rest_s
+        if self._ended:
+            self._drop()
 
     def _connected(self) -> TimedConnection:
         connection = self._connection
@@ -164,13 +184,21 @@ class Session:
         return OSError(errno.EINVAL, text)
 
     def limit(self, deadline_s: float, rest_s: float) -> None:
-        """Set the limits of calls from now on; see the constructor."""
+        """Set the limits of calls from now on, for a thread that must not wait long.
+
+        rest_s: time after an error in which `run` fails at once, in seconds. It also fails while there is no
+        connection, and connects on another thread.
+        """
         self._deadline_s, self._rest_s = deadline_s, rest_s
         if self._connection is not None:
             self._connection.limit(deadline_s)
 
     def close(self) -> None:
-        """End the connection, if there is one."""
+        """End the connection, if there is one. The session may not be used again if it is limited."""
+        self._ended = True
+        self._drop()
+
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -107,3 +107,33 @@ def test_a_url_that_cannot_be_read_is_refused_without_showing_any_of_it(url):
     with pytest.raises(StoreError, match="the URL of the store cannot be read; encode special characters") as raised:
         described(url)
     assert not any(part in str(raised.value) for part in ("pa%", "cret", "nonsense"))
+
+
+def test_a_limited_session_connects_on_another_thread(session):
+    first = session.run(pid)
+    session.limit(5.0, 0.2)
+    assert session.run(pid) == first
+    with pytest.raises(UnwrittenError):
+        session.run(lambda connection: connection.execute("SELECT pg_terminate_backend(pg_backend_pid())"))
+    with pytest.raises(UnwrittenError, match="there is no connection at the moment"):
+        session.run(pid)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            assert session.run(pid) != first
+            break
+        except UnwrittenError:
+            time.sleep(0.01)
+    else:
+        pytest.fail("it does not connect again")
+
+
+def test_a_limited_session_that_cannot_connect_fails_at_once():
+    session = Session("postgresql://127.0.0.1:1/none", "tested", 5.0)
+    session.limit(5.0, 30.0)
+    start = time.monotonic()
+    for _ in range(50):
+        with pytest.raises(UnwrittenError, match="there is no connection at the moment"):
+            session.run(pid)
+    assert time.monotonic() - start < 5
+    session.close()
