@@ -81,7 +81,7 @@ FOLDERS = {
     "store": {
         "journal": {"files", "living", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
-        "database": {"definitions", "files", "log", "record"},
+        "database": {"definitions", "files", "log", "record", "recovered"},
         "streams": {"checksum", "files", "log", "record", "stored"},
         "directory": {"journal", "streams", "checksum", "files", "log", "record", "recovered", "syscalls"},
     },

@@ -21,6 +21,7 @@ from amqpbroker.server.listeners import shown
 from amqpbroker.server.waiting import Waiting
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import TABLES
+from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import described
@@ -65,6 +66,8 @@ class Database:
         self._stopped = threading.Event()
         self._waits_for: str = ""
         self._leader: Leader | None = None
+        #: The messages of the present leader, as far as this broker has read them.
+        self._follower = Follower(LOG)
 
     # --- leadership ---------------------------------------------------------------------------------------------------
 
@@ -102,6 +105,7 @@ class Database:
                     log.warning("%s: this broker leads now, in epoch %d", self._url, self._leadership.epoch)
                     return
                 self._leader = leader = self._leadership.leader()
+                self._follow()
                 if leader is not None:
                     self._wait(f"{self._url}: waiting, since {leader.name} at {leader.address} leads")
             except UnwrittenError as error:
@@ -109,6 +113,15 @@ class Database:
             except OSError as error:
                 raise StoreError(str(error)) from error
             self._stopped.wait(LOOK_S)
+
+    def _follow(self) -> None:
+        """Read a step of what the leader has written. Raises OSError."""
+        try:
+            self._lease.run(self._follower.read_on)
+        except StoreError as error:
+            # Segments were removed that were not read yet.
+            log.info("%s: the journal is followed from its beginning again: %s", self._url, error)
+            self._follower = Follower(LOG)
 
     def _give_up(self) -> None:
         with contextlib.suppress(OSError):
@@ -152,7 +165,9 @@ class Database:
             try:
                 storage.open()
                 journal = Journal(Path("/journal"), storage.files, config.bounds.segment_bytes, name=self._url)
-                found = journal.recover()
+                found = self._followed(storage, journal)
+                if found is None:
+                    found = journal.recover()
                 storage.recovered()
             except BaseException as error:
                 storage.close()
@@ -165,6 +180,23 @@ class Database:
             else:
                 return storage, journal, found
         raise AssertionError("the last attempt returns or raises")
+
+    def _followed(self, storage: DatabaseStorage, journal: Journal) -> Recovered | None:
+        """Continue with what this broker has followed; return None if that cannot be used."""
+        follower, self._follower = self._follower, Follower(LOG)
+        if not follower.segments:
+            return None
+        try:
+            complete = storage.read_on(follower)
+        except StoreError as error:
+            log.info("%s: %s", self._url, error)
+            complete = False
+        if not complete:
+            log.warning("%s: the journal was not followed to its end, and is read again", self._url)
+            return None
+        found, marks = follower.found, {number: kept.mark for number, kept in follower.segments.items()}
+        journal.continue_from(found, marks)
+        return found
 
     def _data(
         self,

@@ -45,6 +45,16 @@ class Copies:
     def _items(self) -> "zip[tuple[int, int, int, int, int]]":
         return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, self.priorities, strict=True)
 
+    def discard(self, before: int) -> None:
+        """Discard the copies at lower positions."""
+        kept = [index for index, position in enumerate(self.positions) if position >= before]
+        if len(kept) < len(self.positions):
+            self.sequences = array("Q", [self.sequences[index] for index in kept])
+            self.positions = array("Q", [self.positions[index] for index in kept])
+            self.deadlines_ms = array("Q", [self.deadlines_ms[index] for index in kept])
+            self.sizes = array("I", [self.sizes[index] for index in kept])
+            self.priorities = array("h", [self.priorities[index] for index in kept])
+
     def delay(self, dues_ms: dict[int, int]) -> None:
         """Set the due times of the copies. dues_ms: position -> due time of the delayed copies of any queue."""
         found = array("Q", [dues_ms.get(position, 0) for position in self.positions])
@@ -108,12 +118,29 @@ class Recovered(record.Visitor):
         self.batches: int = 0
         self._settled: dict[int, bytearray] = {}
         self._base: int = 0
+        self._shift: int = 0
         self._entries = Living()
 
-    def start_segment(self, number: int, size: int) -> None:
+    def start_segment(self, number: int, size: int, shift: int = 0) -> None:
+        """Begin or continue to read a segment.
+
+        size: of the segment, in bytes. shift: offset in the segment at which the bytes that are read begin.
+        """
         self._base = number << OFFSET_BITS
+        self._shift = shift
         self._entries = self.living.of(number)
-        self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
+        flags = self._settled.setdefault(number, bytearray())
+        flags.extend(bytes(max(0, (size >> _GRAIN_BITS) + 1 - len(flags))))
+
+    def discard_segments(self, before: int) -> None:
+        """Discard everything in segments with lower numbers, which were removed: nothing in them lives."""
+        for copies in self.copies.values():
+            copies.discard(before << OFFSET_BITS)
+        for ids in self.ids.values():
+            ids.discard(before << OFFSET_BITS)
+        for number in [number for number in self._settled if number < before]:
+            del self._settled[number]
+            self.living.remove(number)
 
     def read_batch(self, number: int) -> None:
         """Record that the batch with that number is complete and read."""
@@ -131,6 +158,7 @@ class Recovered(record.Visitor):
         priority: int,
         delivered: bool,
     ) -> None:
+        offset += self._shift
         copies = self.copies.get(queue_id)
         if copies is None:
             copies = self.copies[queue_id] = Copies()
@@ -159,6 +187,7 @@ class Recovered(record.Visitor):
             self.delayed.pop(position, None)
 
     def took(self, offset: int, holder_id: int, sequence: int, expires_ms: int, key: bytes) -> None:
+        offset += self._shift
         ids = self.ids.get(holder_id)
         if ids is None:
             ids = self.ids[holder_id] = Ids()

@@ -54,6 +54,15 @@ class Ids:
         self.positions.append(position)
         self.expires_ms.append(expires_ms)
 
+    def discard(self, before: int) -> None:
+        """Discard the ids at lower positions."""
+        kept = [index for index, position in enumerate(self.positions) if position >= before]
+        if len(kept) < len(self.keys):
+            self.keys = [self.keys[index] for index in kept]
+            self.sequences = array("Q", [self.sequences[index] for index in kept])
+            self.positions = array("Q", [self.positions[index] for index in kept])
+            self.expires_ms = array("Q", [self.expires_ms[index] for index in kept])
+
     def taken(self, holder_id: int) -> list[TakenId]:
         """Return them as objects."""
         return [

@@ -102,6 +102,7 @@ def test_another_broker_takes_over_from_one_that_died(brokers):
         leader.kill()
     other = brokers.leader(leader)
     assert bodies(other) == list(range(100))
+    assert "is read again" not in other.log
     brokers.start_missing()
     until(lambda: "waiting, since" in leader.log)
     assert other.leads

@@ -157,8 +157,8 @@ def content(sequence: int, size: int = 20) -> bytes:
     return lone_content(1, b"\0\0", [b"%0*d" % (size, sequence)], size)
 
 
-def appended(log: Log, *sequences: int, size: int = 20) -> list[int]:
-    batch, positions = made(log, *sequences, size=size)
+def appended(log: Log, *sequences: int, size: int = 20, holder: int = 1) -> list[int]:
+    batch, positions = made(log, *sequences, size=size, holder=holder)
     log.write(batch)
     return positions
 

@@ -247,7 +247,7 @@ class DatabaseFiles(Files):
         end = offset + size
         stop = min(end, written)
         found = [
-            self._reading.run(partial(_part, kept.table, start, min(start + self.at_once, stop)))
+            self._reading.run(partial(read_part, kept.table, start, min(start + self.at_once, stop)))
             for start in range(offset, stop, self.at_once)
         ]
         return b"".join([*found, appended[max(0, offset - written) : max(0, end - written)]])
@@ -259,7 +259,7 @@ class DatabaseFiles(Files):
         return self._files[self._open[descriptor]]
 
 
-def _part(table: sql.Identifier, start: int, stop: int, connection: TimedConnection) -> bytes:
+def read_part(table: sql.Identifier, start: int, stop: int, connection: TimedConnection) -> bytes:
     """Return the bytes of a file from `start` on and before `stop`."""
     query = sql.SQL(
         "SELECT substr(data, greatest(%(start)s - start, 0)::int + 1,"

@@ -1,4 +1,4 @@
-"""A connection to the database that is replaced when it breaks. The only module that knows psycopg's errors."""
+"""A connection to the database that is replaced when it breaks. Errors of psycopg become those of a log here."""
 
 import errno
 import logging
@@ -122,16 +122,16 @@ class Session:
         try:
             return task(self._connected())
         except TimeoutError as error:
-            self._drop()
+            self._disconnect()
             self._rests_until = time.monotonic() + self._rest_s
             raise UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s") from error
         except psycopg.Error as error:
             if self._connection is None or self._connection.closed:
-                self._drop()
+                self._disconnect()
                 self._rests_until = time.monotonic() + self._rest_s
             raise self._translated(error) from error
         except BaseException:
-            self._drop()
+            self._disconnect()
             raise
 
     def _require_connection(self) -> None:
@@ -149,7 +149,7 @@ class Session:
         except (psycopg.Error, TimeoutError):
             self._rests_until = time.monotonic() + self._rest_s
         if self._ended:
-            self._drop()
+            self._disconnect()
 
     def _connected(self) -> TimedConnection:
         connection = self._connection
@@ -196,9 +196,9 @@ class Session:
     def close(self) -> None:
         """End the connection, if there is one. The session may not be used again if it is limited."""
         self._ended = True
-        self._drop()
+        self._disconnect()
 
-    def _drop(self) -> None:
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

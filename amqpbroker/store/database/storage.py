@@ -4,11 +4,13 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import TABLES, DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import Fence
+from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import Session, TimedConnection
@@ -50,6 +52,21 @@ class DatabaseStorage:
         self.definitions = DatabaseDefinitions(LOG, reading, fence)
         self.synchronous: bool = reading.run(_is_synchronous)
         self.files = DatabaseFiles(LOG, reading, fence, Fence(removal, LOG, epoch))
+
+    def read_on(self, follower: Follower) -> bool:
+        """Complete a follower with the rest of the journal; return whether it has all that the files have.
+
+        Raises OSError, StoreError.
+        """
+        while not self._sessions[0].run(follower.read_on):
+            pass
+        directory, files = Path("/journal"), self.files
+        found = {}
+        for name in files.names(directory):
+            descriptor = files.open(directory / name)
+            found[int(Path(name).stem, 16)] = files.size(descriptor)
+            files.close(descriptor)
+        return found == {number: kept.size for number, kept in follower.segments.items()}
 
     def recovered(self) -> None:
         """Limit reading from now on, since the event loop serves clients."""

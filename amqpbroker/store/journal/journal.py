@@ -5,6 +5,7 @@ import itertools
 import logging
 import secrets
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -130,12 +131,29 @@ class Journal(Log):
             # The last batch may not be on the disk yet, and the data that it replaces is about to be removed.
             files.sync(newest.descriptor)
             files.sync_directory(self.directory)
+        self._use(found)
+        return found
+
+    def continue_from(self, found: Recovered, marks: Mapping[int, bytes]) -> None:
+        """Continue after what a reader of the same segments has found, instead of `recover`.
+
+        found: not finished. marks: of all segments, by number. Raises OSError.
+        """
+        for number in sorted(marks):
+            path = self.directory / segment_name(number)
+            descriptor = self.files.open(path, write=True)
+            segment = Segment(number, path, descriptor, self.files.size(descriptor))
+            segment.know(marks[number])
+            self._adopt(segment)
+        self._use(found)
+
+    def _use(self, found: Recovered) -> None:
+        """Continue after these contents."""
         found.finish()
         self.batches = found.batches
         self.living = found.living
         if self.segments:
             self.durable = self.batches_in(self.newest).stop
-        return found
 
     def _write_again(self, segment: Segment, offset: int, data: bytes) -> None:
         """Write the last batch over itself, or the header of a segment without a batch.

@@ -1,0 +1,120 @@
+"""A broker that follows the journal of another one, and takes over with what it has read."""
+
+import random
+
+import pytest
+
+from amqpbroker.store import record
+from amqpbroker.store.database import follower as module
+from amqpbroker.store.database.follower import Follower
+from amqpbroker.store.log import StoreError
+from tests.store.database.opening import LOG
+from tests.store.database.test_database_files import Database
+from tests.store.test_log import appended, made
+
+
+@pytest.fixture
+def filling(database):
+    filled = Database(database)
+    yield filled
+    filled.close()
+
+
+def read_on(filling, follower):
+    """Read all steps; return their number."""
+    count = 1
+    while not filling.opened.reading.run(follower.read_on):
+        count += 1
+    return count
+
+
+def settle(log, *positions):
+    log.living.settle(list(positions))
+    log.next_position()
+    payload = record.settle(list(positions))
+    log.write(log.batch([record.group(payload), payload]))
+
+
+def taken_over(filling, follower):
+    """Take over with the follower's contents; return these, and the log."""
+    log = filling.open()
+    read_on(filling, follower)
+    log.continue_from(follower.found, {number: kept.mark for number, kept in follower.segments.items()})
+    return follower.found, log
+
+
+def shown(found, log):
+    """Return everything that a recovered log has, in comparable form."""
+    copies = {
+        queue: list(zip(kept.sequences, kept.positions, kept.deadlines_ms, kept.sizes, kept.priorities, strict=True))
+        for queue, kept in found.copies.items()
+    }
+    living = {number: log.living.of(number).count for number in range(log.oldest, log.newest + 1)}
+    return copies, found.returned, found.delayed, found.batches, living, log.oldest, log.newest, log.size, log.durable
+
+
+def test_a_takeover_with_a_follower_finds_what_a_recovery_finds(filling):
+    chance = random.Random(5)
+    follower = Follower(LOG)
+    log, live, sequence = filling.log, [], 0
+    for _ in range(60):
+        for _ in range(chance.randint(1, 4)):
+            sequence += 1
+            live += appended(log, sequence, size=chance.choice((20, 300, 1_500)), holder=chance.randint(1, 2))
+        # Mostly the oldest ones, so that segments become free.
+        while len(live) > 15:
+            settle(log, live.pop(0 if chance.random() < 0.9 else chance.randrange(len(live))))
+        # A segment that was not read yet is never removed here.
+        if chance.random() < 0.5:
+            read_on(filling, follower)
+            if log.free():
+                log.remove_freed()
+    assert log.oldest > 3
+    assert log.newest - log.oldest > 1
+    expected = shown(filling.start(), filling.log)
+    found, continued = taken_over(filling, follower)
+    assert shown(found, continued) == expected
+    assert list(found.living._segments) == list(range(continued.oldest, continued.newest + 1))
+    # It goes on where the other one ended.
+    appended(continued, sequence + 1)
+    assert filling.start().batches == expected[3] + 1
+
+
+def test_a_long_journal_is_read_in_steps(filling, monkeypatch):
+    monkeypatch.setattr(module, "STEP_BYTES", 500)
+    for number in range(1, 20):
+        # Some batches are larger than a step.
+        appended(filling.log, number, size=2_000 if number % 5 == 0 else 100)
+    follower = Follower(LOG)
+    assert read_on(filling, follower) > 5
+    expected = shown(filling.start(), filling.log)
+    found, continued = taken_over(filling, follower)
+    assert shown(found, continued) == expected
+
+
+def test_a_journal_whose_next_segments_are_gone_cannot_be_followed(filling):
+    """As after a pause in which the leader has written and removed many messages."""
+    follower = Follower(LOG)
+    log = filling.log
+    for sequence in range(1, 3):
+        settle(log, *appended(log, sequence, size=3_000))
+    read_on(filling, follower)
+    for sequence in range(3, 8):
+        settle(log, *appended(log, sequence, size=3_000))
+    assert log.free()
+    log.remove_freed()
+    with pytest.raises(StoreError, match=r"has batch \d+ after batch \d+"):
+        read_on(filling, follower)
+    again = Follower(LOG)
+    read_on(filling, again)
+    assert again.found.batches == 14
+
+
+def test_an_empty_database_is_followed(filling):
+    follower = Follower(LOG)
+    assert read_on(filling, follower) == 1
+    assert follower.segments == {}
+    batch, _ = made(filling.log, 1)
+    filling.log.write(batch)
+    read_on(filling, follower)
+    assert follower.found.batches == 1
