@@ -68,6 +68,8 @@ class Database:
         self._leader: Leader | None = None
         #: The messages of the present leader, as far as this broker has read them.
         self._follower = Follower(LOG)
+        #: Number of the connection that it reads from.
+        self._followed_on: int = 0
 
     # --- leadership ---------------------------------------------------------------------------------------------------
 
@@ -118,6 +120,10 @@ class Database:
         """Read a step of what the leader has written. Raises OSError."""
         try:
             self._lease.run(self._follower.read_on)
+            if self._lease.connections != self._followed_on:
+                # Another server may lack what was read from the last one.
+                self._followed_on = self._lease.connections
+                self._follower = Follower(LOG)
         except StoreError as error:
             # Segments were removed that were not read yet.
             log.info("%s: the journal is followed from its beginning again: %s", self._url, error)
@@ -184,7 +190,7 @@ class Database:
     def _followed(self, storage: DatabaseStorage, journal: Journal) -> Recovered | None:
         """Continue with what this broker has followed; return None if that cannot be used."""
         follower, self._follower = self._follower, Follower(LOG)
-        if not follower.segments:
+        if not follower.segments or self._lease.connections != self._followed_on:
             return None
         try:
             complete = storage.read_on(follower)
