@@ -74,7 +74,7 @@ class Proxy:
             await asyncio.gather(
                 self._pass(reader, behind, lambda: self.requests), self._pass(there, writer, lambda: self.answers)
             )
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             self._writers -= ends
