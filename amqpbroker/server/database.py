@@ -20,12 +20,12 @@ from amqpbroker.server.database_listeners import DatabaseListeners
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.waiting import Waiting
 from amqpbroker.store.database import schema
-from amqpbroker.store.database.database_definitions import TABLES
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import described
 from amqpbroker.store.database.storage import LOG, DatabaseStorage, session
+from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal

@@ -57,7 +57,7 @@ def test_a_store_that_is_copied_to_a_database_and_back_is_the_same(directory, da
 def test_an_id_is_not_used_again_after_a_copy(directory, database):
     assert invoked("copy", directory, database).exit_code == 0
     opened = Opened(database)
-    # Of q, s and the queue that is gone.
+    # The ids 1 to 3 belong to q, s and the queue that was deleted.
     assert opened.definitions.new_id() == 4
     opened.close()
 

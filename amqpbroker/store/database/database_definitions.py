@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,31 +19,12 @@ from amqpbroker.store.definitions.definitions import (
     Definition,
     Definitions,
     ExchangeDefinition,
-    GlobalParameterDefinition,
-    ParameterDefinition,
-    PermissionDefinition,
     QueueDefinition,
-    StreamOffsetDefinition,
-    TopicPermissionDefinition,
-    UserDefinition,
     VhostDefinition,
 )
+from amqpbroker.store.definitions.tables import CODECS, TABLES, Codec, decoded, encoded
 from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import MAX_ID
-
-#: Kind -> its table.
-TABLES: Final[dict[type[Any], str]] = {
-    VhostDefinition: "vhost",
-    UserDefinition: "user",
-    PermissionDefinition: "permission",
-    TopicPermissionDefinition: "topic_permission",
-    ParameterDefinition: "parameter",
-    GlobalParameterDefinition: "global_parameter",
-    ExchangeDefinition: "exchange",
-    QueueDefinition: "queue",
-    BindingDefinition: "binding",
-    StreamOffsetDefinition: "stream_offset",
-}
 
 
 class DatabaseDefinitions(Definitions):
@@ -95,7 +76,7 @@ class DatabaseDefinitions(Definitions):
         with self.transaction():
             for definition in definitions:
                 kind = type(definition)
-                self._change(_PUT[kind], (_key(kind, definition), *_encoded(definition)))
+                self._change(_PUT[kind], (_key(kind, definition), *encoded(definition, _CODECS)))
                 if isinstance(definition, QueueDefinition | ExchangeDefinition) and definition.id:
                     self._change(_LAST_ID, (self._log, definition.id))
 
@@ -136,7 +117,7 @@ class DatabaseDefinitions(Definitions):
             return connection.execute(query, binary=True).fetchall()
 
         try:
-            return [_decoded(kind, row) for row in self._reading.run(rows)]
+            return [decoded(kind, row, _CODECS) for row in self._reading.run(rows)]
         except (OSError, ValueError) as error:
             raise StoreError(f"{TABLES[kind]}: {error}") from error
 
@@ -186,32 +167,7 @@ def _from_text(text: str) -> str:
     return str(json.loads(f'"{text}"')) if "\\" in text else text
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value)
-
-
-#: Type of a field -> functions that convert it for the database and back; other types are stored unchanged.
-_CODECS: Final[dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
-    str: (_text, _from_text),
-    tuple[str, ...]: (_json, lambda text: tuple(json.loads(text))),
-    Mapping[str, int]: (_json, json.loads),
-    Any: (_json, json.loads),
-}
-
-
-def _encoded(definition: Definition) -> tuple[Any, ...]:
-    return tuple(
-        _CODECS[kept][0](value) if kept in _CODECS else value
-        for kept, value in zip(type(definition).__annotations__.values(), definition, strict=True)
-    )
-
-
-def _decoded(kind: type[D], row: tuple[Any, ...]) -> D:
-    values = [
-        _CODECS[wanted][1](value) if wanted in _CODECS else value
-        for wanted, value in zip(kind.__annotations__.values(), row, strict=True)
-    ]
-    return kind(*values)
+_CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (_text, _from_text)}
 
 
 def _key(kind: type[Any], definition: Definition) -> bytes:

@@ -7,13 +7,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from amqpbroker.store.database import schema
-from amqpbroker.store.database.database_definitions import TABLES, DatabaseDefinitions
+from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import Fence
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
 
 #: Name of the log that has everything.

@@ -1,10 +1,9 @@
 """Definitions in a SQLite database. See docs/store-format.md, "Definitions"."""
 
 import contextlib
-import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,13 @@ from amqpbroker import errors
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.definitions.definitions import (
     KEYS,
-    BindingDefinition,
     D,
     Definition,
     Definitions,
-    ExchangeDefinition,
-    GlobalParameterDefinition,
-    ParameterDefinition,
-    PermissionDefinition,
-    QueueDefinition,
-    StreamOffsetDefinition,
-    TopicPermissionDefinition,
-    UserDefinition,
     VhostDefinition,
 )
 from amqpbroker.store.definitions.sqlite_log import SqliteLog
+from amqpbroker.store.definitions.tables import CODECS, TABLES, Codec, decoded, encoded
 from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import MAX_ID
@@ -107,27 +98,13 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
-#: Kind -> its table.
-_TABLES: dict[type[Any], str] = {
-    VhostDefinition: "vhost",
-    UserDefinition: "user",
-    PermissionDefinition: "permission",
-    TopicPermissionDefinition: "topic_permission",
-    ParameterDefinition: "parameter",
-    GlobalParameterDefinition: "global_parameter",
-    ExchangeDefinition: "exchange",
-    QueueDefinition: "queue",
-    BindingDefinition: "binding",
-    StreamOffsetDefinition: "stream_offset",
-}
-
 
 def _put_statement(kind: type[Definition]) -> str:
     """Return a statement that writes nothing if the row is unchanged, so that a repeated import needs no disk space.
 
     It takes the values twice: Python 3.12.0 to 3.12.3 warn of numbered parameters.
     """
-    table = _TABLES[kind]
+    table = TABLES[kind]
     fields = ", ".join(kind._fields)
     marks = ", ".join("?" for _ in kind._fields)
     same = " AND ".join(f"{field} = ?" for field in kind._fields)
@@ -137,11 +114,11 @@ def _put_statement(kind: type[Definition]) -> str:
 
 def _remove_statement(kind: type[Definition]) -> str:
     key = kind._fields[: KEYS[kind]]
-    return f"DELETE FROM {_TABLES[kind]} WHERE " + " AND ".join(f"{field} = ?" for field in key)  # noqa: S608
+    return f"DELETE FROM {TABLES[kind]} WHERE " + " AND ".join(f"{field} = ?" for field in key)  # noqa: S608
 
 
-_PUT = {kind: _put_statement(kind) for kind in _TABLES}
-_REMOVE = {kind: _remove_statement(kind) for kind in _TABLES}
+_PUT = {kind: _put_statement(kind) for kind in TABLES}
+_REMOVE = {kind: _remove_statement(kind) for kind in TABLES}
 
 
 class SqliteDefinitions(Definitions):
@@ -242,13 +219,13 @@ class SqliteDefinitions(Definitions):
     def put(self, *definitions: Definition) -> None:
         with self.transaction():
             for definition in definitions:
-                self._execute(_PUT[type(definition)], _encoded(definition) * 2)
+                self._execute(_PUT[type(definition)], encoded(definition, _CODECS) * 2)
 
     def remove(self, *definitions: Definition) -> None:
         with self.transaction():
             for definition in definitions:
                 kind = type(definition)
-                self._execute(_REMOVE[kind], _encoded(definition)[: KEYS[kind]])
+                self._execute(_REMOVE[kind], encoded(definition, _CODECS)[: KEYS[kind]])
 
     def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
         with self.transaction():
@@ -259,7 +236,7 @@ class SqliteDefinitions(Definitions):
 
     def remove_vhost(self, name: str) -> None:
         with self.transaction():
-            for kind, table in _TABLES.items():
+            for kind, table in TABLES.items():
                 if "vhost" in kind._fields:
                     self._execute(f"DELETE FROM {table} WHERE vhost = ?", (name,))  # noqa: S608 - our own names
             self.remove(VhostDefinition(name))
@@ -290,10 +267,10 @@ class SqliteDefinitions(Definitions):
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def all(self, kind: type[D]) -> list[D]:
-        table = _TABLES[kind]
+        table = TABLES[kind]
         try:
             rows = self._connection.execute(f"SELECT {', '.join(kind._fields)} FROM {table} ORDER BY rowid")  # noqa: S608
-            return [_decoded(kind, row) for row in rows]
+            return [decoded(kind, row, _CODECS) for row in rows]
         except (sqlite3.Error, ValueError) as error:
             raise StoreError(f"{self._path}: {error}") from error
 
@@ -311,29 +288,5 @@ def _connected(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value)
-
-
-#: Type of a field -> functions that convert it for SQLite and back; other types are stored unchanged.
-_CODECS: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    bool: (bool, bool),
-    tuple[str, ...]: (_json, lambda text: tuple(json.loads(text))),
-    Mapping[str, int]: (_json, json.loads),
-    Any: (_json, json.loads),
-}
-
-
-def _encoded(definition: Definition) -> tuple[Any, ...]:
-    return tuple(
-        _CODECS[kept][0](value) if kept in _CODECS else value
-        for kept, value in zip(type(definition).__annotations__.values(), definition, strict=True)
-    )
-
-
-def _decoded(kind: type[D], row: tuple[Any, ...]) -> D:
-    values = [
-        _CODECS[wanted][1](value) if wanted in _CODECS else value
-        for wanted, value in zip(kind.__annotations__.values(), row, strict=True)
-    ]
-    return kind(*values)
+#: SQLite has no booleans.
+_CODECS: dict[Any, Codec] = {**CODECS, bool: (bool, bool)}

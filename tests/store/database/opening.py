@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from functools import partial
 
 from amqpbroker.store.database import schema
-from amqpbroker.store.database.database_definitions import TABLES, DatabaseDefinitions
+from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import Fence, Statement
 from amqpbroker.store.database.leadership import Leader, Leadership, session_name
 from amqpbroker.store.database.session import Session
+from amqpbroker.store.definitions.tables import TABLES
 
 LOG = "0"
 

@@ -6,10 +6,10 @@ import time
 import pytest
 
 from amqpbroker.store.database import schema
-from amqpbroker.store.database.database_definitions import TABLES
 from amqpbroker.store.database.fence import Fence, Statement
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.session import Session
+from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import FencedError, UnwrittenError
 
 
