@@ -25,7 +25,6 @@ from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import described
 from amqpbroker.store.database.storage import LOG, DatabaseStorage, session
-from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
@@ -98,7 +97,7 @@ class Database:
 
     def _lead(self) -> None:
         """Return when this broker leads or is stopped. Raises StoreError."""
-        make: Callable[[], None] = partial(schema.make_tables, self._lease, TABLES)
+        make: Callable[[], None] = partial(schema.make_tables, self._lease)
         while not self._stopped.is_set():
             try:
                 make()

@@ -37,6 +37,8 @@ class DatabaseListeners:
         host, port = LISTENER.parse(config.store_address) if config.store_address else ("", None)
         if not host:
             host = (*config.listeners, *config.tls_listeners)[0].host
+        #: Handshakes in progress; the event loop alone does not keep a task.
+        self._connecting: set[asyncio.Task[object]] = set()
         with ExitStack() as opened:
             self.bound = bind(config)
             for sockets in self.bound.values():
@@ -66,10 +68,10 @@ class DatabaseListeners:
         """Serve the connections that other brokers pass on, until `close` of what is returned. web: by protocol."""
 
         def plain(client: socket.socket, host: str, port: int) -> None:
-            _start(loop, loop.connect_accepted_socket(partial(clients.come_for, host, port), client))
+            self._start(loop, loop.connect_accepted_socket(partial(clients.come_for, host, port), client))
 
         def secured(client: socket.socket, host: str, port: int) -> None:
-            if len(_CONNECTING) >= config.bounds.handshakes or clients.is_full(len(_CONNECTING) + 1):
+            if len(self._connecting) >= config.bounds.handshakes or clients.is_full(len(self._connecting) + 1):
                 client.close()
                 return
             made = loop.connect_accepted_socket(
@@ -78,7 +80,7 @@ class DatabaseListeners:
                 ssl=tls[AMQPS].context,
                 ssl_handshake_timeout=config.ssl_handshake_timeout_ms / 1000,
             )
-            _start(loop, made)
+            self._start(loop, made)
 
         def by_http(protocol: str, client: socket.socket, host: str, port: int) -> None:
             web[protocol].serve_passed_on(client, host, port, tls[protocol].context if protocol in tls else None)
@@ -95,19 +97,14 @@ class DatabaseListeners:
         """Close the sockets of a broker that never served."""
         self._opened.close()
 
+    def _start(self, loop: asyncio.AbstractEventLoop, connecting: Coroutine[Any, Any, object]) -> None:
+        """Run a handshake, whose failure is the client's."""
 
-def _start(loop: asyncio.AbstractEventLoop, connecting: Coroutine[Any, Any, object]) -> None:
-    """Run a handshake, whose failure is the client's."""
+        def done(task: "asyncio.Task[object]") -> None:
+            self._connecting.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                log.info("a connection that another broker passed on failed: %s", task.exception())
 
-    def done(task: "asyncio.Task[object]") -> None:
-        _CONNECTING.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.info("a connection that another broker passed on failed: %s", task.exception())
-
-    task = loop.create_task(connecting)
-    _CONNECTING.add(task)
-    task.add_done_callback(done)
-
-
-#: Handshakes in progress; the event loop alone does not keep a task.
-_CONNECTING: set["asyncio.Task[object]"] = set()
+        task = loop.create_task(connecting)
+        self._connecting.add(task)
+        task.add_done_callback(done)

@@ -4,27 +4,11 @@ import asyncio
 
 import aio_pika
 import pika
-import pytest
 
-from tests.failover.cluster import PATIENCE_S, Brokers
-from tests.failover.test_takeover import LEASE_S, OneDatabase, until
+from tests.failover.cluster import PATIENCE_S
+from tests.failover.test_takeover import until
 
 COUNT = 60
-
-
-@pytest.fixture(scope="module")
-def server():
-    database = OneDatabase()
-    yield database
-    database.primary.close()
-
-
-@pytest.fixture
-def brokers(server, tmp_path):
-    server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
-    made = Brokers(tmp_path, server, 2, LEASE_S)
-    yield made
-    made.close()
 
 
 async def test_a_robust_connection_of_aio_pika_continues_with_the_next_leader(brokers):

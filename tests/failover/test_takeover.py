@@ -12,34 +12,7 @@ from urllib.request import Request, urlopen
 import pika
 import pytest
 
-from tests.failover.cluster import PATIENCE_S, Brokers
-from tests.postgresql import UNSAFE, PostgreSQL
-
-LEASE_S = 1.5
-
-
-class OneDatabase:
-    """A server without standbys, as `Brokers` uses it."""
-
-    def __init__(self):
-        self.primary = PostgreSQL(*UNSAFE)
-        self.primary.create()
-        self.ports = [self.primary.port]
-
-
-@pytest.fixture(scope="module")
-def server():
-    database = OneDatabase()
-    yield database
-    database.primary.close()
-
-
-@pytest.fixture
-def brokers(server, tmp_path):
-    server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
-    made = Brokers(tmp_path, server, 2, LEASE_S)
-    yield made
-    made.close()
+from tests.failover.cluster import PATIENCE_S
 
 
 def until(condition):

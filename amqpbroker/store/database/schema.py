@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from amqpbroker.store.database.session import SCHEMA, Session
-from amqpbroker.store.definitions.definitions import Definition
+from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
 
 #: Version of the tables. A broker refuses a database of a newer one.
@@ -19,8 +19,8 @@ _MAKING: Final = 0x616D7170
 _COLUMNS: Final[dict[Any, str]] = {bytes: "bytea", bool: "boolean", int: "bigint"}
 
 
-def make_tables(session: Session, kinds: dict[type[Definition], str]) -> None:
-    """Make the tables that are missing. kinds: tables of the definitions. Raises StoreError, OSError."""
+def make_tables(session: Session) -> None:
+    """Make the tables that are missing. Raises StoreError, OSError."""
 
     def make(connection: psycopg.Connection[Any]) -> int:
         with connection.transaction():
@@ -31,7 +31,7 @@ def make_tables(session: Session, kinds: dict[type[Definition], str]) -> None:
             connection.execute("CREATE TABLE IF NOT EXISTS format (version integer NOT NULL)")
             found = connection.execute("SELECT version FROM format").fetchone()
             if found is None:
-                for statement in _statements(kinds):
+                for statement in _statements():
                     connection.execute(statement)
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
                 return VERSION
@@ -46,7 +46,7 @@ def make_tables(session: Session, kinds: dict[type[Definition], str]) -> None:
         )
 
 
-def _statements(kinds: dict[type[Definition], str]) -> list[sql.Composed]:
+def _statements() -> list[sql.Composed]:
     """Return the statements that make all tables."""
     made = [
         # The writers of a log lock its row, and a broker that takes over changes it.
@@ -58,7 +58,7 @@ def _statements(kinds: dict[type[Definition], str]) -> list[sql.Composed]:
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
     ]
     tables = [sql.SQL(statement).format() for statement in made]
-    for kind, table in kinds.items():
+    for kind, table in TABLES.items():
         columns = [
             sql.SQL("{} {} NOT NULL").format(sql.Identifier(field), sql.SQL(_COLUMNS.get(wanted, "text")))
             for field, wanted in kind.__annotations__.items()

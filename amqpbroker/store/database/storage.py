@@ -14,7 +14,6 @@ from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import Session, TimedConnection
-from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
 
 #: Name of the log that has everything.
@@ -100,7 +99,7 @@ def taken_by_tool(url: str) -> Iterator[DatabaseStorage]:
     leadership = Leadership(lease, LOG, Leader("amqpbroker store", "", process), _TOOL_LEASE_S)
     end = time.monotonic() + _TOOL_WAIT_S
     try:
-        schema.make_tables(lease, TABLES)
+        schema.make_tables(lease)
         while not leadership.try_take():
             if time.monotonic() > end:
                 leader = leadership.leader()

@@ -13,7 +13,6 @@ from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import Fence, Statement
 from amqpbroker.store.database.leadership import Leader, Leadership, session_name
 from amqpbroker.store.database.session import Session
-from amqpbroker.store.definitions.tables import TABLES
 
 LOG = "0"
 
@@ -49,7 +48,7 @@ class Opened:
         process = secrets.token_hex(4)
         # The only session that a takeover ends, so that the others show what is refused.
         self.lease = self.session(url, session_name(process, "lease"))
-        schema.make_tables(self.lease, TABLES)
+        schema.make_tables(self.lease)
         self.leadership = Leadership(
             self.lease, LOG, Leader("broker", "127.0.0.1:5672", process), lease_s, partial(next, itertools.count())
         )

@@ -9,7 +9,6 @@ from amqpbroker.store.database import schema
 from amqpbroker.store.database.fence import Fence, Statement
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.session import Session
-from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import FencedError, UnwrittenError
 
 
@@ -21,7 +20,7 @@ class Brokers:
         self._sessions = []
         self.now_s = 0.0
         self._any = self.session("any")
-        schema.make_tables(self._any, TABLES)
+        schema.make_tables(self._any)
 
     def taken(self, leadership):
         """Try to take over, a grace later."""
