@@ -149,7 +149,7 @@ class Channel:
                 left = tuple([destination for destination in destinations if not destination.closed])
                 self.publishing.place(message, left, bits, self.context.counts.outlet(exchange))
             for entries, how in settled:
-                self.unacked.settle(dict(sorted(entries.items())), how)
+                self.unacked.settle([entries[tag] for tag in sorted(entries)], how)
         finally:
             store.end()
 

@@ -87,11 +87,11 @@ class Unacked:
     def ack(self, tag: int, multiple: bool) -> None:
         """Handle basic.ack. Raises AmqpError 406 for a tag that is not outstanding."""
         if multiple or self._transaction is not None:
-            self._settle(self.take(tag, multiple), "ack")
+            self._settle(tag, multiple, "ack")
             return
         entry = self.entries.pop(tag, None)
         if entry is None:
-            self.take(tag, False)
+            self._take(tag, False)
             return
         from_consumer = entry.consumer is not None
         was_full = self.global_prefetch != 0 and self._is_full()
@@ -105,48 +105,53 @@ class Unacked:
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
         """Handle basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
-        self._settle(self.take(tag, multiple), "requeue" if requeue else "reject")
+        self._settle(tag, multiple, "requeue" if requeue else "reject")
 
     def reject(self, tag: int, requeue: bool) -> None:
         """Handle basic.reject, which counts as a failed delivery.
 
         Raises AmqpError 406 for a tag that is not outstanding.
         """
-        self._settle(self.take(tag, False), "fail" if requeue else "reject")
+        self._settle(tag, False, "fail" if requeue else "reject")
 
     def recover(self) -> None:
         """Requeue all outstanding deliveries."""
-        self.settle(self.take(0, True), "requeue")
+        self.settle(self._take(0, True)[1], "requeue")
 
-    def take(self, tag: int, multiple: bool) -> dict[int, Entry]:
-        """Remove and return outstanding entries; tag 0 with multiple means all (rabbit_channel:collect_acks)."""
+    def _take(self, tag: int, multiple: bool) -> tuple[list[int], list[Entry]]:
+        """Remove outstanding entries; return their delivery tags and the entries.
+
+        Tag 0 with multiple means all (rabbit_channel:collect_acks).
+        """
         entries = self.entries
         taken_back = self._taken_back
         if tag == 0 and multiple:
             self.entries = {}
             taken_back.settle(self.delivery_tag, True)
-            return entries
+            return list(entries), list(entries.values())
         if tag not in entries and not taken_back.accepts(tag):
             raise errors.unknown_delivery_tag(tag)
         if taken_back.consumers:
             taken_back.settle(tag, multiple)
         if not multiple and tag not in entries:
-            return {}
+            return [], []
         if not multiple:
-            return {tag: entries.pop(tag)}
-        taken = {}
+            return [tag], [entries.pop(tag)]
+        tags: list[int] = []
+        taken: list[Entry] = []
         for number, entry in entries.items():
             if number > tag:
                 break
-            taken[number] = entry
-        for number in taken:
+            tags.append(number)
+            taken.append(entry)
+        for number in tags:
             del entries[number]
         # A dict keeps the slots of deleted entries at its front and visits them in each iteration until it is rebuilt.
-        self._removed += len(taken)
+        self._removed += len(tags)
         if self._removed > 1024 + 2 * len(entries):
             self.entries = dict(entries)
             self._removed = 0
-        return taken
+        return tags, taken
 
     def take_back(self, tags: list[int], consumer: Consumer | None) -> None:
         """Requeue overdue deliveries, without an answer from the client.
@@ -154,7 +159,7 @@ class Unacked:
         Pause their consumer until the client has settled all of them.
         """
         self._taken_back.add(tags, consumer)
-        self.settle({tag: self.entries.pop(tag) for tag in tags}, "requeue")
+        self.settle([self.entries.pop(tag) for tag in tags], "requeue")
 
     def requeue(self, tags: list[int], how: str) -> None:
         """Settle outstanding deliveries without an answer from the client, which may still send one later.
@@ -162,22 +167,27 @@ class Unacked:
         how: as in `settle`.
         """
         self._taken_back.accept(tags)
-        self.settle({tag: self.entries.pop(tag) for tag in sorted(tags)}, how)
+        self.settle([self.entries.pop(tag) for tag in sorted(tags)], how)
 
-    def _settle(self, entries: dict[int, Entry], how: str) -> None:
+    def _settle(self, tag: int, multiple: bool, how: str) -> None:
+        tags, entries = self._take(tag, multiple)
         if self._transaction is not None:
-            self._transaction.settle(entries, how)
+            self._transaction.settle(dict(zip(tags, entries, strict=True)), how)
         else:
             self.settle(entries, how)
 
-    def settle(self, entries: dict[int, Entry], how: str) -> None:
-        """Settle entries that `take` returned: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
-        from_consumers = sum([entry.consumer is not None for entry in entries.values()])
+    def settle(self, entries: list[Entry], how: str) -> None:
+        """Settle entries that are not held any more.
+
+        how: ack, reject, requeue, or fail for a requeue after a failure.
+        """
+        groups = by_consumer(entries)
+        from_consumers = sum([len(group) for _, group in groups if group[0].consumer is not None])
         # Consumers that the channel-wide prefetch stopped wait until everything is settled. Others can receive
         # immediately.
         was_full = self._is_full()
         self.settled += from_consumers
-        for queue, group in by_consumer(entries.values()):
+        for queue, group in groups:
             if how == "ack" and len(group) == 1:
                 queue.ack(group[0])
             elif how == "ack":
@@ -207,7 +217,7 @@ class Unacked:
         # An entry refers to its consumer, and the consumer to this object: the cycle is broken here, so that they are
         # freed.
         self._transaction = None
-        for queue, group in by_start(self.take(0, True).values()):
+        for queue, group in by_start(self._take(0, True)[1]):
             run_all([partial(queue.reclaim, group)], f"{name}: requeueing to queue {queue.name}")
 
     # --- channel-wide prefetch

@@ -62,6 +62,7 @@ class Outstanding:
     def settle_all(self, entries: list[Entry]) -> dict[Consumer, None]:
         """Subtract entries, and remove them from their consumers. Return the consumers that held them."""
         consumers: dict[Consumer, None] = {}
+        latest: Consumer | None = None
         self.count -= len(entries)
         for entry in entries:
             self.size -= entry.message.size
@@ -70,7 +71,9 @@ class Outstanding:
                 self._got -= 1
             else:
                 consumer.unacked -= 1
-                consumers[consumer] = None
+                if consumer is not latest:
+                    consumers[consumer] = None
+                    latest = consumer
                 entry.assign(None)
         if self._former:
             self._remove_settled()
