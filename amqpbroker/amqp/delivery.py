@@ -9,6 +9,7 @@ from mypy_extensions import i64
 from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.consumer_timeout import LockTerms, lock_terms, queue_timeout_ms
 from amqpbroker.amqp.locks import Locks
+from amqpbroker.amqp.output import SMALL
 from amqpbroker.amqp.round_robin import LimitedConsumer, Line
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
@@ -175,6 +176,22 @@ class ChannelConsumer(LimitedConsumer):
             self._owner.locks.add(tag, entry.delivered_ms, terms)
         self._write(tag, entry.message, entry.acquired_count, entry.delivery_count)
 
+    def deliver_frames(self, entry: Entry, address: bytes, frames: bytes, size: int) -> bool:
+        if size >= SMALL or size > self._largest or self._lock_terms is not None or self._context.vhost.taps:
+            return False
+        entry.consumer = self
+        tag = self._channel_unacked.hold(entry)
+        output = self.output
+        head = output.small
+        if address is self._address:
+            head.write(self._head)
+            write_i64_be(head, tag)
+            head.write(self._first)
+        else:
+            self._begin(head, address, tag, 0)
+        output.deliver_frames(frames, size, self.number, self._fixed + len(address) + OVERHEAD)
+        return True
+
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         self._write(self._channel_unacked.next_tag(), message, acquired_count, delivery_count)
 
@@ -259,6 +276,11 @@ class ChannelConsumer(LimitedConsumer):
 
 class StampingConsumer(ChannelConsumer):
     """A consumer whose deliveries carry the time of delivery in a header, if configured."""
+
+    def deliver_frames(self, entry: Entry, address: bytes, frames: bytes, size: int) -> bool:
+        if self._context.broker.config.tells_sent_time:
+            return False
+        return super().deliver_frames(entry, address, frames, size)
 
     def _write(self, tag: int, message: Message, acquired_count: int, delivery_count: int) -> None:
         broker = self._context.broker

@@ -108,6 +108,20 @@ class Output:
         if not self.dirty:
             self.mark_dirty()
 
+    def deliver_frames(self, frames: bytes, size: int, channel: int, head: i64) -> None:
+        """Add the content of a delivery, which is smaller than SMALL bytes and has one body frame at most.
+
+        frames: its content frames, for any channel. size: of the body. head: as in `deliver`.
+        """
+        small = self.small
+        if frames[1] << 8 | frames[2] == channel:
+            small.write(frames)
+        else:
+            small.write(_for_channel(frames, size, channel))
+        self.space -= len(frames) + head
+        if not self.dirty:
+            self.mark_dirty()
+
     def _wrote(self, size: int) -> None:
         self.space -= size + KEEPING
         if self.is_flooded():
@@ -267,11 +281,15 @@ def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
     if frames is None:
         frames = content(channel, message.properties, message.body, 0)
     else:
-        number = channel.to_bytes(2, "big")
-        if size:
-            body = len(frames) - size - OVERHEAD
-            frames = b"\2%b%b\3%b%b" % (number, frames[3:body], number, frames[body + 3 :])
-        else:
-            frames = b"\2%b%b" % (number, frames[3:])
+        frames = _for_channel(frames, size, channel)
     message.set_frames(frames, channel)
     return frames
+
+
+def _for_channel(frames: bytes, size: int, channel: int) -> bytes:
+    """Return content frames for another channel. size: of the body, which is in one frame."""
+    number = channel.to_bytes(2, "big")
+    if not size:
+        return b"\2%b%b" % (number, frames[3:])
+    body = len(frames) - size - OVERHEAD
+    return b"\2%b%b\3%b%b" % (number, frames[3:body], number, frames[body + 3 :])

@@ -67,3 +67,20 @@ def test_large_pieces_of_a_body_are_not_copied():
     output = make_output()
     output.add_content(Message(b"\0\1q", b"\0\0", pieces), 1, 131072)
     assert [part.obj is piece for part in output.take() if isinstance(part, memoryview)] == [True, True]
+
+
+@pytest.mark.parametrize("channel", [7, 300])
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_stored_frames_are_sent_on_the_channel_of_the_consumer(channel, body):
+    output = make_output()
+    output.deliver_frames(content(7, b"\x80\0\4type", body, 0), len(body), channel, head=10)
+    assert output.take() == [content(channel, b"\x80\0\4type", body, 0)]
+
+
+def test_stored_frames_use_up_the_space_for_deliveries():
+    output = make_output()
+    frames = content(7, b"\0\0", b"body", 0)
+    before = output.space
+    output.deliver_frames(frames, 4, 7, head=10)
+    assert before - output.space == len(frames) + 10
+    assert output.dirty

@@ -125,7 +125,7 @@ NOT_LIMITS = {
         store.database.storage.READING_DEADLINE_S store.database.storage.READING_REST_S
     """,
     "an estimate or a weight, which is added to what is counted": """
-        broker.queues.stream_queue._STREAM_BYTES store.streams.chunk._DECODED
+        broker.queues.stream_queue._STREAM_BYTES
         amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
         store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES store.gathering._ID_BYTES

@@ -72,6 +72,13 @@ class Consumer(metaclass=ABCMeta):
     def deliver(self, entry: "Entry") -> None:
         """Deliver a message for acknowledgement. `Outstanding` has counted the delivery."""
 
+    def deliver_frames(self, entry: "Entry", address: bytes, frames: bytes, size: int) -> bool:
+        """Deliver a message that is stored as content frames, without an object of it; return whether this was done.
+
+        If not, the caller makes the message and calls `deliver`. address, size: as in Message.
+        """
+        return False
+
     @abstractmethod
     def hand(self, message: "Message", acquired_count: int, delivery_count: int) -> None:
         """Deliver a message to a no-ack consumer, which settles it. The counts are as in Entry."""

@@ -23,6 +23,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.definitions.definitions import StreamOffsetDefinition
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovered import Copies
+from amqpbroker.store.streams.chunk import stored_message
 from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.wire.values import Table
 
@@ -310,10 +311,11 @@ class StreamQueue(Queue):
             while key is not None and len(found) < count and offset < log.safe and left > 0:
                 block = log.block(key)
                 end = block.first + block.count
+                at = block.find(offset)
                 while offset < end and len(found) < count and left > 0:
-                    entry = Entry(block.message(offset), self, offset, 0)
-                    found.append((offset + 1, entry))
-                    left -= entry.message.size
+                    address, frames, size, at = block.read(at)
+                    found.append((offset + 1, Entry(stored_message(address, frames, size), self, offset, 0)))
+                    left -= size
                     offset += 1
                 if offset < log.safe:
                     key = log.following(key, block)

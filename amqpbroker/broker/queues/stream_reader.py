@@ -2,6 +2,8 @@
 
 from typing import Final, final
 
+from mypy_extensions import i64
+
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.outstanding import Outstanding
@@ -9,7 +11,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.stream_filter import StreamFilter
 from amqpbroker.message.message import Message
 from amqpbroker.store.streams.block_cache import BlockKey
-from amqpbroker.store.streams.chunk import Block
+from amqpbroker.store.streams.chunk import Block, stored_message
 from amqpbroker.store.streams.stream_log import StreamLog
 
 #: Stands for a message that stays in its stream. A settlement needs only the offset, so a delivery that waits for it
@@ -44,6 +46,11 @@ class StreamReader:
         self._skipped_bytes: int = skipped_bytes
         self._unsettled: dict[int, None] | None = unsettled
         self._key: BlockKey | None = None
+        #: A message that is behind others in its chunk, and its position there.
+        self._placed: int = -1
+        self._at: i64 = 0
+        #: The address of the last message: a consumer repeats the bytes of a delivery with the same object.
+        self._address: bytes = b""
 
     def deliver(self, queue: Queue, outstanding: Outstanding, now_ms: int) -> bool:
         """Deliver as many messages as the consumer can take; return whether it could take more that are there.
@@ -56,23 +63,33 @@ class StreamReader:
         while self.offset < log.safe and consumer.can_take():
             block = self._block()
             end = block.first + block.count
+            at = self._at if self._placed == self.offset > block.first else block.find(self.offset)
             while self.offset < end and consumer.can_take():
                 offset = self.offset
-                message = block.message(offset)
-                self.offset = offset + 1
-                if wanted is not None and not wanted.accepts(message):
-                    left -= 1
-                    left_bytes -= message.size
-                    if not left or left_bytes <= 0:
-                        return self.offset < log.safe
-                    continue
+                address, frames, size, at = block.read(at)
+                self.offset = self._placed = offset + 1
+                self._at = at
+                message = None
+                if wanted is not None:
+                    message = stored_message(address, frames, size)
+                    if not wanted.accepts(message):
+                        left -= 1
+                        left_bytes -= size
+                        if not left or left_bytes <= 0:
+                            return self.offset < log.safe
+                        continue
                 if unsettled is not None:
                     unsettled[offset] = None
+                if address == self._address:
+                    address = self._address
+                else:
+                    self._address = address
                 entry = Entry(_STORED, queue, offset, 0)
                 outstanding.add(entry, consumer, now_ms)
-                entry.replace_message(message)
-                consumer.deliver(entry)
-                entry.replace_message(_STORED)
+                if message is not None or not consumer.deliver_frames(entry, address, frames, size):
+                    entry.replace_message(stored_message(address, frames, size))
+                    consumer.deliver(entry)
+                    entry.replace_message(_STORED)
         return False
 
     def _block(self) -> Block:

@@ -1,4 +1,4 @@
-"""Messages of a stream in the bytes of a chunk: written one after the other, and decoded when they are read."""
+"""Messages of a stream in the bytes of a chunk: written one after the other, and found there when they are read."""
 
 from typing import Final
 
@@ -17,9 +17,6 @@ _HEAD: Final = 10
 #: Name and type of the header with the offset.
 OFFSET_HEADER: Final = "x-stream-offset"
 _OFFSET: Final = b"\x0fx-stream-offsetl"
-
-#: Memory of a decoded message besides its bytes.
-_DECODED: Final = 500
 
 
 class ChunkWriter:
@@ -63,67 +60,54 @@ class Block:
     """Messages of a chunk as they are read. Shared by all readers.
 
     first: offset of the first message. count: number of messages. following: position of the next chunk in the
-    segment. size_bytes: memory that the block may take, with all messages decoded.
+    segment. size_bytes: memory of the block.
     """
 
     def __init__(self, payload: bytes, first: int, count: int, following: int) -> None:
         self.first: int = first
         self.count: int = count
         self.following: int = following
-        self.size_bytes: int = 2 * len(payload) + _DECODED * count
+        self.size_bytes: int = len(payload)
         self._payload: bytes = payload
-        self._at: i64 = 0
-        self._address: bytes = b""
-        self._messages: list[Message | None] = []
 
-    def message(self, offset: int) -> Message:
-        """Return the message with that offset, which the block has. Raises DamagedError."""
-        index: i64 = offset - self.first
-        while index > len(self._messages):
-            self._skip()
-            self._messages.append(None)
-        if index == len(self._messages):
-            self._messages.append(self._decode())
-        found = self._messages[index]
-        return self._decode_again(index) if found is None else found
+    def find(self, offset: int) -> i64:
+        """Return the position of the message with that offset, which the block has. Raises DamagedError."""
+        at: i64 = 0
+        left: i64 = offset - self.first
+        while left > 0:
+            at = self._end(at)
+            left -= 1
+        return at
 
-    def _skip(self) -> None:
-        """Pass over the next message without decoding it."""
+    def read(self, at: i64) -> tuple[bytes, bytes, i64, i64]:
+        """Return the address, the content frames and the body size of a message, and the position of the next one.
+
+        at: as `find` or `read` returned it. Raises DamagedError.
+        """
         payload = self._payload
-        if len(payload) - self._at < _HEAD:
-            raise DamagedError(self._at, "a message of a stream is cut off")
-        self._at += _HEAD + (i64(read_i32_be(payload, self._at)) & 0xFFFFFFFF)
-
-    def _decode(self) -> Message:
-        """Decode the next message."""
-        at = self._at
-        self._skip()
-        payload = self._payload
-        end = self._at
+        end = self._end(at)
         size: i64 = i64(read_i32_be(payload, at + 4)) & 0xFFFFFFFF
         length: i64 = i64(read_i16_be(payload, at + 8)) & 0xFFFF
         start = at + _HEAD + length
         if end > len(payload) or start > end:
             raise DamagedError(at, "a message of a stream is cut off")
-        address = payload[at + _HEAD : start]
-        if address == self._address:
-            # A consumer repeats the bytes of a delivery that has the same address object as the one before.
-            address = self._address
-        else:
-            self._address = address
-        frames = payload[start:end]
-        message = Message(address, None, None, size, frames, frames[1] << 8 | frames[2])
-        message.undecoded = True
-        return message
+        return payload[at + _HEAD : start], payload[start:end], size, end
 
-    def _decode_again(self, index: i64) -> Message:
-        """Decode a message that was passed over, because readers behind its reader need it."""
-        behind, self._at = self._at, 0
-        passed: i64 = 0
-        while passed < index:
-            self._skip()
-            passed += 1
-        message = self._decode()
-        self._messages[index] = message
-        self._at = behind
-        return message
+    def message(self, offset: int) -> Message:
+        """Return the message with that offset, which the block has. Raises DamagedError."""
+        address, frames, size, _ = self.read(self.find(offset))
+        return stored_message(address, frames, size)
+
+    def _end(self, at: i64) -> i64:
+        """Return the position behind the message at a position."""
+        payload = self._payload
+        if len(payload) - at < _HEAD:
+            raise DamagedError(at, "a message of a stream is cut off")
+        return at + _HEAD + (i64(read_i32_be(payload, at)) & 0xFFFFFFFF)
+
+
+def stored_message(address: bytes, frames: bytes, size: int) -> Message:
+    """Return a message of a stream. frames: content frames. size: of the body in bytes."""
+    message = Message(address, None, None, size, frames, frames[1] << 8 | frames[2])
+    message.undecoded = True
+    return message

@@ -13,7 +13,7 @@ def key(position: int, stream: int = 1) -> BlockKey:
 
 
 def test_blocks_that_were_used_least_recently_are_removed():
-    cache = BlockCache(600)
+    cache = BlockCache(300)
     first = block()
     cache.add(key(1), first)
     cache.add(key(2), block())
@@ -21,7 +21,7 @@ def test_blocks_that_were_used_least_recently_are_removed():
     assert cache.get(key(1)) is first
     cache.add(key(4), block())
     assert [cache.get(key(number)) is None for number in (1, 2, 3, 4)] == [False, True, False, False]
-    assert (cache.size_bytes, len(cache)) == (600, 3)
+    assert (cache.size_bytes, len(cache)) == (300, 3)
 
 
 def test_newest_block_stays_although_it_is_too_large():
@@ -50,4 +50,4 @@ def test_blocks_of_one_stream_are_removed():
     assert cache.get(key(1)) is None
     assert cache.get(key(1, stream=2)) is not None
     cache.remove(key(9))
-    assert cache.size_bytes == 200
+    assert cache.size_bytes == 100

@@ -4,7 +4,7 @@ import pytest
 
 from amqpbroker.message.message import Message
 from amqpbroker.store.record import DamagedError
-from amqpbroker.store.streams.chunk import Block, ChunkWriter
+from amqpbroker.store.streams.chunk import Block, ChunkWriter, stored_message
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field
 from tests.store.streams.logs import message
@@ -27,16 +27,14 @@ def test_messages_are_read_in_any_order():
         assert each.headers == {"x-stream-offset": Field("l", offset)}
 
 
-def test_readers_share_messages():
-    found = block(message("a"), message("b"))
-    assert found.message(11) is found.message(11)
-    assert found.message(10) is found.message(10)
-
-
-def test_equal_addresses_are_one_object():
-    found = block(message("a"), message("b"), message("c", key=b"other"))
-    assert found.message(10).address is found.message(11).address
-    assert found.message(12).routing_key == b"other"
+def test_messages_are_read_one_after_the_other():
+    found = block(message("a"), message(""), message("c", key=b"other"))
+    at = found.find(11)
+    read = []
+    for _ in range(2):
+        address, frames, size, at = found.read(at)
+        read.append(stored_message(address, frames, size))
+    assert [(each.routing_key, each.body) for each in read] == [(b"key", b""), (b"other", b"c")]
 
 
 def test_message_with_an_empty_body_or_a_large_one():
