@@ -131,7 +131,8 @@ class RabbitMq:
 def own_cluster() -> Iterator[Own]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         databases = Databases(standbys=1)
-        brokers = Brokers(Path(folder), databases, 3, LEASE_S)
+        # Without proxies, which run in this process and would be measured with it.
+        brokers = Brokers(Path(folder), databases, 3, LEASE_S, proxied=False)
         try:
             yield Own(brokers)
         finally:

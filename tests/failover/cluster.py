@@ -76,11 +76,15 @@ class Databases:
 
 
 class Broker:
-    """A process of `amqpbroker serve --store`, with a proxy to each server of the database."""
+    """A process of `amqpbroker serve --store`, with a proxy to each server of the database unless it is measured.
 
-    def __init__(self, directory: Path, name: str, lease_s: float = LEASE_S) -> None:
+    proxies: by the port of the server.
+    """
+
+    def __init__(self, directory: Path, name: str, lease_s: float = LEASE_S, proxied: bool = True) -> None:
         self.name = name
         self.proxies: dict[int, Proxy] = {}
+        self._proxied = proxied
         self._directory = directory / name
         self._directory.mkdir(parents=True)
         self._ready = self._directory / "ready.json"
@@ -93,10 +97,12 @@ class Broker:
 
     def start(self, ports: list[int]) -> None:
         """Start with a database that has servers at these ports."""
-        for port in ports:
-            if port not in self.proxies:
-                self.proxies[port] = Proxy(port)
-        hosts = ",".join(f"127.0.0.1:{self.proxies[port].port}" for port in ports)
+        if self._proxied:
+            for port in ports:
+                if port not in self.proxies:
+                    self.proxies[port] = Proxy(port)
+            ports = [self.proxies[port].port for port in ports]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         command = [
             sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--management-port", "0",
             "--store", f"postgresql://postgres@{hosts}/postgres",
@@ -156,9 +162,11 @@ class Broker:
 class Brokers:
     """Several brokers with one database."""
 
-    def __init__(self, directory: Path, databases: Databases, count: int, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self, directory: Path, databases: Databases, count: int, lease_s: float = LEASE_S, proxied: bool = True
+    ) -> None:
         self.databases = databases
-        self.all = [Broker(directory, f"broker{number}", lease_s) for number in range(count)]
+        self.all = [Broker(directory, f"broker{number}", lease_s, proxied) for number in range(count)]
         self.start_missing()
 
     def start_missing(self) -> None:
