@@ -20,7 +20,7 @@ IN_FLIGHT = 1_000
 PREFETCH = 1_000
 READERS = 10
 #: Messages that are published before the readers start: more than they read while they are measured.
-STORED = 1_000_000
+STORED = 2_000_000
 STORED_WITHIN_S = 120.0
 TAIL_RATE = 2_000
 
