@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+from amqpbroker.broker.cluster import Cluster
+
 
 class Listening(NamedTuple):
     """An open listener. protocol: RabbitMQ's name, such as amqp, amqp/ssl, http, http/prometheus."""
@@ -40,7 +42,7 @@ class Node(ABC):
     by protocol. started_ms: milliseconds since the Unix epoch. settings: the effective settings, without secrets.
     token: a token with all permissions, readable by users who can read the data directory; empty if there is none.
     has_testing_api: whether the management API can advance the clock and inject faults. database: None for a store in
-    files or in memory.
+    files or in memory. cluster: the brokers with the same database, None without one.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Node(ABC):
     token: str = ""
     has_testing_api: bool = False
     database: Database | None = None
+    cluster: Cluster | None = None
 
     def __init__(self) -> None:
         self.listeners: list[Listening] = []

@@ -91,7 +91,8 @@ def _leads(node: "Node") -> Callable[[Request], Awaitable[Response]]:
     """Return the check of load balancers whether this broker serves a vhost. A broker that waits answers with 503."""
 
     async def answer_leads(request: Request) -> Response:
-        return _json(200, {"node": node.name})
+        epoch = {} if node.database is None else {"epoch": node.database.epoch}
+        return _json(200, {"node": node.name, **epoch})
 
     return answer_leads
 

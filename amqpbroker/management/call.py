@@ -78,6 +78,12 @@ class Call:
         return client.host if client is not None else ""
 
     @property
+    def passed_on_by(self) -> str:
+        """The process of the waiting broker that passes the request on; empty if it came directly."""
+        process: str = self.request.scope.get("state", {}).get("passed_on_by", "")
+        return process
+
+    @property
     def identity(self) -> "Identity":
         if self._identity is None:
             raise failure.wrong_login()

@@ -43,6 +43,11 @@ def bad_request(reason: str | list[Any]) -> ApiError:
     return ApiError(400, "bad_request", reason)
 
 
+def conflict(reason: str) -> ApiError:
+    """Return the error for a request that the present state does not allow. The reason says what to do."""
+    return ApiError(409, "conflict", reason)
+
+
 def too_deep(levels: int) -> ApiError:
     """Objects and lists inside one another, more than that many."""
     return bad_request(f"nested too deeply: there may be {levels} objects and lists inside one another")

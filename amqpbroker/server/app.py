@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import platform
+import secrets
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -48,6 +49,9 @@ BACKLOG = 4096
 #: How long clients get to answer connection.close and to fetch what was written to them when the broker stops.
 STOP_MS = 3000
 
+#: The same when the leadership is handed over.
+HAND_OVER_MS = 500
+
 #: How often is looked whether a server that is to start again is stopped instead.
 LOOK_S = 0.05
 
@@ -87,11 +91,12 @@ def make_server(
 
 async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer) -> int:
     loop = asyncio.get_running_loop()
+    process = secrets.token_hex(8)
     following: Config | None = config
     status = 0
     with closing(Signals(loop)) as signals:
         while following is not None:
-            database = _database(following)
+            database = _database(following, process)
             if database is not None:
                 signals.handle(STOP, database.stop)
                 if not await database.lead(on_ready):
@@ -106,7 +111,7 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
                 try:
                     status = await server.serve(on_ready, None if database is None else database.listeners)
                     following = await server.successor()
-                    if server.is_deposed:
+                    if server.waits_again:
                         # As a broker that waits; what this one knows is outdated.
                         server.discard()
                         following, status = current, 0
@@ -117,15 +122,18 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
     return status
 
 
-def _database(config: Config) -> "Database | None":
-    """Return the database of the store; None for a store in files or in memory. Raises StoreError, ListenError."""
+def _database(config: Config, process: str) -> "Database | None":
+    """Return the database of the store; None for a store in files or in memory. Raises StoreError, ListenError.
+
+    process: unique to this process.
+    """
     if not config.store_url:
         return None
     try:
         from amqpbroker.server.database import Database
     except ImportError as error:
         raise data.StoreError(NEEDS_PSYCOPG.format(error)) from error
-    return Database(config)
+    return Database(config, process)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -191,6 +199,9 @@ class Server:
         self._node = self._watch_resources(storage.watched)
         self._node.settings.update(settings)
         self._node.database = storage.database
+        if storage.cluster is not None:
+            self._node.cluster = storage.cluster
+            storage.cluster.watch(self.hand_over)
         self._update_certificates()
         self._amqps: list[TlsListener] = []
         self._web: list[HttpListener] = []
@@ -202,6 +213,7 @@ class Server:
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._status = 0
         self._told_to_stop = False
+        self._hands_over = False
 
     def _watch_resources(self, watched: Iterable[Path]) -> ServerNode:
         """Make publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
@@ -314,16 +326,26 @@ class Server:
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1.
 
-        If the server is to be replaced, the first call only cancels the replacement.
+        If the server is to be replaced, or to wait again, the first call only cancels that.
         """
         self._told_to_stop = True
         if self._following is not None:
             self._following = None
             return
+        if self._hands_over:
+            self._hands_over = False
+            return
         if self._stopping.done() and not self.clients.gone:
             self._status = 1
             self.clients.stop_waiting()
         self._stop()
+
+    def hand_over(self) -> None:
+        """Stop, so that another broker leads, and this one waits again. A later `stop` cancels that it waits."""
+        if not self._stopping.done():
+            self._hands_over = True
+            self._stop_ms = min(self._stop_ms, HAND_OVER_MS)
+            self._stop()
 
     def replace_with(self, config: Config, down_s: float) -> None:
         """Stop, so that another server starts with `config` in `down_s` seconds. A later `stop` cancels that.
@@ -340,9 +362,10 @@ class Server:
         return self._stopping.done() and self._following is None
 
     @property
-    def is_deposed(self) -> bool:
-        """Return whether the server has ended because another broker leads, and was not stopped as well."""
-        return isinstance(self._service.failure, FencedError) and not self._told_to_stop
+    def waits_again(self) -> bool:
+        """Return whether the server has ended because another broker leads or is to lead, and was not stopped."""
+        fenced = isinstance(self._service.failure, FencedError)
+        return (fenced or (self._hands_over and self._service.failure is None)) and not self._told_to_stop
 
     @property
     def is_replaced(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.cluster import Cluster
 from amqpbroker.broker.node import Database
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
@@ -40,7 +41,7 @@ class Data:
     `store(committer, clock, on_failure)`, called once, returns what keeps messages; on_failure(error) is called when
     nothing can be written any more. found: what is to be restored of them. spill: where messages go to make room in
     memory. directory: where all that is, None for nowhere. watched: where the disk must not fill up. database: what has
-    all but the spill, None without one.
+    all but the spill, None without one. cluster: the brokers with the same database.
     """
 
     definitions: Definitions
@@ -50,6 +51,7 @@ class Data:
     directory: Path | None = None
     watched: tuple[Path, ...] = ()
     database: Database | None = None
+    cluster: Cluster | None = None
 
 
 @contextmanager

@@ -3,28 +3,37 @@
 import asyncio
 import contextlib
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from amqpbroker import __version__
 from amqpbroker.broker import node
 from amqpbroker.broker.node import Listening
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.server.cluster import DatabaseCluster
 from amqpbroker.server.data import Data, MakeCommitter, OnFailure, local_directory
 from amqpbroker.server.database_listeners import DatabaseListeners
-from amqpbroker.server.listeners import shown
 from amqpbroker.server.waiting import Waiting
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
+from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.renewing import Renewing
+from amqpbroker.store.database.reporting import Reporting
 from amqpbroker.store.database.session import described
-from amqpbroker.store.database.storage import LOG, DatabaseStorage, session
+from amqpbroker.store.database.storage import (
+    LOG,
+    READING_DEADLINE_S,
+    READING_REST_S,
+    DatabaseStorage,
+    session,
+)
 from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
@@ -53,22 +62,27 @@ class Database:
     Raises StoreError for a URL that is none, and ListenError.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, process: str) -> None:
+        """process: unique to this process, whose databases follow one another."""
         self._config = config
         self._url = described(config.store_url)
-        self._process = secrets.token_hex(8)
+        self._process = process
         self.listeners = DatabaseListeners(config)
-        first = self.listeners.listening[0]
-        holder = Leader(config.cluster_name, shown(first.host, first.port), self._process, self.listeners.target)
-        self._lease = session(config.store_url, self._process, "lease")
-        self._leadership = Leadership(self._lease, LOG, holder, config.store_lease_ms / 1000)
+        name, address, lease_s = config.cluster_name, self.listeners.address, config.store_lease_ms / 1000
+        self._lease = session(config.store_url, process, "lease")
+        self._leadership = Leadership(self._lease, LOG, Leader(name, address, process, self.listeners.target), lease_s)
+        table = session(config.store_url, process, "brokers")
+        table.limit(READING_DEADLINE_S, READING_REST_S)
+        self._members = Members(table, Facts(process, name, address, __version__), lease_s)
+        self._reporting: Reporting | None = None
         self._stopped = threading.Event()
         self._waits_for: str = ""
         self._leader: Leader | None = None
         #: The messages of the present leader, as far as this broker has read them.
         self._follower = Follower(LOG)
-        #: Number of the connection that it reads from.
+        #: Number of the connection that it reads from, and when it had read everything.
         self._followed_on: int = 0
+        self._followed_s: float | None = None
 
     # --- leadership ---------------------------------------------------------------------------------------------------
 
@@ -78,7 +92,7 @@ class Database:
         on_ready: called with the listeners. Raises StoreError.
         """
         loop = asyncio.get_running_loop()
-        waiting = Waiting(self._config, loop, self.listeners.bound, lambda: self._leader)
+        waiting = Waiting(self._config, loop, self.listeners.bound, lambda: self._leader, self._process)
         waiting.start()
         on_ready(self.listeners.listening)
         try:
@@ -102,8 +116,11 @@ class Database:
             try:
                 make()
                 make = _nothing
-                if self._leadership.try_take():
+                if self._reporting is None:
+                    self._reporting = Reporting(self._members, self._lag_s)
+                if self._leadership.try_take(self._members.may_lead):
                     log.warning("%s: this broker leads now, in epoch %d", self._url, self._leadership.epoch)
+                    self._followed_s = None
                     return
                 self._leader = leader = self._leadership.leader()
                 self._follow()
@@ -118,7 +135,8 @@ class Database:
     def _follow(self) -> None:
         """Read a step of what the leader has written. Raises OSError."""
         try:
-            self._lease.run(self._follower.read_on)
+            if self._lease.run(self._follower.read_on):
+                self._followed_s = time.monotonic()
             if self._lease.connections != self._followed_on:
                 # Another server may lack what was read from the last one.
                 self._followed_on = self._lease.connections
@@ -128,10 +146,24 @@ class Database:
             log.info("%s: the journal is followed from its beginning again: %s", self._url, error)
             self._follower = Follower(LOG)
 
+    def _lag_s(self) -> float | None:
+        """Return how far this broker is behind the leader."""
+        return None if self._followed_s is None else time.monotonic() - self._followed_s
+
     def _give_up(self) -> None:
+        self._leave()
         with contextlib.suppress(OSError):
             self._leadership.release()
         self._leadership.close()
+
+    def _leave(self, returns: bool = False) -> None:
+        """End the reports, before the leadership is given up. returns: the process goes on, and will wait again."""
+        if self._reporting is not None:
+            self._reporting.close()
+            if not returns:
+                with contextlib.suppress(OSError):
+                    self._members.remove()
+        self._members.close()
 
     def _wait(self, reason: str) -> None:
         """Log the reason once."""
@@ -148,16 +180,26 @@ class Database:
         The local data directory has only what a broker needs while it runs: messages that were moved there to make room
         in memory, and the control file. Raises StoreError.
         """
-        losses = _Losses(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        losses, cluster = _Losses(loop), DatabaseCluster(loop, self._members)
         with (
             closing(Renewing(self._leadership, losses.lost)),
+            self._reported(losses, cluster),
             closing(Ownership(local_directory(self._config), Files())) as owned,
             closing(SpillFiles(owned.directory / "spill", Files(), self._config.bounds.spill_bytes)) as spill,
             contextlib.ExitStack() as opened,
         ):
             storage, journal, found = self._recovered()
             opened.enter_context(closing(storage))
-            yield self._data(storage, journal, found, spill, owned.directory, losses)
+            yield replace(self._data(storage, journal, found, spill, owned.directory, losses), cluster=cluster)
+
+    @contextmanager
+    def _reported(self, losses: "_Losses", cluster: DatabaseCluster) -> Iterator[None]:
+        """At the end, leave the other brokers, or the leadership to one of them."""
+        try:
+            yield
+        finally:
+            self._leave(returns=cluster.yield_leadership() or losses.occurred)
 
     def _recovered(self) -> tuple[DatabaseStorage, Journal, Recovered]:
         """Read the journal, again if the database has failed meanwhile, as when it fails together with a leader.
@@ -243,6 +285,10 @@ class _Losses:
         self._loop = loop
         self._on_lost: OnFailure | None = None
         self._error: OSError | None = None
+
+    @property
+    def occurred(self) -> bool:
+        return self._error is not None
 
     def lost(self, error: OSError) -> None:
         """Called on any thread."""

@@ -15,7 +15,7 @@ from amqpbroker.config.accepted import LISTENER
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.forwarding import ForwardedListener, Serve
 from amqpbroker.server.http import HttpListener
-from amqpbroker.server.listeners import listen
+from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, bind
 from amqpbroker.server.tls import TlsContexts
 from amqpbroker.store.database.leadership import Target
@@ -48,6 +48,9 @@ class DatabaseListeners:
             opened.enter_context(self._forwarded)
             self._opened = opened.pop_all()
         reached = socket.getfqdn() if host in ANYWHERE else host
+        first = self.listening[0]
+        #: Where clients reach the first listener.
+        self.address = shown(reached if first.host in ANYWHERE else first.host, first.port)
         self.target = Target(reached, self._forwarded.getsockname()[1], secrets.token_hex(32))
 
     @property
@@ -67,10 +70,10 @@ class DatabaseListeners:
     ) -> ForwardedListener:
         """Serve the connections that other brokers pass on, until `close` of what is returned. web: by protocol."""
 
-        def plain(client: socket.socket, host: str, port: int) -> None:
+        def plain(client: socket.socket, host: str, port: int, process: str) -> None:
             self._start(loop, loop.connect_accepted_socket(partial(clients.come_for, host, port), client))
 
-        def secured(client: socket.socket, host: str, port: int) -> None:
+        def secured(client: socket.socket, host: str, port: int, process: str) -> None:
             if len(self._connecting) >= config.bounds.handshakes or clients.is_full(len(self._connecting) + 1):
                 client.close()
                 return
@@ -82,8 +85,9 @@ class DatabaseListeners:
             )
             self._start(loop, made)
 
-        def by_http(protocol: str, client: socket.socket, host: str, port: int) -> None:
-            web[protocol].serve_passed_on(client, host, port, tls[protocol].context if protocol in tls else None)
+        def by_http(protocol: str, client: socket.socket, host: str, port: int, process: str) -> None:
+            context = tls[protocol].context if protocol in tls else None
+            web[protocol].serve_passed_on(client, host, port, context, process)
 
         served: dict[str, Serve] = {AMQP: plain}
         if AMQPS in tls:

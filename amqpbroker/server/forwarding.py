@@ -1,9 +1,9 @@
 """Connections of a broker that waits: each is passed on to the leader, with the address of its client.
 
 The waiting broker connects to a port of the leader that is only for this purpose. The leader sends 16 random bytes. The
-waiting broker answers with a greeting: two bytes with the length of a JSON object, which has the protocol, the client's
-address, and an HMAC of these and of the random bytes, whose key is the leader's secret. Then it passes on the bytes of
-both sides as they are, TLS included.
+waiting broker answers with a greeting: two bytes with the length of a JSON list, which has the protocol, the client's
+address, the process of the waiting broker, and an HMAC of these and of the random bytes, whose key is the leader's
+secret. Then it passes on the bytes of both sides as they are, TLS included.
 """
 
 import asyncio
@@ -59,16 +59,19 @@ class Forwarding:
         target: Callable[[], Target | None],
         most: int,
         answers: Mapping[str, Answer] = NO_ANSWERS,
+        process: str = "",
     ) -> None:
         """sockets: bound ones, by protocol. target: returns the port of the present leader, None if there is none.
 
         most: number of connections that may be open at a time. answers: for protocols whose clients send a line first.
+        process: of this broker.
         """
         self._loop = loop
         self._sockets = sockets
         self._target = target
         self._most = most
         self._answers = answers
+        self._process = process
         self._tasks: set[asyncio.Task[None]] = set()
         #: Open connections, and the leader of each.
         self._leaders: dict[asyncio.Task[None], Target] = {}
@@ -136,7 +139,7 @@ class Forwarding:
             there, behind = await asyncio.wait_for(asyncio.open_connection(target.host, target.port), CONNECT_S)
             writers.append(behind)
             nonce = await asyncio.wait_for(there.readexactly(NONCE_BYTES), CONNECT_S)
-            behind.write(greeting(target.secret, nonce, protocol, host, port) + head)
+            behind.write(greeting(target.secret, nonce, protocol, host, port, self._process) + head)
             self._leaders[task] = target
             sending = self._loop.create_task(_pass(reader, behind))
             try:
@@ -181,18 +184,18 @@ async def _reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ans
     await writer.drain()
 
 
-def greeting(secret: str, nonce: bytes, protocol: str, host: str, port: int) -> bytes:
-    text = json.dumps([_code(secret, nonce, protocol, host, port), protocol, host, port]).encode()
+def greeting(secret: str, nonce: bytes, protocol: str, host: str, port: int, process: str = "") -> bytes:
+    text = json.dumps([_code(secret, nonce, protocol, host, port, process), protocol, host, port, process]).encode()
     return len(text).to_bytes(2, "big") + text
 
 
-def _code(secret: str, nonce: bytes, protocol: str, host: str, port: int) -> str:
-    told = json.dumps([protocol, host, port]).encode()
+def _code(secret: str, nonce: bytes, protocol: str, host: str, port: int, process: str) -> str:
+    told = json.dumps([protocol, host, port, process]).encode()
     return hmac.new(secret.encode(), nonce + told, "sha256").hexdigest()
 
 
-#: Serves a client's socket; called with the socket and the client's host and port.
-Serve = Callable[[socket.socket, str, int], None]
+#: Serves a client's socket; called with the socket, the client's host and port, and the process that passes it on.
+Serve = Callable[[socket.socket, str, int, str], None]
 
 
 class ForwardedListener:
@@ -235,7 +238,7 @@ class ForwardedListener:
 
     async def _greet(self, client: socket.socket) -> None:
         try:
-            protocol, host, port = await asyncio.wait_for(self._greeting(client), GREETING_S)
+            protocol, host, port, process = await asyncio.wait_for(self._greeting(client), GREETING_S)
         except (OSError, ValueError, KeyError, TypeError, TimeoutError):
             log.warning("a connection at the port for other brokers is closed: it has no valid greeting")
             client.close()
@@ -243,21 +246,27 @@ class ForwardedListener:
         except asyncio.CancelledError:
             client.close()
             raise
-        self._serve[protocol](client, host, port)
+        self._serve[protocol](client, host, port, process)
 
-    async def _greeting(self, client: socket.socket) -> tuple[str, str, int]:
-        """Return the protocol and the client's address. Raises ValueError, KeyError, TypeError, OSError."""
+    async def _greeting(self, client: socket.socket) -> tuple[str, str, int, str]:
+        """Return the protocol, the client's address and the process of the waiting broker.
+
+        Raises ValueError, KeyError, TypeError, OSError.
+        """
         nonce = secrets.token_bytes(NONCE_BYTES)
         await self._loop.sock_sendall(client, nonce)
         size = int.from_bytes(await self._read(client, 2), "big")
         if size > MOST_GREETING_BYTES:
             raise ValueError(size)
-        code, protocol, host, port = json.loads(await self._read(client, size))
-        if not hmac.compare_digest(str(code).encode(), _code(self._secret, nonce, protocol, host, port).encode()):
+        code, protocol, host, port, process = json.loads(await self._read(client, size))
+        expected = _code(self._secret, nonce, protocol, host, port, process)
+        if not hmac.compare_digest(str(code).encode(), expected.encode()):
             raise ValueError("wrong secret")
-        if protocol not in self._serve or not isinstance(host, str) or not isinstance(port, int):
+        if not (isinstance(host, str) and isinstance(port, int) and isinstance(process, str)):
+            raise TypeError(host)
+        if protocol not in self._serve:
             raise ValueError(protocol)
-        return protocol, host, port
+        return protocol, host, port, process
 
     async def _read(self, client: socket.socket, size: int) -> bytes:
         found = b""

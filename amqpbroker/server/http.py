@@ -46,6 +46,9 @@ KEEP_ALIVE_S = 60
 MAKE_S = 30
 HANDSHAKE_S = 5
 
+#: Key of the process that passes a connection on, in the state of a request's scope.
+PASSED_ON_BY = "passed_on_by"
+
 #: How long requests under way get when the broker stops.
 STOP_S = 1
 
@@ -111,20 +114,23 @@ class HttpListener:
             log.exception("the HTTP server failed")
 
     def serve_passed_on(
-        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None = None
+        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None = None, process: str = ""
     ) -> None:
-        """Serve a connection that another broker passes on, of a client at this address. context: for TLS."""
+        """Serve a connection that another broker passes on, of a client at this address.
+
+        context: for TLS. process: of the other broker; the application finds it in the state of the scope.
+        """
         if self._stopped or len(self._passed_on) >= self._most:
             client.close()
             return
         if self._task is None:
             self._wake()
-        task = self._loop.create_task(self._serve_passed_on(client, host, port, context))
+        task = self._loop.create_task(self._serve_passed_on(client, host, port, context, process))
         self._passed_on.add(task)
         task.add_done_callback(self._passed_on.discard)
 
     async def _serve_passed_on(
-        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None
+        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None, process: str
     ) -> None:
         try:
             await asyncio.wait_for(self._made.wait(), MAKE_S)
@@ -133,7 +139,7 @@ class HttpListener:
             raise
         assert self._server is not None
         made: Any = self._server.config.http_protocol_class
-        protocol = made(self._server.config, self._server.server_state, {})
+        protocol = made(self._server.config, self._server.server_state, {PASSED_ON_BY: process})
         protocol.come_from(host, port)
         try:
             limit_s = None if context is None else HANDSHAKE_S

@@ -29,13 +29,15 @@ class Waiting:
         loop: asyncio.AbstractEventLoop,
         bound: dict[str, list[socket.socket]],
         leader: Callable[[], Leader | None],
+        process: str,
     ) -> None:
+        """bound: by protocol. leader: returns the present one. process: of this broker."""
         self._leader = leader
         prefix = re.escape(config.management.path_prefix.rstrip("/")).encode()
         self._asks = re.compile(rb"(GET|HEAD) %b/leader/[^/ ]+ " % prefix)
         most = (machine.file_limit(raised=True) - _RESERVED_FILES) // _FILES_EACH
         passed_on = {protocol: bound[protocol] for protocol in (AMQP, AMQPS, HTTP, HTTPS) if protocol in bound}
-        self._forwarding = Forwarding(loop, passed_on, self._target, most, {HTTP: self._answer})
+        self._forwarding = Forwarding(loop, passed_on, self._target, most, {HTTP: self._answer}, process)
 
     def start(self) -> None:
         self._forwarding.start()
@@ -53,7 +55,7 @@ class Waiting:
         if leader is not None and not self._asks.match(line):
             return b""
         reason = "no broker leads yet" if leader is None else f"{leader.name} leads, and this broker waits"
-        facts = None if leader is None else {"node": leader.name, "address": leader.address}
+        facts = None if leader is None else {"node": leader.name, "address": leader.address, "epoch": leader.epoch}
         body = json.dumps({"error": "not_leader", "reason": reason, "leader": facts}).encode()
         head = (
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"

@@ -144,7 +144,7 @@ def test_load_balancers_are_told_which_broker_leads(brokers):
     leader = brokers.leader()
     other = follower(brokers, leader)
     until(lambda: "waiting, since" in other.log)
-    assert answered(leader, "/leader/%2F") == (200, {"node": f"{leader.name}@localhost"})
+    assert answered(leader, "/leader/%2F") == (200, {"node": f"{leader.name}@localhost", "epoch": 1})
     status, answer = answered(other, "/leader/%2F")
     assert (status, answer["error"], answer["leader"]["node"]) == (503, "not_leader", f"{leader.name}@localhost")
     assert answer["reason"] == f"{leader.name}@localhost leads, and this broker waits"

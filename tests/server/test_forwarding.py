@@ -41,12 +41,14 @@ class Leader:
         sock = bound()
         self.target = Target("127.0.0.1", sock.getsockname()[1], secret)
         self.served = []
+        self.processes = []
         self._tasks = []
         self._listener = ForwardedListener(loop, sock, secret, {"amqp": self._serve})
         self._listener.start()
 
-    def _serve(self, client, host, port):
+    def _serve(self, client, host, port, process):
         self.served.append((host, port))
+        self.processes.append(process)
         self._tasks.append(asyncio.get_running_loop().create_task(self._echo(client)))
 
     async def _echo(self, client):
@@ -86,7 +88,7 @@ class Setting:
         self.target = None
         sock = bound()
         self.port = sock.getsockname()[1]
-        self.forwarding = Forwarding(self.loop, {"amqp": [sock]}, lambda: self.target, most, answers)
+        self.forwarding = Forwarding(self.loop, {"amqp": [sock]}, lambda: self.target, most, answers, "waiting")
         self.forwarding.start()
         self._socket = sock
 
@@ -104,6 +106,7 @@ async def test_bytes_are_passed_on_in_both_directions_with_the_address_of_the_cl
     writer.write(data)
     assert await reader.readexactly(len(data)) == data
     assert leader.served == [writer.get_extra_info("sockname")]
+    assert leader.processes == ["waiting"]
     writer.write_eof()
     assert await reader.read() == b""
     await setting.close()
@@ -182,12 +185,14 @@ WRONG = {
     "AMQP": lambda nonce: b"AMQP\0\0\x09\x01",
     "too long": lambda nonce: b"\xff\xff" + bytes(2000),
     "a port that is none": lambda nonce: greeting("secret", nonce, "amqp", "h", "1"),
+    "another process": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, "p").replace(b'"p"', b'"q"'),
+    "a process that is none": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, 1),
     "a host that is none": lambda nonce: greeting("secret", nonce, "amqp", 1, 1),
     "a short list": lambda nonce: framed(["x"]),
     "no list": lambda nonce: framed(1),
     "no JSON": lambda nonce: b"\0\x01[",
     "no text": lambda nonce: b"\0\x04\xff\xff\xff\xff",
-    "a code that is none": lambda nonce: framed([1, "amqp", "h", 1]),
+    "a code that is none": lambda nonce: framed([1, "amqp", "h", 1, ""]),
 }
 
 

@@ -57,14 +57,27 @@ class Api:
         answer = self._request(method, path, body)[1]
         return json.loads(answer) if answer else None
 
+    def epoch(self) -> int:
+        """Return the epoch of the leader of brokers with one database, 0 if none leads. Needs no login."""
+        answer = json.loads(self._answered("GET", "/leader/%2F", None, {})[1])
+        leader = answer if "node" in answer else answer.get("leader") or {}
+        return int(leader.get("epoch", 0))
+
     def _request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
+        status, answer = self._answered(method, f"/api/{path}", body, headers)
+        if status >= 400:
+            raise ApiError(status, _reason(status, answer))
+        return status, answer
+
+    def _answered(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> tuple[int, bytes]:
+        """Return the status and the body of an answer. path: below that of the URL."""
         parts = urlsplit(self.url)
         sent = {"Authorization": self._authorization, "Content-Type": "application/json", **(headers or {})}
         connection = self._connection(parts.scheme, parts.hostname or "127.0.0.1", parts.port)
         try:
-            connection.request(method, f"{parts.path}/api/{path}", None if body is None else json.dumps(body), sent)
+            connection.request(method, f"{parts.path}{path}", None if body is None else json.dumps(body), sent)
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -75,8 +88,6 @@ class Api:
             ) from error
         finally:
             connection.close()
-        if response.status >= 400:
-            raise ApiError(response.status, _reason(response.status, answer))
         return response.status, answer
 
     def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:

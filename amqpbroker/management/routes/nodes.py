@@ -1,25 +1,35 @@
-"""The one node, and how much memory it takes (rabbit_mgmt_wm_node*.erl)."""
+"""The node, others with the same database, and how much memory it takes (rabbit_mgmt_wm_node*.erl)."""
 
+import logging
 from typing import Any
 
+from amqpbroker.broker.cluster import Member
 from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
+from amqpbroker.management.formats import members
 from amqpbroker.management.formats import nodes as formats
 from amqpbroker.management.formats.rates import asked_ranges
 from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.row_slices import RowSlices
 
+log = logging.getLogger(__name__)
 
-def nodes(call: Call) -> list[dict[str, Any]]:
-    return [_shown(call)]
+
+async def nodes(call: Call) -> list[dict[str, Any]]:
+    return [
+        members.leading_node(member, _shown(call)) if member.leader else members.waiting_node(member)
+        for member in await _members(call)
+    ] or [_shown(call)]
 
 
 async def node(call: Call) -> dict[str, Any]:
-    """Return the node, with the parts of its memory if they are requested."""
-    _check_name(call)
-    row = _shown(call)
+    """Return a node, with the parts of its memory if they are requested."""
+    member = await _named(call)
+    if member is not None and not member.leader:
+        return members.waiting_node(member)
+    row = _shown(call) if member is None else members.leading_node(member, _shown(call))
     if call.query.get("memory") == "true":
         row |= await memory(call)
     if call.query.get("binary") == "true":
@@ -27,9 +37,34 @@ async def node(call: Call) -> dict[str, Any]:
     return row
 
 
-def _check_name(call: Call) -> None:
-    """Raises ApiError 404."""
-    if call.path["node"] != call.node.name:
+async def _members(call: Call) -> list[Member]:
+    """Return the brokers with the same database; none if there is no database, or if it does not answer."""
+    if call.node.cluster is None:
+        return []
+    try:
+        found = await call.node.cluster.members()
+    except OSError as error:
+        log.warning("the other brokers are not listed: %s", error)
+        return []
+    # Brokers that are not known yet, as after a failover of the database, are there soon.
+    return found if any(member.leader for member in found) else []
+
+
+async def _named(call: Call) -> Member | None:
+    """Return the broker of the path, None for the node if there is no database. Raises ApiError 404."""
+    name = call.path["node"]
+    for member in await _members(call):
+        if name in ((member.name, call.node.name) if member.leader else (member.name,)):
+            return member
+    if name != call.node.name:
+        raise failure.not_found()
+    return None
+
+
+async def _check_name(call: Call) -> None:
+    """Raises ApiError 404 unless the path names the node that serves the request."""
+    member = await _named(call)
+    if member is not None and not member.leader:
         raise failure.not_found()
 
 
@@ -42,18 +77,18 @@ def _shown(call: Call) -> dict[str, Any]:
 
 
 async def memory(call: Call) -> dict[str, Any]:
-    _check_name(call)
+    await _check_name(call)
     return {"memory": formats.memory(call.node.memory_bytes(), await _queues_bytes(call))}
 
 
-def ets_memory(call: Call) -> dict[str, str]:
+async def ets_memory(call: Call) -> dict[str, str]:
     """Return the memory of Erlang's tables, of which there are none, as RabbitMQ does for an unknown name."""
-    _check_name(call)
+    await _check_name(call)
     return {"ets_tables_memory": "no_tables"}
 
 
 async def relative_memory(call: Call) -> dict[str, Any]:
-    _check_name(call)
+    await _check_name(call)
     return {"memory": formats.relative_memory(call.node.memory_bytes(), await _queues_bytes(call))}
 
 

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 from amqpbroker.store.database.session import Session, TimedConnection
@@ -89,13 +90,21 @@ class Leadership:
         row = self._session.run(self._row)
         return row.leader if row is not None and row.valid and not row.released else None
 
-    def try_take(self) -> bool:
-        """Take the leadership unless another broker has it; return whether it was taken. Raises OSError."""
-        return self._session.run(self._try_take)
+    def try_take(self, may_lead: Callable[[TimedConnection], bool] = lambda _: True) -> bool:
+        """Take the leadership unless another broker has it; return whether it was taken. Raises OSError.
 
-    def _try_take(self, connection: TimedConnection) -> bool:
+        may_lead: called before it is taken, with a connection; returns whether this broker may take it.
+        """
+        return self._session.run(partial(self._try_take, may_lead))
+
+    def _try_take(self, may_lead: Callable[[TimedConnection], bool], connection: TimedConnection) -> bool:
         row, now_s = self._row(connection), self._now_s()
         had_lock = self._locked is connection
+        # After the row: a holder says who may lead before it releases the leadership.
+        if not may_lead(connection):
+            if had_lock:
+                self._unlock(connection)
+            return False
         has_lock = self._acquire(connection)
         if has_lock and not had_lock:
             self._locked_s = now_s
@@ -104,8 +113,7 @@ class Leadership:
             self._until, self._until_s = row.until, now_s
         if has_lock and renewed and had_lock:
             # The holder is alive, and has lost its lock together with its connection.
-            connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock])
-            self._locked = None
+            self._unlock(connection)
             return False
         silent_s = now_s - max(self._until_s, self._locked_s if has_lock else self._until_s)
         if has_lock and (row is None or row.released or silent_s >= GRACE_S):
@@ -179,6 +187,10 @@ class Leadership:
             found = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._lock]).fetchone()
             self._locked = connection if found is not None and found[0] else None
         return self._locked is connection
+
+    def _unlock(self, connection: TimedConnection) -> None:
+        connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock])
+        self._locked = None
 
     def _row(self, connection: TimedConnection) -> _Row | None:
         found = connection.execute(

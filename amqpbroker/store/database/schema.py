@@ -1,6 +1,6 @@
 """The tables of the store, and their version. A file is a table of its own: see database_files."""
 
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -18,6 +18,14 @@ _MAKING: Final = 0x616D7170
 #: Type of a field of a definition -> type of its column; other fields are JSON in a column of type text.
 _COLUMNS: Final[dict[Any, str]] = {bytes: "bytea", bool: "boolean", int: "bigint"}
 
+#: Not part of the version, since nothing of the store is there. lag: in seconds. yields: time until which the broker
+#: leaves the leadership to others.
+_BROKERS: Final[LiteralString] = (
+    "CREATE TABLE IF NOT EXISTS brokers (process text PRIMARY KEY, node text NOT NULL, address text NOT NULL,"
+    " version text NOT NULL, drained boolean NOT NULL, lag double precision, started timestamptz NOT NULL,"
+    " seen timestamptz NOT NULL, yields timestamptz NOT NULL)"
+)
+
 
 def make_tables(session: Session) -> None:
     """Make the tables that are missing. Raises StoreError, OSError."""
@@ -34,8 +42,8 @@ def make_tables(session: Session) -> None:
                 for statement in _statements():
                     connection.execute(statement)
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
-                return VERSION
-            version: int = found[0]
+            connection.execute(_BROKERS)
+            version: int = VERSION if found is None else found[0]
             return version
 
     version = session.run(make)

@@ -7,6 +7,7 @@ from amqpbroker.cli.ctl.commands import (
     definitions,
     health,
     lists,
+    maintenance,
     node,
     parameters,
     policies,
@@ -20,6 +21,7 @@ from amqpbroker.cli.ctl.commands import (
 
 _MODULES = (
     node,
+    maintenance,
     users,
     access,
     lists,

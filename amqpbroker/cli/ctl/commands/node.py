@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from amqpbroker.cli.ctl import brokers
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.failure import CtlError
@@ -14,12 +15,18 @@ _PAUSE_S = 0.2
 
 
 def node(call: Call) -> dict[str, Any]:
+    """Return the node that serves clients. Of brokers with one database, it is the first."""
     found: dict[str, Any] = call.api.get("nodes")[0]
     return found
 
 
 def name(call: Call) -> str:
     return str(node(call)["name"])
+
+
+def configured_name(call: Call) -> str:
+    """Return the name of the node in paths. `name` also has an address if several brokers have the same name."""
+    return str(call.api.get("overview")["node"])
 
 
 def ping(call: Call) -> str:
@@ -53,7 +60,7 @@ def _gb(size: int) -> str:
     return f"{round(size / 1e9, 4)} gb"
 
 
-def _alarms(facts: dict[str, Any]) -> list[str]:
+def alarm_lines(facts: dict[str, Any]) -> list[str]:
     names = (("mem_alarm", "memory"), ("disk_free_alarm", "disk"))
     return [f"{what} resource limit alarm on node {facts['name']}" for key, what in names if facts.get(key)]
 
@@ -88,7 +95,7 @@ def _database_lines(database: dict[str, Any] | None) -> list[str]:
 
 def status(call: Call) -> Any:
     facts, overview = node(call), call.api.get("overview")
-    alarms, own = _alarms(facts), overview["amqpbroker"]
+    alarms, own = alarm_lines(facts), overview["amqpbroker"]
     listeners = listener_lines(overview)
     if call.options.get("formatter") in ("json", "json_stream"):
         return {
@@ -154,13 +161,16 @@ def status(call: Call) -> Any:
 
 
 def cluster_status(call: Call) -> Any:
-    facts, overview = node(call), call.api.get("overview")
+    nodes, overview = call.api.get("nodes"), call.api.get("overview")
+    if "leader" in nodes[0]:
+        return brokers.status(call, nodes, overview, listener_lines(overview), alarm_lines(nodes[0]))
+    facts = nodes[0]
     if call.options.get("formatter") in ("json", "json_stream"):
         return {
             "cluster_name": overview["cluster_name"],
             "disk_nodes": [facts["name"]],
             "running_nodes": [facts["name"]],
-            "alarms": _alarms(facts),
+            "alarms": alarm_lines(facts),
             "partitions": {},
             "versions": {facts["name"]: {"rabbitmq_version": overview["rabbitmq_version"]}},
         }
@@ -171,7 +181,7 @@ def cluster_status(call: Call) -> Any:
         "Versions": [
             f"{facts['name']}: RabbitMQ {overview['rabbitmq_version']} (amqpbroker {overview['amqpbroker']['version']})"
         ],
-        "Alarms": _alarms(facts) or ["(none)"],
+        "Alarms": alarm_lines(facts) or ["(none)"],
         "Network Partitions": ["(none)"],
         "Listeners": [f"Node: {facts['name']}, {line[0].lower()}{line[1:]}" for line in listener_lines(overview)],
     }
@@ -179,7 +189,7 @@ def cluster_status(call: Call) -> Any:
 
 
 def memory_breakdown(call: Call) -> Any:
-    parts = call.api.get(f"nodes/{quoted(name(call))}/memory")["memory"]
+    parts = call.api.get(f"nodes/{quoted(configured_name(call))}/memory")["memory"]
     shares = {part: size for part, size in parts.items() if isinstance(size, int) and size}
     if call.options.get("formatter") in ("json", "json_stream"):
         return shares
@@ -205,7 +215,7 @@ def await_online_nodes(call: Call) -> None:
 
 def list_node_auth_attempt_stats(call: Call) -> Rows:
     columns = ["protocol", "auth_attempts", "auth_attempts_failed", "auth_attempts_succeeded"]
-    found = call.api.get(f"auth/attempts/{name(call)}")
+    found = call.api.get(f"auth/attempts/{quoted(configured_name(call))}")
     return Rows(columns, [[each[column] for column in columns] for each in found])
 
 
@@ -228,7 +238,7 @@ COMMANDS = (
     Command(
         "cluster_status",
         GROUP,
-        "Shows the status of the cluster, which has one node.",
+        "Shows the status of the node, and of other brokers with the same database.",
         "",
         cluster_status,
         lambda call: f"Cluster status of node {name(call)} ...",

@@ -70,6 +70,10 @@ export function AgeChoice() {
 
 function Node({ node }) {
   if (node.running === false) return html`<${Card} title=${node.name}><p class="problem">This node is not running.</p><//>`;
+  if (node.leader === false) {
+    const state = node.drained ? "This broker is drained: it does not take over." : "This broker waits to take over.";
+    return html`<${Card} title="Node" actions=${html`<span class="mono dim">${node.name}</span>`}><p>${state}</p><//>`;
+  }
   return html`
     <${Card} title="Node" actions=${html`<span class="mono dim">${node.name}</span>`}>
       <div class="meters">

@@ -1,0 +1,167 @@
+"""The brokers of one database, as their leader shows and changes them."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from amqpbroker.broker.cluster import Change, Cluster, Member, RefusedError, UnknownBrokerError
+from amqpbroker.store.database.members import Facts, Members, Row
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class DatabaseCluster(Cluster):
+    """The brokers in the table of a database, on the leader."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, members: Members) -> None:
+        self._loop = loop
+        self._table = members
+        self._on_hand_over: Callable[[], None] = _nothing
+        #: Process of the broker that is to lead, empty for any, None if this one goes on to lead.
+        self._successor: str | None = None
+        self._changing = asyncio.Lock()
+
+    async def members(self) -> list[Member]:
+        rows = await self._run(self._table.rows)
+        return named(rows, self._table.facts.process)
+
+    async def transfer(self, name: str) -> Change:
+        async with self._changing:
+            self._require_leading()
+            members = await self.members()
+            able = _able(members)
+            if not name:
+                if not able:
+                    raise RefusedError(
+                        "no other broker can lead: start another one with the same database, or revive one that is"
+                        " drained (amqpbroker ctl revive BROKER)"
+                    )
+                self._hand_over("", "any other broker")
+                return Change(able[0].name if len(able) == 1 else "", True)
+            member = _found(members, name)
+            if member.leader:
+                return Change(member.name, False)
+            if member not in able:
+                reason = (
+                    f"is drained: revive it first (amqpbroker ctl revive {member.name})"
+                    if member.drained
+                    else "does not run: start it first"
+                )
+                raise RefusedError(f"{member.name} cannot lead, since it {reason}")
+            self._hand_over(member.process, member.name)
+            return Change(member.name, True)
+
+    async def drain(self, name: str, through: str) -> Change:
+        async with self._changing:
+            self._require_leading()
+            members = await self.members()
+            member = self._chosen(members, name, through)
+            others = [one for one in members if one.running and not one.drained and one is not member]
+            if not others:
+                raise RefusedError(
+                    f"no broker could lead if {member.name} were drained: start another one with the same database, or"
+                    " revive one that is drained (amqpbroker ctl revive BROKER)"
+                )
+            await self._run(partial(self._table.set_drained, member.process, True))
+            log.warning("%s is drained: it does not lead until it is revived or started again", member.name)
+            if member.leader:
+                self._hand_over("", "any other broker")
+            return Change(member.name, member.leader)
+
+    async def revive(self, name: str, through: str) -> Change:
+        async with self._changing:
+            member = self._chosen(await self.members(), name, through)
+            await self._run(partial(self._table.set_drained, member.process, False))
+            log.warning("%s may lead", member.name)
+            return Change(member.name, False)
+
+    def watch(self, on_hand_over: Callable[[], None]) -> None:
+        self._on_hand_over = on_hand_over
+
+    def yield_leadership(self) -> bool:
+        """Leave the leadership to the successor, before it is given up; return whether it is handed over."""
+        if self._successor is None:
+            return False
+        try:
+            self._table.yield_to(self._successor)
+        except OSError as error:
+            log.warning("%s; any broker may take the leadership", error)
+        return True
+
+    def _chosen(self, members: list[Member], name: str, through: str) -> Member:
+        if name:
+            return _found(members, name)
+        process = through or self._table.facts.process
+        for member in members:
+            if member.process == process:
+                return member
+        raise UnknownBrokerError("the broker that got this request is not known yet: name it, or repeat the request")
+
+    def _require_leading(self) -> None:
+        if self._successor is not None:
+            raise RefusedError("the leadership is being handed over: repeat the request when another broker leads")
+
+    def _hand_over(self, successor: str, name: str) -> None:
+        log.warning("the leadership is handed over to %s", name)
+        self._successor = successor
+        self._on_hand_over()
+
+    async def _run(self, task: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(None, task)
+
+
+def named(rows: list[Row], leader: str) -> list[Member]:
+    """Return the members of a table with distinct names, the leader first. leader: its process."""
+    names = _names([row.facts for row in rows])
+    members = [
+        Member(
+            names[row.facts.process], row.facts.node, row.facts.process, row.facts.address, row.facts.version,
+            row.running, row.facts.process == leader, row.drained, row.started_ms, row.seen_ms, row.lag_s,
+        )
+        for row in rows
+    ]  # fmt: skip
+    return sorted(members, key=lambda member: not member.leader)
+
+
+def _names(brokers: list[Facts]) -> dict[str, str]:
+    """Return a name for each process: that of its node, with the address for the host if several have it."""
+    names = {broker.process: broker.node for broker in brokers}
+    for distinct in (_with_address, _with_process):
+        used = Counter(names.values())
+        names |= {broker.process: distinct(broker) for broker in brokers if used[names[broker.process]] > 1}
+    return names
+
+
+def _with_address(broker: Facts) -> str:
+    return f"{broker.node.partition('@')[0]}@{broker.address}"
+
+
+def _with_process(broker: Facts) -> str:
+    return f"{_with_address(broker)}-{broker.process}"
+
+
+def _found(members: list[Member], name: str) -> Member:
+    """Return the member with a name. Raises UnknownBrokerError."""
+    for same in (
+        [member for member in members if name in (member.name, member.process)],
+        [member for member in members if name == member.address],
+        [member for member in members if name == member.node],
+    ):
+        if len(same) == 1:
+            return same[0]
+    known = ", ".join(member.name for member in members)
+    raise UnknownBrokerError(f"{name} is no broker with this database: name one of {known}")
+
+
+def _able(members: list[Member]) -> list[Member]:
+    """Return the brokers that could take the leadership at once."""
+    return [member for member in members if member.running and not member.drained and not member.leader]
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,154 @@
+"""The table of the brokers that use a database: a row for each, which the broker itself writes.
+
+It is operators' knowledge, so it waits for no standby, and is lost without harm: each broker writes its row again.
+"""
+
+import threading
+from typing import Any, Final, NamedTuple
+
+from amqpbroker.store.database.leadership import session_name
+from amqpbroker.store.database.session import Session, TimedConnection
+
+#: Time after which a row is removed whose broker has not written it again.
+REMOVED_S: Final = 600.0
+#: Time in which brokers leave the leadership to another one.
+YIELD_S: Final = 5.0
+
+
+class Facts(NamedTuple):
+    """Facts of a broker that do not change.
+
+    process: unique to it. node: its configured name. address: where its clients connect.
+    """
+
+    process: str
+    node: str
+    address: str
+    version: str
+
+
+class Row(NamedTuple):
+    """A row of the table.
+
+    running: the broker has written its row within the lease, and has a session. lag_s: time since the broker had read
+    all messages of the leader, None if it leads or is not known to have read them. Times are milliseconds since the
+    Unix epoch.
+    """
+
+    facts: Facts
+    running: bool
+    drained: bool
+    started_ms: int
+    seen_ms: int
+    lag_s: float | None
+
+
+class Members:
+    """The table, for one of its brokers. Usable from any thread, except for `may_lead`."""
+
+    def __init__(self, session: Session, facts: Facts, lease_s: float) -> None:
+        """session: for this object only. facts: of this broker. lease_s: of the leadership."""
+        self.facts = facts
+        self.lease_s = lease_s
+        self._session = session
+        self._lock = threading.Lock()
+        #: The state that the row had when it was last read, for a database that has lost it.
+        self._drained: bool = False
+        self._known: bool = False
+
+    def report(self, lag_s: float | None) -> None:
+        """Write this broker's row, and remove rows that are old. Raises OSError."""
+
+        def write(connection: TimedConnection) -> bool:
+            with connection.transaction():
+                _wait_for_no_standby(connection)
+                if not self._known:
+                    # An earlier process of the same broker.
+                    connection.execute(
+                        "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s",
+                        [self.facts.node, self.facts.address, self.facts.process],
+                    )
+                connection.execute(
+                    "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'", [REMOVED_S]
+                )
+                found = connection.execute(
+                    "INSERT INTO brokers (process, node, address, version, drained, lag, started, seen, yields)"
+                    " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), clock_timestamp())"
+                    " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
+                    " version = excluded.version, lag = excluded.lag, seen = excluded.seen RETURNING drained",
+                    [*self.facts, self._drained, lag_s],
+                ).fetchone()
+                assert found is not None
+                drained: bool = found[0]
+            return drained
+
+        with self._lock:
+            self._drained = self._session.run(write)
+            self._known = True
+
+    def rows(self) -> list[Row]:
+        """Return the brokers, the oldest process first. Raises OSError."""
+        with self._lock:
+            return self._session.run(self._rows)
+
+    def _rows(self, connection: TimedConnection) -> list[Row]:
+        # The server shows a session's end at once.
+        sessions = connection.execute(
+            "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",
+            [session_name("", "").strip()],
+        ).fetchall()
+        names = {name for (name,) in sessions}
+        found = connection.execute(
+            "SELECT process, node, address, version, seen > clock_timestamp() - %s * interval '1 second', drained,"
+            " round(extract(epoch FROM started) * 1000)::bigint, round(extract(epoch FROM seen) * 1000)::bigint, lag"
+            " FROM brokers ORDER BY started, process",
+            [self.lease_s],
+        ).fetchall()
+        return [
+            Row(Facts(*row[:4]), row[4] and session_name(row[0], "lease") in names, *row[5:])  # a row's columns
+            for row in found
+        ]
+
+    def set_drained(self, process: str, drained: bool) -> None:
+        """Drain or revive a broker. Raises OSError."""
+        self._update("UPDATE brokers SET drained = %s WHERE process = %s", drained, process)
+
+    def yield_to(self, successor: str) -> None:
+        """Leave the leadership to another broker for a while. Raises OSError.
+
+        successor: its process; empty for any other broker.
+        """
+        yields = "UPDATE brokers SET yields = clock_timestamp() + %s * interval '1 second' WHERE process"
+        if successor:
+            self._update(f"{yields} <> %s", YIELD_S, successor)
+        else:
+            self._update(f"{yields} = %s", YIELD_S, self.facts.process)
+
+    def remove(self) -> None:
+        """Remove this broker's row. Raises OSError."""
+        self._update("DELETE FROM brokers WHERE process = %s", self.facts.process)
+
+    def _update(self, statement: Any, *values: object) -> None:
+        def write(connection: TimedConnection) -> None:
+            with connection.transaction():
+                _wait_for_no_standby(connection)
+                connection.execute(statement, values)
+
+        with self._lock:
+            self._session.run(write)
+
+    def may_lead(self, connection: TimedConnection) -> bool:
+        """Return whether this broker may take the leadership now. connection: of the thread that takes it."""
+        found = connection.execute(
+            "SELECT drained, yields > clock_timestamp() FROM brokers WHERE process = %s", [self.facts.process]
+        ).fetchone()
+        return not self._drained if found is None else not (found[0] or found[1])
+
+    def close(self) -> None:
+        """End the session."""
+        with self._lock:
+            self._session.close()
+
+
+def _wait_for_no_standby(connection: TimedConnection) -> None:
+    connection.execute("SET LOCAL synchronous_commit TO local")
