@@ -85,7 +85,7 @@ MODULES_OF = {
 }
 
 #: Words of the field that begin with one of these verbs and mean something of their own.
-COMPOUNDS = {"give_up", "hand_back", "handshake", "look_up", "take_back"}
+COMPOUNDS = {"give_up", "hand_back", "hand_over", "handshake", "look_up", "take_back"}
 
 
 def named(tree, inside=()):

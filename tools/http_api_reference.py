@@ -60,6 +60,9 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
   [offsets of consumers](../features/super-streams.md#let-the-broker-keep-the-offset).
 - `/api/super-streams` is a resource of this broker, for [super streams](../features/super-streams.md#super-streams).
   RabbitMQ's stream plugin has `/api/stream/super-streams`.
+- With a database that several brokers use, `/api/nodes` lists all of them
+  ([High availability](../guide/high-availability.md#operate-the-brokers)). `POST /api/leadership/transfer`,
+  `/api/maintenance/drain` and `/api/maintenance/revive` are extensions: they change which broker leads.
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).
 
@@ -73,6 +76,29 @@ source and entering the destination is one operation for each message, so that n
 the broker crashes. Messages that are published meanwhile and unacknowledged messages stay. The destination applies its
 limits, TTL and dead-lettering as for any message. If it refuses a message, moving stops and the remaining messages
 stay. The user needs read permission for the source and write permission for the destination queue.
+
+## Brokers with one database
+
+A node of `/api/nodes` has these keys besides those of RabbitMQ. The leader is the first one, and has all of RabbitMQ's
+keys; the others have `name`, `type`, `running` and `being_drained`.
+
+| Key | Meaning |
+|---|---|
+| `leader` | Whether it serves the clients |
+| `drained`, `being_drained` | Whether it is drained: it does not take the leadership |
+| `address` | Where its clients connect |
+| `running` | It has reported within `store.lease`, and is connected to the database |
+| `started`, `last_seen` | Times in milliseconds since the Unix epoch |
+| `lag` | Time in seconds, at the last report, since it had read everything that the leader has written; `null` if that is not known |
+| `process` | Random name of the process |
+
+Brokers with the same `cluster_name` have their address in `name`, as in `amqpbroker@10.0.0.7:5672`.
+
+`POST /api/leadership/transfer`, `/api/maintenance/drain` and `/api/maintenance/revive` take `{"broker": NAME}` with the
+name or the address of a broker. Without it, any other broker gets the leadership, and the broker that the request came
+to, also if it waits, is drained or revived. The answer is `{"broker": NAME, "hands_over": BOOLEAN, "epoch": NUMBER}`
+with the epoch before the change. If `hands_over` is true, the leadership has been transferred when `GET /leader/%2F`,
+which needs no login, returns a higher `epoch`. A request that would leave no leader gets 409 with a reason.
 
 ## Paths
 

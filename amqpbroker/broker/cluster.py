@@ -57,14 +57,15 @@ class Cluster(ABC):
 
     @abstractmethod
     def drain(self, name: str, through: str) -> Awaitable[Change]:
-        """Let a broker not lead any more. Raises RefusedError if it is the last that may, UnknownBrokerError.
+        """Drain a broker, which does not lead until it is revived.
 
-        through: if the name is empty, the process of the broker; empty for the leader.
+        through: if the name is empty, the process of the broker; empty for the leader. Raises RefusedError if no broker
+        could lead then, UnknownBrokerError.
         """
 
     @abstractmethod
     def revive(self, name: str, through: str) -> Awaitable[Change]:
-        """Let a broker lead again. Raises UnknownBrokerError."""
+        """Revive a broker, which may lead again. Raises UnknownBrokerError."""
 
     @abstractmethod
     def watch(self, on_hand_over: Callable[[], None]) -> None:

@@ -1,16 +1,14 @@
 """Maintenance of brokers with one database, an extension: which of them lead, and which may."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 from amqpbroker.broker.cluster import Change, Cluster, RefusedError, UnknownBrokerError
 from amqpbroker.management import failure
+from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import Call
 from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
-
-#: The most bytes of a body.
-_BODY_BYTES: Final = 4096
 
 
 async def transfer(call: Call) -> dict[str, Any]:
@@ -19,12 +17,12 @@ async def transfer(call: Call) -> dict[str, Any]:
 
 
 async def drain(call: Call) -> dict[str, Any]:
-    """Let the broker that is named, or that got the request, not lead any more."""
+    """Drain the broker that is named, or that got the request."""
     return await _changed(call, lambda cluster, name: cluster.drain(name, call.passed_on_by))
 
 
 async def revive(call: Call) -> dict[str, Any]:
-    """Let the broker that is named, or that got the request, lead again."""
+    """Revive the broker that is named, or that got the request."""
     return await _changed(call, lambda cluster, name: cluster.revive(name, call.passed_on_by))
 
 
@@ -60,7 +58,7 @@ def _named(call: Call) -> str:
 
 
 RESOURCES = (
-    Resource("/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=_BODY_BYTES),
-    Resource("/maintenance/drain", Access.ADMIN, post=drain, max_body_bytes=_BODY_BYTES),
-    Resource("/maintenance/revive", Access.ADMIN, post=revive, max_body_bytes=_BODY_BYTES),
+    Resource("/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=SMALL_BYTES),
+    Resource("/maintenance/drain", Access.ADMIN, post=drain, max_body_bytes=SMALL_BYTES),
+    Resource("/maintenance/revive", Access.ADMIN, post=revive, max_body_bytes=SMALL_BYTES),
 )

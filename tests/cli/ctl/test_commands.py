@@ -517,6 +517,11 @@ def test_the_node(ctl, broker):
     assert "is fully booted and running" in ctl("check_running")
 
 
+def test_a_broker_without_others_is_not_drained(ctl):
+    for words in (["drain"], ["revive", "x"], ["transfer_leadership"]):
+        assert "this broker is the only one: start it and others with one database" in ctl(*words, status=69)
+
+
 def test_ctl_shows_settings_and_memory_of_the_broker(ctl, broker):
     assert {"key": "heartbeat", "value": "60"} in json.loads(ctl("environment", "--formatter", "json"))
     assert "secret" not in ctl("environment")

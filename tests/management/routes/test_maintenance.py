@@ -1,0 +1,86 @@
+"""Requests to change the leadership, with brokers that are what a test says."""
+
+import httpx
+import pytest
+
+from amqpbroker.broker.cluster import RefusedError, UnknownBrokerError
+from amqpbroker.store.log import UnwrittenError
+from tests.management.api import GUEST, Api
+from tests.management.cluster import add_cluster
+
+PATHS = ("leadership/transfer", "maintenance/drain", "maintenance/revive")
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+@pytest.fixture
+def cluster(api):
+    return add_cluster(api)
+
+
+async def test_requests_name_a_broker(api, cluster):
+    answers = [await api.post(path, {"broker": "b"}) for path in PATHS]
+    assert [answer.json() for answer in answers] == [
+        {"broker": "b", "hands_over": True, "epoch": 7},
+        {"broker": "b", "hands_over": False, "epoch": 7},
+        {"broker": "b", "hands_over": False, "epoch": 7},
+    ]
+    assert cluster.requests == [("transfer", "b"), ("drain", "b", ""), ("revive", "b", "")]
+
+
+@pytest.mark.parametrize("body", [None, {}, {"broker": None}])
+async def test_the_default_is_the_broker_through_which_a_request_comes(api, cluster, body):
+    async def passed_on(scope, receive, send):
+        await api.app({**scope, "state": {"passed_on_by": "p"}}, receive, send)
+
+    transport = httpx.ASGITransport(app=passed_on, client=("127.0.0.1", 50_000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:15672") as client:
+        for path in PATHS:
+            answer = await client.post(f"/api/{path}", json=body, auth=GUEST)
+            assert answer.status_code == 200
+    assert cluster.requests == [("transfer", ""), ("drain", "", "p"), ("revive", "", "p")]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (RefusedError("start one"), 409, "start one"),
+        (UnknownBrokerError("x is none"), 404, "x is none"),
+        (UnwrittenError(5, "no answer"), 503, "no answer; repeat the request later"),
+    ],
+)
+async def test_refusals(api, cluster, path, error, status, reason):
+    cluster.error = error
+    answer = await api.post(path, {})
+    assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_broker_without_a_database_refuses(api, path):
+    answer = await api.post(path, {})
+    assert (answer.status_code, answer.json()["error"]) == (409, "conflict")
+    assert "start it and others with one database (store.url)" in answer.json()["reason"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"brokers": "b"}, "brokers is not known here; the only key is broker"),
+        ({"broker": 1}, "broker = 1: this must be the name of a broker"),
+    ],
+)
+async def test_wrong_bodies(api, cluster, body, reason):
+    answer = await api.post("maintenance/drain", body)
+    assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+    assert cluster.requests == []
+
+
+async def test_only_administrators_may_change_the_leadership(api, cluster):
+    api.user("m", tags=("monitoring", "policymaker"))
+    for path in PATHS:
+        assert (await api.post(path, {}, auth=("m", "p"))).status_code == 401
+    assert cluster.requests == []
