@@ -84,12 +84,12 @@ keys; the others have `name`, `type`, `running` and `being_drained`.
 
 | Key | Meaning |
 |---|---|
-| `leader` | Whether it serves the clients |
-| `drained`, `being_drained` | Whether it is drained: it does not take the leadership |
+| `leader` | It serves the clients |
+| `drained`, `being_drained` | It does not take the leadership |
 | `address` | Where its clients connect |
 | `running` | It has reported within `store.lease`, and is connected to the database |
 | `started`, `last_seen` | Times in milliseconds since the Unix epoch |
-| `lag` | Time in seconds, at the last report, since it had read everything that the leader has written; `null` if that is not known |
+| `lag` | Seconds since it had read all that the leader has written, at its last report; `null` if not known |
 | `process` | Random name of the process |
 
 Brokers with the same `cluster_name` have their address in `name`, as in `amqpbroker@10.0.0.7:5672`.
