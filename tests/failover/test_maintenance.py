@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import pika
 import pytest
 
+from amqpbroker.store.database.members import YIELD_S
 from tests.failover.cluster import PATIENCE_S, Broker, Brokers
 from tests.failover.test_takeover import PERSISTENT, bodies, follower, until
 from tests.process import ENVIRONMENT
@@ -197,9 +198,12 @@ def test_a_transfer_under_load_loses_nothing(pair, publisher):
 
 def test_a_leadership_is_transferred_back_and_forth(pair):
     leader, other = pair
-    for _ in range(2):
+    for _ in range(3):
+        start = time.monotonic()
         assert ctl(other, "transfer_leadership") == (0, f"{node_of(other)} leads now")
         assert other.leads
+        # The next leader has yielded the leadership before, and does not do that any more.
+        assert time.monotonic() - start < YIELD_S
         assert ctl(other, "transfer_leadership", node_of(other)) == (0, f"{node_of(other)} leads already")
         leader, other = other, leader
         until(lambda: all(each["running"] for each in nodes(leader).values()))  # noqa: B023 - called at once

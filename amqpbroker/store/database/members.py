@@ -114,15 +114,15 @@ class Members:
         self._update("UPDATE brokers SET drained = %s WHERE process = %s", drained, process)
 
     def yield_to(self, successor: str) -> None:
-        """Leave the leadership to another broker for a while. Raises OSError.
+        """Leave the leadership to another broker for a while, which no longer yields itself. Raises OSError.
 
         successor: its process; empty for any other broker.
         """
-        yields = "UPDATE brokers SET yields = clock_timestamp() + %s * interval '1 second' WHERE process"
-        if successor:
-            self._update(f"{yields} <> %s", YIELD_S, successor)
-        else:
-            self._update(f"{yields} = %s", YIELD_S, self.facts.process)
+        self._update(
+            "UPDATE brokers SET yields = clock_timestamp()"
+            " + CASE WHEN (process = %s) = %s THEN 0 ELSE %s END * interval '1 second'",
+            *(successor or self.facts.process, bool(successor), YIELD_S),
+        )
 
     def remove(self) -> None:
         """Remove this broker's row. Raises OSError."""

@@ -151,6 +151,10 @@ def test_all_brokers_yield_to_the_one_that_is_named(table):
         members.report(None)
     a.yield_to("b")
     assert [table.may_lead(members) for members in (a, b, c)] == [False, True, False]
+    b.yield_to("a")
+    assert [table.may_lead(members) for members in (a, b, c)] == [True, False, False]
+    a.yield_to("")
+    assert [table.may_lead(members) for members in (a, b, c)] == [False, True, True]
 
 
 def test_a_broker_that_ends_removes_its_row(table):
