@@ -97,6 +97,7 @@ def calls(tmp_path):
         (["amqpbroker", "--version"], "--version|"),
         (["rabbitmqctl", "add_user", "a b", ""], "ctl|add_user|a b||"),
         (["rabbitmq-diagnostics", "-q", "ping"], "ctl|-q|ping|"),
+        (["rabbitmq-upgrade", "drain"], "ctl|drain|"),
     ],
 )
 def test_entry_point_of_the_image_runs_the_expected_command(calls, command, called):

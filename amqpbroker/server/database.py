@@ -112,6 +112,7 @@ class Database:
     def _lead(self) -> None:
         """Return when this broker leads or is stopped. Raises StoreError."""
         make: Callable[[], None] = partial(schema.make_tables, self._lease)
+        led_s = time.monotonic()
         while not self._stopped.is_set():
             try:
                 make()
@@ -125,7 +126,10 @@ class Database:
                 self._leader = leader = self._leadership.leader()
                 self._follow()
                 if leader is not None:
+                    led_s = time.monotonic()
                     self._wait(f"{self._url}: waiting, since {leader.name} at {leader.address} leads")
+                elif self._members.is_drained and time.monotonic() - led_s > self._leadership.lease_s:
+                    self._wait(f"{self._url}: no broker leads, and this one is drained; start it again, or another one")
             except UnwrittenError as error:
                 self._wait(f"{error}; retrying until the database answers")
             except OSError as error:

@@ -146,8 +146,10 @@ def test_all_brokers_are_listed(pair):
     assert asked(leader, "GET", f"nodes/{node_of(leader)}/memory")[0] == 200
     assert asked(leader, "GET", f"nodes/{node_of(other)}/memory")[0] == 404
     assert asked(leader, "GET", "overview")[1]["node"] == node_of(leader)
+    assert ctl(leader, "await_online_nodes", "2") == (0, "")
     other.kill()
     until(lambda: not nodes(leader)[other.name]["running"])
+    assert "1 of 2 nodes run after 0.5 s" in ctl(leader, "-t", "0.5", "await_online_nodes", "2")[1]
 
 
 def test_cluster_status_shows_all_brokers(pair):
@@ -242,7 +244,7 @@ def test_a_drained_leader_hands_over_and_does_not_lead_until_it_is_revived(pair,
     status, text = ctl(other, "transfer_leadership", node_of(leader))
     assert (status, "revive it first" in text) == (69, True)
     other.kill()
-    time.sleep(3)
+    until(lambda: "no broker leads, and this one is drained; start it again, or another one" in leader.log)
     assert not leader.leads
     # Another process of the other broker may lead.
     other.start([int(next(iter(other.proxies)))])
@@ -259,7 +261,7 @@ def test_a_drained_waiting_broker_does_not_take_over_until_its_process_is_anothe
     assert nodes(leader)[other.name]["drained"]
     assert leader.leads
     leader.kill()
-    time.sleep(3)
+    until(lambda: "no broker leads, and this one is drained; start it again, or another one" in other.log)
     assert not other.leads
     other.kill()
     other.start(brokers.databases.ports)

@@ -56,6 +56,11 @@ class Members:
         self._drained: bool = False
         self._known: bool = False
 
+    @property
+    def is_drained(self) -> bool:
+        """Return whether this broker was drained when it reported last."""
+        return self._drained
+
     def report(self, lag_s: float | None) -> None:
         """Write this broker's row, and remove rows that are old. Raises OSError."""
 

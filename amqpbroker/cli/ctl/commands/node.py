@@ -208,9 +208,21 @@ def set_cluster_name(call: Call) -> None:
 
 
 def await_online_nodes(call: Call) -> None:
-    if call.words[0] != "1":
-        raise CtlError(f"there is only one node, so there will never be {call.words[0]}; wait for 1")
+    """Wait until that many brokers run. Raises CtlError after the time limit, and at once if there is no database."""
+    wanted, deadline = call.words[0], time.monotonic() + call.timeout_s
     await_startup(call)
+    if wanted == "1":
+        return
+    while True:
+        nodes = call.api.get("nodes")
+        if "leader" not in nodes[0] or not wanted.isdecimal():
+            raise CtlError(f"there is only one node, so there will never be {wanted}; wait for 1")
+        count = sum(each["running"] for each in nodes)
+        if count >= int(wanted):
+            return
+        if time.monotonic() > deadline:
+            raise CtlError(f"{count} of {wanted} nodes run after {call.timeout_s:g} s; start the others")
+        time.sleep(_PAUSE_S)
 
 
 def list_node_auth_attempt_stats(call: Call) -> Rows:
@@ -229,7 +241,7 @@ COMMANDS = (
     Command(
         "await_online_nodes",
         GROUP,
-        "Waits until the broker answers; there is one node.",
+        "Waits until so many brokers with one database run; without a database, there is one node.",
         "<count>",
         await_online_nodes,
         lambda call: f"Will wait for at least {call.words[0]} nodes to join the cluster.",
