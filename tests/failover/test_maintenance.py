@@ -213,6 +213,8 @@ def test_a_leadership_is_transferred_back_and_forth(pair):
 
 def test_a_transfer_without_another_broker_is_refused(pair):
     leader, other = pair
+    for broker in pair:
+        assert ctl(broker, "check_if_node_is_quorum_critical") == (0, "Another broker could lead if this one ended")
     other.kill()
     until(lambda: not nodes(leader)[other.name]["running"])
     status, answer = asked(leader, "POST", "leadership/transfer", {})
@@ -225,6 +227,7 @@ def test_a_transfer_without_another_broker_is_refused(pair):
     assert node_of(leader) in answer["reason"]
     assert leader.leads
     assert asked(leader, "POST", "maintenance/drain", {})[0] == 409
+    assert ctl(leader, "check_if_node_is_quorum_critical")[0] == 69
     assert leader.leads
     assert not nodes(leader)[leader.name]["drained"]
 

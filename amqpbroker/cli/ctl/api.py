@@ -58,10 +58,15 @@ class Api:
         return json.loads(answer) if answer else None
 
     def epoch(self) -> int:
-        """Return the epoch of the leader of brokers with one database, 0 if none leads. Needs no login."""
-        answer = json.loads(self._answered("GET", "/leader/%2F", None, {})[1])
-        leader = answer if "node" in answer else answer.get("leader") or {}
-        return int(leader.get("epoch", 0))
+        """Return the epoch of the leader of brokers with one database, 0 if none is known. Needs no login."""
+        answer = self._answered("GET", "/leader/%2F", None, {})[1]
+        try:
+            found = json.loads(answer)
+            leader = found if "node" in found else found["leader"]
+            return int(leader["epoch"])
+        except (ValueError, KeyError, TypeError):
+            # No broker leads, or a proxy answers.
+            return 0
 
     def _request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None

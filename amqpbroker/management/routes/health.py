@@ -1,6 +1,6 @@
 """Health checks (rabbit_mgmt_wm_health_check_*.erl, rabbit_mgmt_wm_aliveness_test.erl).
 
-Checks of clusters always succeed: there is only one node.
+Checks of clusters succeed, except that brokers with one database check whether another one could lead.
 """
 
 import re
@@ -41,8 +41,19 @@ def fine(call: Call) -> dict[str, Any]:
     return _OK
 
 
-def no_replicas(call: Call) -> dict[str, Any]:
-    return {**_OK, "reason": "single node cluster"}
+async def quorum_critical(call: Call) -> Any:
+    """Check that another broker could lead if the one that got the request ended."""
+    cluster = call.node.cluster
+    if cluster is None:
+        return {**_OK, "reason": "single node cluster"}
+    try:
+        members = await cluster.members()
+    except OSError as error:
+        return failed(f"the other brokers are not known: {error.strerror}")
+    others = [each for each in members if each.process != call.passed_on_by and (call.passed_on_by or not each.leader)]
+    if any(each.running and not each.drained for each in others):
+        return _OK
+    return failed("no other broker could lead: start one with the same database, or revive one that is drained")
 
 
 # --- alarms -----------------------------------------------------------------------------------------------------------
@@ -166,7 +177,7 @@ RESOURCES = (
     _check("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}", fine),
     _check("quorum-queues-without-elected-leaders/vhost/{vhost}", fine, Access.VISIBLE),
     _check("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}", fine, Access.VISIBLE),
-    _check("node-is-quorum-critical", no_replicas),
+    _check("node-is-quorum-critical", quorum_critical),
     _check("is-in-service", fine),
     _check("below-node-connection-limit", below_connection_limit),
     _check("ready-to-serve-clients", fine),

@@ -2,7 +2,9 @@ import pytest
 
 from amqpbroker.broker.node import Certificates, Listening
 from amqpbroker.config import Config
+from amqpbroker.store.log import UnwrittenError
 from tests.management.api import Api
+from tests.management.cluster import add_cluster, member
 
 OK = {"status": "ok"}
 
@@ -94,6 +96,28 @@ async def test_certificate_expiration_check_fails_for_expiring_certificates(api)
     )
     assert (await check(api, "certificate-expiration/x/days"))[1]["reason"] == "Invalid expiration value."
     assert (await check(api, "certificate-expiration/1/foo"))[1]["reason"].startswith("Time unit not recognised.")
+
+
+@pytest.mark.parametrize(
+    ("others", "critical"),
+    [
+        ([member("b")], False),
+        ([member("b", drained=True), member("c")], False),
+        ([member("b", running=False), member("c", drained=True)], True),
+        ([], True),
+    ],
+)
+async def test_a_broker_is_critical_if_no_other_one_could_lead(api, others, critical):
+    cluster = add_cluster(api, member("rabbit@test", leader=True), *others)
+    found = await check(api, "node-is-quorum-critical")
+    if critical:
+        assert found[0] == 503
+        assert found[1]["reason"].startswith("no other broker could lead: start one")
+    else:
+        assert found == OK
+    cluster.error = UnwrittenError(5, "gone")
+    found = await check(api, "node-is-quorum-critical")
+    assert found[1]["reason"] == "the other brokers are not known: gone"
 
 
 async def test_single_node_is_not_quorum_critical(api):

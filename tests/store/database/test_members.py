@@ -8,6 +8,7 @@ from amqpbroker.store.database.leadership import session_name
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.session import Session
 from amqpbroker.store.log import UnwrittenError
+from tests.postgresql import own_server
 
 
 class Table:
@@ -170,3 +171,18 @@ def test_a_table_that_is_away_is_an_error_that_ends(database):
     members = Members(Session("postgresql://127.0.0.1:1/x", "x", 10), Facts("a", "n", "h:1", "1"), 1.0)
     with pytest.raises(UnwrittenError):
         members.report(None)
+
+
+def test_no_row_waits_for_a_standby():
+    with own_server("synchronous_standby_names=missing") as server:
+        making = Session(f"{server.url}?options=-csynchronous_commit%3Dlocal", "making", 10)
+        schema.make_tables(making)
+        making.close()
+        a = Members(Session(server.url, "brokers", 5), Facts("a", "n", "h:1", "1"), 60.0)
+        a.report(None)
+        a.set_drained("a", True)
+        a.yield_to("")
+        assert [row.drained for row in a.rows()] == [True]
+        a.remove()
+        assert a.rows() == []
+        a.close()

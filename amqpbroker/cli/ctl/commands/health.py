@@ -107,6 +107,9 @@ def check_certificate_expiration(call: Call) -> str:
 
 
 def check_if_node_is_quorum_critical(call: Call) -> str:
+    found = call.api.get("health/checks/node-is-quorum-critical")
+    if "reason" not in found:
+        return "Another broker could lead if this one ended"
     return f"Node {name(call)} seems to be the only one in a single node cluster, the check does not apply"
 
 
@@ -195,7 +198,7 @@ COMMANDS = (
     Command(
         "check_if_node_is_quorum_critical",
         GROUP,
-        "Always succeeds: there is only one node.",
+        "Fails if no other broker with the same database could lead; succeeds without a database.",
         "",
         check_if_node_is_quorum_critical,
         lambda call: f"Checking if node {name(call)} is critical for quorum of any queues/streams ...",
