@@ -27,7 +27,7 @@ from amqpbroker.server.definitions import import_definitions
 from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.node import ServerNode
-from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, bind, tls_contexts
+from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, bind, tls_contexts, url_of
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
 from amqpbroker.server.service import Service
 from amqpbroker.server.shovels import LazyShovels
@@ -199,6 +199,8 @@ class Server:
         self._node = self._watch_resources(storage.watched)
         self._node.settings.update(settings)
         self._node.database = storage.database
+        if storage.token:
+            self._node.token = storage.token
         if storage.cluster is not None:
             self._node.cluster = storage.cluster
             storage.cluster.watch(self.hand_over)
@@ -275,7 +277,7 @@ class Server:
         )
         control = None if self._directory is None else ControlFile(self._directory, self._clock)
         if control is not None:
-            control.write(_url(listening, self._config.management.path_prefix), self._node.token)
+            control.write(url_of(listening, self._config.management.path_prefix), self._node.token)
         if self._web or not self._embedded:
             self.broker.rates.clock = self._clock
             self.broker.rates.start()
@@ -422,12 +424,3 @@ class Server:
         self.clients.close()
         if not self._stopping.done():
             self._stopping.set_result(None)
-
-
-def _url(listening: list[Listening], prefix: str) -> str:
-    """Return the URL of the management API for clients on this machine; empty if there is none."""
-    for protocol, host, port in listening:
-        if protocol in (HTTP, HTTPS):
-            anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
-            return f"{protocol}://{shown(anywhere.get(host, host), port)}{prefix}"
-    return ""

@@ -42,6 +42,7 @@ class Data:
     nothing can be written any more. found: what is to be restored of them. spill: where messages go to make room in
     memory. directory: where all that is, None for nowhere. watched: where the disk must not fill up. database: what has
     all but the spill, None without one. cluster: the brokers with the same database.
+    token: of the node (see Node), empty for a random one.
     """
 
     definitions: Definitions
@@ -52,6 +53,7 @@ class Data:
     watched: tuple[Path, ...] = ()
     database: Database | None = None
     cluster: Cluster | None = None
+    token: str = ""
 
 
 @contextmanager

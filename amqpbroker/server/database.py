@@ -17,9 +17,12 @@ from amqpbroker.broker.node import Listening
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.server.cluster import DatabaseCluster
+from amqpbroker.server.control import token_of
 from amqpbroker.server.data import Data, MakeCommitter, OnFailure, local_directory
 from amqpbroker.server.database_listeners import DatabaseListeners
+from amqpbroker.server.protocols import url_of
 from amqpbroker.server.waiting import Waiting
+from amqpbroker.server.waiting_control import WaitingControl
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
@@ -93,12 +96,16 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         waiting = Waiting(self._config, loop, self.listeners.bound, lambda: self._leader, self._process)
+        url = url_of(self.listeners.listening, self._config.management.path_prefix)
+        control = WaitingControl(loop, local_directory(self._config), url, lambda: self._leader)
         waiting.start()
+        control.start()
         on_ready(self.listeners.listening)
         try:
             await loop.run_in_executor(None, self._lead)
         finally:
             await waiting.close()
+            control.close()
         if not self._stopped.is_set():
             return True
         self.listeners.close()
@@ -195,7 +202,8 @@ class Database:
         ):
             storage, journal, found = self._recovered()
             opened.enter_context(closing(storage))
-            yield replace(self._data(storage, journal, found, spill, owned.directory, losses), cluster=cluster)
+            data = self._data(storage, journal, found, spill, owned.directory, losses)
+            yield replace(data, cluster=cluster, token=token_of(self.listeners.target.secret))
 
     @contextmanager
     def _reported(self, losses: "_Losses", cluster: DatabaseCluster) -> Iterator[None]:

@@ -3,8 +3,9 @@
 import contextlib
 import socket
 
+from amqpbroker.broker.node import Listening
 from amqpbroker.config import Config, Listener
-from amqpbroker.server.listeners import listen
+from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.tls import TlsContexts
 
 AMQP = "amqp"
@@ -52,3 +53,12 @@ def tls_contexts(config: Config) -> dict[str, TlsContexts]:
 
 def _listener(host: str, port: int | None) -> tuple[Listener, ...]:
     return () if port is None else (Listener(host, port),)
+
+
+def url_of(listening: list[Listening], prefix: str) -> str:
+    """Return the URL of the management API for clients on this machine; empty if there is none."""
+    for protocol, host, port in listening:
+        if protocol in (HTTP, HTTPS):
+            anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
+            return f"{protocol}://{shown(anywhere.get(host, host), port)}{prefix}"
+    return ""

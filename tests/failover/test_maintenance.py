@@ -47,6 +47,15 @@ def ctl(broker, *words):
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
+def ctl_on_machine(broker, *words):
+    """Return the exit status and the output of a command on the broker's machine, without a login."""
+    done = subprocess.run(
+        [sys.executable, "-m", "amqpbroker", "ctl", "-q", "--data-dir", str(broker._directory / "data"), *words],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
 def nodes(broker):
     """Return the nodes by the names of their brokers."""
     _, found = asked(broker, "GET", "nodes")
@@ -271,6 +280,16 @@ def test_a_drained_waiting_broker_does_not_take_over_until_its_process_is_anothe
     until(lambda: other.leads)
     (row,) = [each for each in asked(other, "GET", "nodes")[1] if each["leader"]]
     assert not row["drained"]
+
+
+def test_commands_on_the_machine_of_each_broker_need_no_login(pair):
+    leader, other = pair
+    assert ctl_on_machine(other, "drain") == (0, f"{node_of(other)} is drained")
+    assert ctl_on_machine(leader, "revive", node_of(other)) == (0, f"{node_of(other)} may lead again")
+    assert ctl_on_machine(other, "transfer_leadership") == (0, f"{node_of(other)} leads now")
+    # The files of both have the token of the new leader.
+    until(lambda: ctl_on_machine(leader, "drain") == (0, f"{node_of(leader)} is drained"))
+    assert ctl_on_machine(other, "ping")[0] == 0
 
 
 def test_only_administrators_change_the_leadership(pair):

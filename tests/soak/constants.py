@@ -120,7 +120,7 @@ NOT_LIMITS = {
         server.forwarding.LINGER_S server.http.MAKE_S server.http.HANDSHAKE_S server.database.RECOVERIES
         server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.app.HAND_OVER_MS store.database.members.REMOVED_S store.database.members.YIELD_S
-        store.database.reporting.REPORTS store.database.reporting.RETRY_S
+        store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
         store.database.renewing.RENEWALS
         store.database.renewing.RETRY_S store.database.storage.DEADLINE_S store.database.storage._TOOL_LEASE_S
         store.database.storage._TOOL_WAIT_S store.database.storage._LOOK_S
