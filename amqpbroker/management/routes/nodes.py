@@ -44,7 +44,7 @@ async def _members(call: Call) -> list[Member]:
     try:
         found = await call.node.cluster.members()
     except OSError as error:
-        log.warning("the other brokers are not listed: %s", error)
+        log.info("the other brokers are not listed: %s", error)
         return []
     # Brokers that are not known yet, as after a failover of the database, are there soon.
     return found if any(member.leader for member in found) else []
