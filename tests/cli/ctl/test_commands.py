@@ -517,6 +517,12 @@ def test_the_node(ctl, broker):
     assert "is fully booted and running" in ctl("check_running")
 
 
+def test_one_broker_is_not_waited_for_as_several(ctl):
+    ctl("await_online_nodes", "1")
+    assert "there will never be 2; wait for 1" in ctl("await_online_nodes", "2", status=69)
+    assert "x is not a number of nodes" in ctl("await_online_nodes", "x", status=64)
+
+
 def test_a_broker_without_others_is_not_drained(ctl):
     for words in (["drain"], ["revive", "x"], ["transfer_leadership"]):
         assert "this broker is the only one: start it and others with one database" in ctl(*words, status=69)

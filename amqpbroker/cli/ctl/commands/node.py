@@ -6,7 +6,7 @@ from typing import Any
 from amqpbroker.cli.ctl import brokers
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
-from amqpbroker.cli.ctl.failure import CtlError
+from amqpbroker.cli.ctl.failure import CtlError, UsageError
 
 GROUP = "Node"
 
@@ -210,19 +210,28 @@ def set_cluster_name(call: Call) -> None:
 def await_online_nodes(call: Call) -> None:
     """Wait until that many brokers run. Raises CtlError after the time limit, and at once if there is no database."""
     wanted, deadline = call.words[0], time.monotonic() + call.timeout_s
+    if not wanted.isdecimal():
+        raise UsageError(f"{wanted} is not a number of nodes")
     await_startup(call)
-    if wanted == "1":
-        return
-    while True:
-        nodes = call.api.get("nodes")
-        if "leader" not in nodes[0] or not wanted.isdecimal():
-            raise CtlError(f"there is only one node, so there will never be {wanted}; wait for 1")
-        count = sum(each["running"] for each in nodes)
+    while wanted != "1":
+        count = _online_nodes(call, wanted)
         if count >= int(wanted):
             return
         if time.monotonic() > deadline:
             raise CtlError(f"{count} of {wanted} nodes run after {call.timeout_s:g} s; start the others")
         time.sleep(_PAUSE_S)
+
+
+def _online_nodes(call: Call, wanted: str) -> int:
+    """Return the number of brokers that run. Raises CtlError if there will never be so many."""
+    try:
+        nodes = call.find().get("nodes")
+    except CtlError:
+        # Another broker is taking over.
+        return 0
+    if "leader" not in nodes[0]:
+        raise CtlError(f"there is only one node, so there will never be {wanted}; wait for 1")
+    return sum(each["running"] for each in nodes)
 
 
 def list_node_auth_attempt_stats(call: Call) -> Rows:
