@@ -209,6 +209,14 @@ def test_a_transfer_under_load_loses_nothing(pair, publisher):
     until(lambda: leader.leads)
 
 
+def test_a_leader_that_is_stopped_while_it_hands_over_ends(pair):
+    leader, other = pair
+    assert asked(leader, "POST", "leadership/transfer", {})[0] == 200
+    assert leader.stop() == 0, leader.log
+    until(lambda: other.leads)
+    assert "waiting, since" not in leader.log
+
+
 def test_a_leadership_is_transferred_back_and_forth(pair):
     leader, other = pair
     for _ in range(3):
