@@ -95,10 +95,11 @@ keys; the others have `name`, `type`, `running` and `being_drained`.
 Brokers with the same `cluster_name` have their address in `name`, as in `amqpbroker@10.0.0.7:5672`.
 
 `POST /api/leadership/transfer`, `/api/maintenance/drain` and `/api/maintenance/revive` take `{"broker": NAME}` with the
-name or the address of a broker. Without it, any other broker gets the leadership, and the broker that the request came
-to, also if it waits, is drained or revived. The answer is `{"broker": NAME, "hands_over": BOOLEAN, "epoch": NUMBER}`
-with the epoch before the change. If `hands_over` is true, the leadership has been transferred when `GET /leader/%2F`,
-which needs no login, returns a higher `epoch`. A request that would leave no leader gets 409 with a reason.
+name or the address of a broker. Without it, the broker with the least `lag` gets the leadership, and the broker that
+got the request, also if it waits, is drained or revived. The answer is `{"broker": NAME, "hands_over": BOOLEAN,
+"epoch": NUMBER}` with the epoch before the change. If `hands_over` is true, the leadership has been transferred when
+`GET /leader/%2F`, which needs no login, returns a higher `epoch`. A request that would leave no leader gets 409 with a
+reason.
 
 ## Paths
 

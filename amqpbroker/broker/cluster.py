@@ -27,7 +27,10 @@ class Member(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The effect of an operator's request. name: of the broker. hands_over: the leader hands the leadership over."""
+    """The effect of an operator's request.
+
+    name: of the broker, empty if another one is to lead that is not known yet. hands_over: the leader hands over.
+    """
 
     name: str
     hands_over: bool
@@ -53,7 +56,10 @@ class Cluster(ABC):
 
     @abstractmethod
     def transfer(self, name: str) -> Awaitable[Change]:
-        """Hand the leadership over, to any broker if the name is empty. Raises RefusedError, UnknownBrokerError."""
+        """Hand the leadership over, if the name is empty, to the broker that is behind least.
+
+        Raises RefusedError, UnknownBrokerError.
+        """
 
     @abstractmethod
     def drain(self, name: str, through: str) -> Awaitable[Change]:

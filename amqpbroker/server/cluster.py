@@ -41,8 +41,7 @@ class DatabaseCluster(Cluster):
                         "no other broker can lead: start another one with the same database, or revive one that is"
                         " drained (amqpbroker ctl revive BROKER)"
                     )
-                self._hand_over("", "any other broker")
-                return Change(able[0].name if len(able) == 1 else "", True)
+                return Change(self._hand_over_to_best(able), True)
             member = _found(members, name)
             if member.leader:
                 return Change(member.name, False)
@@ -70,7 +69,7 @@ class DatabaseCluster(Cluster):
             await self._run(partial(self._table.set_drained, member.process, True))
             log.warning("%s is drained: it does not lead until it is revived or started again", member.name)
             if member.leader:
-                self._hand_over("", "any other broker")
+                self._hand_over_to_best(others)
             return Change(member.name, member.leader)
 
     async def revive(self, name: str, through: str) -> Change:
@@ -105,6 +104,16 @@ class DatabaseCluster(Cluster):
     def _require_leading(self) -> None:
         if self._successor is not None:
             raise RefusedError("the leadership is being handed over: repeat the request when another broker leads")
+
+    def _hand_over_to_best(self, able: list[Member]) -> str:
+        """Hand over to the broker that is behind least, and return its name.
+
+        If that is not known, hand over to any broker, and return an empty name.
+        """
+        best = min(able, key=lambda member: float("inf") if member.lag_s is None else member.lag_s)
+        known = best.lag_s is not None or len(able) == 1
+        self._hand_over(best.process if known else "", best.name if known else "any other broker")
+        return best.name if known else ""
 
     def _hand_over(self, successor: str, name: str) -> None:
         log.warning("the leadership is handed over to %s", name)

@@ -10,9 +10,9 @@ from amqpbroker.store.database.members import Facts, Row
 from amqpbroker.store.log import UnwrittenError
 
 
-def row(process, node="", address="", running=True, drained=False):
+def row(process, node="", address="", running=True, drained=False, lag_s=None):
     facts = Facts(process, node or f"{process}@host", address or f"{process}.example:5672", "1.0")
-    return Row(facts, running, drained, 1, 2, None)
+    return Row(facts, running, drained, 1, 2, lag_s)
 
 
 class Table:
@@ -95,6 +95,13 @@ async def test_the_only_other_broker_is_named():
     assert await setting.cluster.transfer("") == Change("b@host", True)
 
 
+async def test_the_broker_that_is_behind_least_is_preferred():
+    setting = Setting(row("b"), row("c", lag_s=0.3), row("d", lag_s=0.1), row("e", lag_s=0.0, running=False))
+    assert await setting.cluster.transfer("") == Change("d@host", True)
+    assert setting.cluster.yield_leadership()
+    assert setting.table.yielded == ["d"]
+
+
 @pytest.mark.parametrize("name", ["b@host", "b.example:5672", "b"])
 async def test_leadership_is_transferred_to_the_broker_that_is_named(name):
     setting = Setting(row("b"), row("c"))
@@ -154,9 +161,11 @@ async def test_a_waiting_broker_is_drained_and_revived():
 
 
 async def test_a_drained_leader_hands_over():
-    setting = Setting(row("b"))
+    setting = Setting(row("b"), row("c", lag_s=0.3))
     assert await setting.cluster.drain("", "") == Change("a@host", True)
     assert (setting.drained, setting.handed_over) == ({"a"}, 1)
+    assert setting.cluster.yield_leadership()
+    assert setting.table.yielded == ["c"]
 
 
 @pytest.mark.parametrize("other", [row("b", running=False), row("b", drained=True)])
