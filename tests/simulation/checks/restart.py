@@ -50,7 +50,7 @@ def check(world: "World") -> None:
     process = world.process
     assert process is not None
     full = crowded(process)
-    if any(is_unknown(queue) for queue in full) or _have_following(process):
+    if any(is_unknown(queue) for queue in full) or have_following(process):
         return
     before, exceeding = dump(process, live=True), _exceeding(process)
     how = world.chance(f"restart at {world.scheduler.now}").choice(("kill", "power cut", "stop"))
@@ -89,7 +89,7 @@ def _is_synced(world: "World") -> bool:
     return not pending and not world.disk.has_unsynced_definitions
 
 
-def _have_following(process: BrokerProcess) -> bool:
+def have_following(process: BrokerProcess) -> bool:
     """Return whether messages of closed groups wait to follow, which some of them do when a broker starts."""
     return any(isinstance(queue, GroupQueue) and queue.line.groups.following for queue in queues(process))
 
