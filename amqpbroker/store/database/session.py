@@ -22,10 +22,14 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 #: Name of the schema that has all tables.
 SCHEMA: Final = "amqpbroker"
 
+#: Code of a prepared statement that the server does not know. psycopg takes a statement for prepared whose preparation
+#: was skipped because an earlier one of its pipeline had failed.
+_UNPREPARED: Final = "26000"
+
 #: SQLSTATE classes of errors that may end by themselves: lost connections, rolled back transactions, resources, and an
-#: operator who stops the server. Codes: a server without a primary's rights, and a table that is in use.
+#: operator who stops the server. Codes: a server without a primary's rights, a table that is in use, and the one above.
 _TEMPORARY_CLASSES: Final = frozenset({"08", "40", "53", "57", "58"})
-_TEMPORARY_CODES: Final = frozenset({"25006", "55P03"})
+_TEMPORARY_CODES: Final = frozenset({"25006", "55P03", _UNPREPARED})
 _DISK_FULL: Final = "53100"
 #: Code of the error of a guard that finds another epoch (see fence).
 _FENCED: Final = "22012"
@@ -126,7 +130,7 @@ class Session:
             self._rests_until = time.monotonic() + self._rest_s
             raise UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s") from error
         except psycopg.Error as error:
-            if self._connection is None or self._connection.closed:
+            if self._connection is None or self._connection.closed or error.sqlstate == _UNPREPARED:
                 self._disconnect()
                 self._rests_until = time.monotonic() + self._rest_s
             raise self._translated(error) from error

@@ -70,6 +70,20 @@ def test_errors_say_whether_a_call_may_be_repeated(session, statement, kind, num
     assert session.run(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)
 
 
+def test_a_call_may_be_repeated_if_the_server_does_not_have_a_prepared_statement(session):
+    """psycopg prepares what is executed often, and does not notice if the server has skipped that."""
+
+    def often(connection):
+        for _ in range(10):
+            connection.execute("SELECT 1")
+
+    session.run(often)
+    session.run(lambda connection: connection.pgconn.exec_(b"DEALLOCATE ALL"))
+    with pytest.raises(UnwrittenError, match="prepared statement"):
+        session.run(often)
+    session.run(often)
+
+
 def test_a_server_that_does_not_listen_is_a_temporary_error():
     session = Session("postgresql://nobody:secret@127.0.0.1:1/none", "tested", 10)
     with pytest.raises(UnwrittenError) as raised:
