@@ -13,9 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
+
+from tests.disk import Disk
 
 #: Where packages put the programs of the server, besides the PATH.
 _PLACES = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
@@ -48,11 +51,14 @@ def require() -> Path:
 class PostgreSQL:
     """A server with data of its own, in a directory that `close` removes.
 
-    The database `postgres` belongs to the user `postgres`, who needs no password.
+    The database `postgres` belongs to the user `postgres`, who needs no password. disk: that of the directory in
+    `disk_for`, if there is one.
     """
 
-    def __init__(self, *settings: str, port: int = 0) -> None:
-        """settings: such as `fsync=off`. port: 0 for a free one."""
+    def __init__(self, *settings: str, port: int = 0, disk_for: Literal["", "data", "wal"] = "") -> None:
+        """settings: such as `fsync=off`. port: 0 for a free one. disk_for: directory that gets a disk of its own: `wal`
+        has the write-ahead log, `data` everything else.
+        """
         self.port = port or free_port()
         self._programs = require()
         self._settings = settings
@@ -61,6 +67,11 @@ class PostgreSQL:
         self._directory = Path(tempfile.mkdtemp(prefix="postgresql-"))
         if _USER is not None:
             shutil.chown(self._directory, _USER)
+        self.disk: Disk | None = None
+        if disk_for:
+            mounted = self._directory / disk_for
+            mounted.mkdir()
+            self.disk = Disk(mounted, _USER or "root")
 
     @property
     def url(self) -> str:
@@ -75,14 +86,26 @@ class PostgreSQL:
 
     def create(self) -> None:
         """Make an empty server, and start it."""
-        self._run("initdb", "-D", "data", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C")
+        self._run(
+            "initdb",
+            "-D",
+            "data",
+            *self._waldir("-X"),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--locale=C",
+        )
         self.start()
 
-    def copy(self, primary: "PostgreSQL", name: str) -> None:
-        """Become a standby of a server under a name, and start."""
+    def copy(self, primary: "PostgreSQL", name: str, port: int = 0) -> None:
+        """Become a standby of a server under a name, and start. port: that of a proxy in front of the server, or 0."""
         self._run(
-            "pg_basebackup", "-D", "data", "-R", "-X", "stream", "-c", "fast", "--no-sync",
-            "-d", f"host=127.0.0.1 port={primary.port} user=postgres application_name={name}",
+            "pg_basebackup", "-D", "data", *self._waldir("--waldir"), "-R", "-X", "stream", "-c", "fast", "--no-sync",
+            "-d", f"host=127.0.0.1 port={port or primary.port} user=postgres application_name={name}",
         )  # fmt: skip
         self.start()
 
@@ -127,6 +150,10 @@ class PostgreSQL:
         """Make a standby the primary."""
         self.execute("SELECT pg_promote()")
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """End all sessions and the server."""
         self._end(signal.SIGINT)
@@ -167,7 +194,12 @@ class PostgreSQL:
     def close(self) -> None:
         """End the server, and remove its data."""
         self._end(signal.SIGQUIT)
+        if self.disk is not None:
+            self.disk.close()
         shutil.rmtree(self._directory)
+
+    def _waldir(self, option: str) -> tuple[str, str]:
+        return option, str(self._directory / "wal")
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

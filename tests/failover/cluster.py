@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.request import urlopen
 
 from tests.failover.proxy import Proxy
@@ -24,13 +25,15 @@ class Databases:
     servers: the ones that run; the first is the primary. ports: those of all, which never change.
     """
 
-    def __init__(self, standbys: int) -> None:
+    def __init__(self, standbys: int, disk_for: Literal["", "data", "wal"] = "") -> None:
+        """disk_for: as in `PostgreSQL`, for each server."""
+        self._disk_for = disk_for
         self._settings = (
             "synchronous_standby_names=ANY 1 (*)" if standbys else "synchronous_standby_names=",
             "wal_keep_size=512MB",
             "max_wal_senders=10",
         )
-        first = PostgreSQL(*self._settings[1:])
+        first = PostgreSQL(*self._settings[1:], disk_for=disk_for)
         first.create()
         self.servers = [first]
         self.ports = [first.port, *[free_port() for _ in range(standbys)]]
@@ -64,7 +67,7 @@ class Databases:
             self.servers.pop().close()
         for port in self.ports:
             if port != self.primary.port:
-                standby = PostgreSQL(*self._settings[1:], port=port)
+                standby = PostgreSQL(*self._settings[1:], port=port, disk_for=self._disk_for)
                 standby.copy(self.primary, f"standby{port}")
                 self.servers.append(standby)
         if len(self.servers) > 1:

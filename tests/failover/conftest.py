@@ -11,8 +11,9 @@ LEASE_S = 1.5
 class OneDatabase:
     """A server without standbys, as `Brokers` uses it."""
 
-    def __init__(self):
-        self.primary = PostgreSQL(*UNSAFE)
+    def __init__(self, disk_for=""):
+        """disk_for: as in `PostgreSQL`."""
+        self.primary = PostgreSQL(*UNSAFE, disk_for=disk_for)
         self.primary.create()
         self.ports = [self.primary.port]
 

@@ -9,7 +9,9 @@ import signal
 import time
 
 from tests.crash.test_kill import SEED, Rounds, is_broken_connection
+from tests.disk import reason_against
 from tests.failover.cluster import LEASE_S, Brokers, Databases
+from tests.failover.test_takeover import until
 from tests.load.client import LoadClient
 from tests.process import PATIENCE_S
 
@@ -29,7 +31,11 @@ class FailoverRounds(Rounds):
 
     def __init__(self, tmp_path):
         super().__init__(tmp_path)
-        self.databases = Databases(standbys=2)
+        without = reason_against()
+        self.databases = Databases(standbys=2, disk_for="" if without else "data")
+        self.faults = [fault for fault in self.FAULTS if fault is not FailoverRounds.fill_disk or not without]
+        if without:
+            print(f"\nwithout fill_disk: {without}", end="", flush=True)
         self.brokers_at_work = Brokers(tmp_path / "brokers", self.databases, count=3)
         self.counts = {}
 
@@ -92,6 +98,17 @@ class FailoverRounds(Rounds):
         time.sleep(0.5)
         self.end_by_kill(leader)
 
+    def fill_disk(self, leader):
+        """Fill the disk of the primary. The leader goes on when there is room, and is killed later."""
+        disk, before = self.databases.primary.disk, len(leader.log)
+        disk.fill()
+        until(lambda: "No space left on device" in leader.log[before:])
+        time.sleep(self.chance.uniform(0.0, 2 * LEASE_S))
+        disk.free()
+        until(lambda: "the disk accepts data again" in leader.log[before:])
+        assert leader.leads
+        self.end_by_kill(leader)
+
     def hand_over(self, leader):
         assert leader.stop() == 0, leader.log
 
@@ -108,6 +125,7 @@ class FailoverRounds(Rounds):
         cut_leader,
         delay_leader,
         stop_primary,
+        fill_disk,
         hand_over,
     )
 
@@ -130,7 +148,7 @@ class FailoverRounds(Rounds):
         time.sleep(self.chance.uniform(*LIFE_S))
         early = [(client, client.join()) for client in clients if not client.is_running()]
         assert early == [], leader.log
-        fault = self.FAULTS[sum(self.counts.values()) % len(self.FAULTS)]
+        fault = self.faults[sum(self.counts.values()) % len(self.faults)]
         print(f"\n{fault.__name__}", end="", flush=True)
         fault(self, leader)
         self.counts[fault.__name__] = self.counts.get(fault.__name__, 0) + 1
