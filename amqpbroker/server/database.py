@@ -29,7 +29,7 @@ from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.reporting import Reporting
-from amqpbroker.store.database.session import described
+from amqpbroker.store.database.session import LOST, described
 from amqpbroker.store.database.storage import (
     LOG,
     READING_DEADLINE_S,
@@ -86,6 +86,8 @@ class Database:
         #: Number of the connection that it reads from, and when it had read everything.
         self._followed_on: int = 0
         self._followed_s: float | None = None
+        #: Number of the last batch that an earlier follower had.
+        self._read: int = 0
 
     # --- leadership ---------------------------------------------------------------------------------------------------
 
@@ -151,11 +153,17 @@ class Database:
             if self._lease.connections != self._followed_on:
                 # Another server may lack what was read from the last one.
                 self._followed_on = self._lease.connections
-                self._follower = Follower(LOG)
+                self._follow_anew()
         except StoreError as error:
             # Segments were removed that were not read yet.
             log.info("%s: the journal is followed from its beginning again: %s", self._url, error)
-            self._follower = Follower(LOG)
+            self._follow_anew()
+
+    def _follow_anew(self) -> Follower:
+        """Begin to follow the journal; return the earlier follower."""
+        earlier, self._follower = self._follower, Follower(LOG)
+        self._read = max(self._read, earlier.found.batches)
+        return earlier
 
     def _lag_s(self) -> float | None:
         """Return how far this broker is behind the leader."""
@@ -227,6 +235,7 @@ class Database:
                 found = self._followed(storage, journal)
                 if found is None:
                     found = journal.recover()
+                self._check(found)
                 storage.recovered()
             except BaseException as error:
                 storage.close()
@@ -242,7 +251,7 @@ class Database:
 
     def _followed(self, storage: DatabaseStorage, journal: Journal) -> Recovered | None:
         """Continue with what this broker has followed; return None if that cannot be used."""
-        follower, self._follower = self._follower, Follower(LOG)
+        follower = self._follow_anew()
         if not follower.segments or self._lease.connections != self._followed_on:
             return None
         try:
@@ -256,6 +265,14 @@ class Database:
         found, marks = follower.found, {number: kept.mark for number, kept in follower.segments.items()}
         journal.continue_from(found, marks)
         return found
+
+    def _check(self, found: Recovered) -> None:
+        """Report that messages are missing which this broker has read."""
+        if found.batches < self._read:
+            log.critical(
+                "%s: %s. The last batch is %d, and this broker has read %d from another server; it leads without them",
+                self._url, LOST, found.batches, self._read,
+            )  # fmt: skip
 
     def _data(
         self,

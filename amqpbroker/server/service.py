@@ -11,7 +11,7 @@ from amqpbroker.server.clients import Clients
 from amqpbroker.server.data import Data, MakeCommitter
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
-from amqpbroker.store.log import FencedError
+from amqpbroker.store.log import FencedError, LostError
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,8 @@ class Service:
         """Confirm nothing more, as published messages may not be safe, and have the broker end."""
         if isinstance(error, FencedError):
             log.critical("%s; all connections are closed, and this broker waits until it leads again", error.strerror)
+        elif isinstance(error, LostError):
+            log.critical("%s; the broker stops", error.strerror)
         else:
             log.critical("the store failed; the broker stops", exc_info=error)
         self.failure = error

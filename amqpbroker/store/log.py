@@ -24,6 +24,10 @@ class FencedError(OSError):
     """A batch was not written, since another writer has opened the log: this one may write nothing any more."""
 
 
+class LostError(OSError):
+    """A batch was not written, since the log lacks earlier ones that were durable: nothing may be written any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The unit that one write makes durable.

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.database.session import Session, TimedConnection, lost
 from amqpbroker.store.log import FencedError
 
 #: Time in which a holder that lost its session, as in a failover of the database, can show that it is alive.
@@ -147,31 +147,36 @@ class Leadership:
     def renew(self) -> bool:
         """Renew the lease; return whether this broker also has its lock, which it may have lost with a connection.
 
-        Raises FencedError if another broker has taken over, OSError.
+        Raises FencedError if another broker has taken over, LostError if the database does not know of this
+        leadership, another OSError.
         """
-        if self._session.run(self._renew) == 0:
-            raise FencedError(errno.EPERM, "Another broker leads now", self._log)
+        self._session.run(self._renew)
         return self._locked is not None
 
-    def _renew(self, connection: TimedConnection) -> int:
+    def _renew(self, connection: TimedConnection) -> None:
         self._acquire(connection)
         with connection.transaction():
             # Where no standby answers, nothing is written, but the lease need not end.
             connection.execute("SET LOCAL synchronous_commit TO local")
             renewed = connection.execute(
                 "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
-                " WHERE log = %s AND epoch = %s",
-                [self.lease_s, self._log, self.epoch],
+                " WHERE log = %s AND epoch = %s AND process = %s",
+                [self.lease_s, self._log, self.epoch, self._holder.process],
             )
-        return renewed.rowcount
+        if not renewed.rowcount:
+            row = self._row(connection)
+            # Epochs only grow, unless a standby was promoted that did not have the last takeover.
+            if row is None or row.leader.epoch <= self.epoch:
+                raise lost()
+            raise FencedError(errno.EPERM, "Another broker leads now", self._log)
 
     def release(self) -> None:
         """Give the leadership up, so that another broker takes it at once. Raises OSError."""
 
         def end(connection: TimedConnection) -> None:
             connection.execute(
-                "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s",
-                [self._log, self.epoch],
+                "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s AND process = %s",
+                [self._log, self.epoch, self._holder.process],
             )
 
         if self.epoch:

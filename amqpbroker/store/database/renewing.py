@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from amqpbroker.store.database.leadership import Leadership
-from amqpbroker.store.log import FencedError
+from amqpbroker.store.log import FencedError, LostError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Renewing:
         while not self._ending.wait(wait_s):
             try:
                 has_lock = self._leadership.renew()
-            except FencedError as error:
+            except (FencedError, LostError) as error:
                 self._on_lost(error)
                 return
             except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 
-from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
+from amqpbroker.store.log import FencedError, LostError, StoreError, UnwrittenError
 
 T = TypeVar("T")
 
@@ -33,6 +33,12 @@ _TEMPORARY_CODES: Final = frozenset({"25006", "55P03", _UNPREPARED})
 _DISK_FULL: Final = "53100"
 #: Code of the error of a guard that finds another epoch (see fence).
 _FENCED: Final = "22012"
+
+#: Text for an operator whose database lacks what was committed.
+LOST: Final = (
+    "the database has lost messages that were confirmed; was a standby promoted that did not have them? Its server has"
+    " to wait for a standby (synchronous_standby_names)"
+)
 
 #: Options of libpq that the URL may override.
 _OPTIONS: Final[dict[str, Any]] = {
@@ -206,6 +212,11 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def lost() -> LostError:
+    """Return the error of a database that lacks what was committed."""
+    return LostError(errno.EIO, LOST)
 
 
 def described(url: str) -> str:

@@ -9,7 +9,7 @@ from amqpbroker.store.database import schema
 from amqpbroker.store.database.fence import Fence, Statement
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.session import Session
-from amqpbroker.store.log import FencedError, UnwrittenError
+from amqpbroker.store.log import FencedError, LostError, UnwrittenError
 
 
 class Brokers:
@@ -219,3 +219,28 @@ def test_a_holder_says_who_may_lead_before_it_releases_the_leadership(brokers):
 
     assert not b.try_take(may_lead)
     assert b.try_take(may_lead)
+
+
+@pytest.mark.parametrize("takeovers", [0, 1, 2])
+def test_a_leader_whose_takeover_is_lost_learns_it(brokers, takeovers):
+    """As after the promotion of a standby that does not have it, where others take over as well."""
+    a, b = brokers.leadership("a"), brokers.leadership("b")
+    assert a.try_take()
+    a.close()
+    until(lambda: brokers.taken(b))
+    assert b.renew()
+    b.close()
+    until(brokers.are_unlocked)
+    session = brokers.session("any other")
+    session.run(lambda connection: connection.execute("UPDATE leadership SET epoch = 1, process = 'process of a'"))
+    session.run(lambda connection: connection.execute("UPDATE fence SET epoch = 1"))
+    others = [brokers.leadership(f"other {number}") for number in range(takeovers)]
+    for other in others:
+        until(lambda other=other: brokers.taken(other))
+        other.close()
+    # The first of the others has the same epoch.
+    with pytest.raises(FencedError if takeovers == 2 else LostError):
+        b.renew()
+    b.release()
+    if others:
+        assert others[-1].leader().name == f"other {takeovers - 1}"

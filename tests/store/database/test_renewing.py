@@ -2,8 +2,10 @@
 
 import threading
 
+import pytest
+
 from amqpbroker.store.database.renewing import RENEWALS, Renewing
-from amqpbroker.store.log import FencedError, UnwrittenError
+from amqpbroker.store.log import FencedError, LostError, UnwrittenError
 
 
 class Leadership:
@@ -55,9 +57,10 @@ def test_a_lease_is_renewed_again_after_an_error(caplog):
     ]
 
 
-def test_the_loss_of_the_leadership_is_reported_once():
+@pytest.mark.parametrize("kind", [FencedError, LostError])
+def test_the_loss_of_the_leadership_is_reported_once(kind):
     lost = threading.Semaphore(0)
-    leadership = Leadership(FencedError(0, "another broker has taken over"))
+    leadership = Leadership(kind(0, "another broker has taken over"))
     renewing = Renewing(leadership, lambda error: lost.release())
     assert lost.acquire(timeout=30)
     assert not lost.acquire(timeout=2 * leadership.lease_s)
