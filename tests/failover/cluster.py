@@ -48,12 +48,24 @@ class Databases:
         server.execute(f"ALTER SYSTEM SET {name} TO '{value}'")
         server.execute("SELECT pg_reload_conf()")
 
-    def fail_over(self) -> PostgreSQL:
-        """Kill the primary, and promote the standby that has most. Returns the new primary."""
+    def cut_standby(self) -> PostgreSQL:
+        """Stop the replication of the last standby, and return that standby."""
+        standby = self.servers[-1]
+        standby.execute("ALTER SYSTEM SET primary_conninfo TO ''")
+        standby.execute("SELECT pg_reload_conf()")
+        end = time.monotonic() + PATIENCE_S
+        while standby.execute("SELECT 1 FROM pg_stat_wal_receiver"):
+            assert time.monotonic() < end, standby.log
+            time.sleep(0.02)
+        return standby
+
+    def fail_over(self, to: PostgreSQL | None = None) -> PostgreSQL:
+        """Kill the primary, and promote a standby, or the one that has most. Returns the new primary."""
         self.primary.kill()
         self.servers.pop(0).close()
         received = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
-        self.servers.sort(key=lambda server: int(str(server.execute(received)[0][0])), reverse=True)
+        chosen = to or max(self.servers, key=lambda server: int(str(server.execute(received)[0][0])))
+        self.servers.sort(key=lambda server: server is not chosen)
         self.primary.promote()
         end = time.monotonic() + PATIENCE_S
         while self.primary.execute("SELECT pg_is_in_recovery()")[0][0]:
