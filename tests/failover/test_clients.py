@@ -1,12 +1,26 @@
 """Client libraries with their own reconnection, through the failure of a leader."""
 
 import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import aio_pika
 import pika
+import pytest
+from kombu.exceptions import OperationalError
 
+from tests.failover import celery_app
 from tests.failover.cluster import PATIENCE_S
 from tests.failover.test_takeover import until
+
+AMQPLIB = Path(__file__).parent.parent.parent / "interop" / "amqplib" / "node_modules"
 
 COUNT = 60
 
@@ -75,3 +89,83 @@ def test_pika_connects_to_the_broker_of_several_that_leads_next(brokers):
     assert sorted(set(found)) == list(range(COUNT))
     assert len(found) <= COUNT + 1
     connection.close()
+
+
+def urls_of(brokers, first):
+    """Return the URLs of all brokers, beginning with one of them."""
+    ordered = sorted(brokers, key=lambda broker: broker is not first)
+    return [f"amqp://guest:guest@127.0.0.1:{broker.port()}/" for broker in ordered]
+
+
+@pytest.fixture
+def worker(brokers, tmp_path):
+    """A worker of Celery: an application that sends it tasks, and the file with those that it has executed."""
+    leader = brokers.leader()
+    other = next(broker for broker in brokers if broker is not leader)
+    until(lambda: "waiting, since" in other.log)
+    urls = ";".join(urls_of(brokers, leader))
+    executed = tmp_path / "executed"
+    executed.touch()
+    command = [sys.executable, "-m", "celery", "-A", "tests.failover.celery_app", "worker", "--concurrency=2"]
+    with (tmp_path / "worker.log").open("wb") as log:
+        started = subprocess.Popen(
+            [*command, "--loglevel=INFO"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env=os.environ | {"AMQP_URLS": urls, "EXECUTED": str(executed)},
+        )  # fmt: skip
+    sender = celery_app.application(urls)
+    yield sender, executed
+    sender.close()
+    # A cold shutdown, since no task is left that a warm one would wait for; then also of processes of the pool.
+    started.send_signal(signal.SIGQUIT)
+    try:
+        started.wait(10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+@pytest.mark.parametrize("task", [celery_app.record.name, celery_app.record_late.name])
+def test_celery_executes_all_confirmed_tasks_through_a_failover(brokers, worker, task):
+    sender, executed = worker
+    leader = brokers.leader()
+    for number in range(COUNT):
+        if number == COUNT // 2:
+            leader.kill()
+        confirmed = False
+        end = time.monotonic() + PATIENCE_S
+        while not confirmed:
+            assert time.monotonic() < end
+            with suppress(OperationalError):
+                sender.send_task(task, (number,))
+                confirmed = True
+    until(lambda: set(executed.read_text().split()) == {str(number) for number in range(COUNT)})
+
+
+@pytest.mark.parametrize("how", ["loop", "recovery"])
+def test_amqplib_connects_again_in_a_loop_and_by_its_own_recovery(brokers, how):
+    node = shutil.which("node")
+    if node is None or not (AMQPLIB / "amqplib").exists():
+        pytest.skip("amqplib is not installed")
+    leader = brokers.leader()
+    other = next(broker for broker in brokers if broker is not leader)
+    until(lambda: "waiting, since" in other.log)
+    # Its recovery connects to the same broker again, which here is the one that is left.
+    urls = urls_of(brokers, leader if how == "loop" else other)
+    command = [node, str(Path(__file__).parent / "amqplib.cjs"), how, str(COUNT), *urls]
+    confirmed, received = [], []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"NODE_PATH": str(AMQPLIB)}
+    ) as script:
+        limit = threading.Timer(PATIENCE_S, script.kill)
+        limit.start()
+        for line in script.stdout:
+            word, number = line.split()
+            (confirmed if word == "confirmed" else received).append(int(number))
+            if word == "confirmed" and len(confirmed) == COUNT // 2:
+                leader.kill()
+        limit.cancel()
+        assert script.wait() == 0
+    assert confirmed == list(range(COUNT))
+    assert set(received) == set(range(COUNT))
+    assert other.leads
