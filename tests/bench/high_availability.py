@@ -6,15 +6,20 @@ The database has one synchronous standby, and both servers sync. Measures persis
 them open: those of an application, which differ in size and properties, and equal ones of 100 bytes. Then the time of a
 confirm at 500 messages a second, and the time from `kill -9` of the leader until a client that connects again has a
 confirm, with N messages of 100 bytes waiting (1,000,000 by default).
+
+For amqpbroker, also the time from other failures to a confirm: SIGSTOP of the leader, a cut between the leader and its
+database that loses what is sent and closes nothing, and the promotion of a standby after `kill -9` of the primary.
 """
 
 import argparse
 import contextlib
 import os
+import queue
+import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +31,7 @@ from tests.bench.clients import publish
 from tests.bench.processes import family, with_environment
 from tests.bench.sending import Different, Load, Repeated
 from tests.bench.shapes import percentiles_ms
-from tests.failover.cluster import Brokers, Databases
+from tests.failover.cluster import Broker, Brokers, Databases
 from tests.harness import published
 from tests.load.client import LoadClient
 
@@ -43,6 +48,8 @@ COOKIE = "bench"
 LEASE_S = 10.0
 WITHIN_S = 300.0
 REST_S = 10.0
+#: Time in which a client waits for an answer before it connects again.
+ATTEMPT_S = 1.0
 
 
 class Cluster(Protocol):
@@ -60,9 +67,12 @@ class Cluster(Protocol):
 
     def kill_leader(self) -> None: ...
 
+    def other_failures(self) -> Iterator[tuple[str, Callable[[], float]]]:
+        """Yield further failures, each with a function that causes it, and returns when it began."""
+
 
 class Own:
-    """Three brokers of this project."""
+    """Three brokers of this project. ports: of those that can lead."""
 
     name = "amqpbroker"
     arguments: Table = {}
@@ -70,10 +80,11 @@ class Own:
     def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
         self._leader = brokers.leader()
+        self._hung: Broker | None = None
 
     @property
     def ports(self) -> list[int]:
-        return [broker.port() for broker in self._brokers if broker.is_running]
+        return [broker.port() for broker in self._brokers if broker.is_running and broker is not self._hung]
 
     @property
     def pids(self) -> list[int]:
@@ -84,6 +95,42 @@ class Own:
 
     def kill_leader(self) -> None:
         self._leader.kill()
+
+    def other_failures(self) -> Iterator[tuple[str, Callable[[], float]]]:
+        for text, cause in (
+            (f"SIGSTOP of the leader, whose lease is {LEASE_S:g} s", self._stop_leader),
+            (f"a cut of the leader from its database, with the same lease, {LEASE_S:g} s", self._cut_leader),
+            ("the promotion of a standby", self._fail_over),
+        ):
+            self._restore()
+            yield text, cause
+
+    def _stop_leader(self) -> float:
+        self._hung = self._leader
+        self._leader.signal(signal.SIGSTOP)
+        return time.monotonic()
+
+    def _cut_leader(self) -> float:
+        self._hung = self._leader
+        for proxy in self._leader.proxies.values():
+            proxy.requests = proxy.answers = False
+        return time.monotonic()
+
+    def _fail_over(self) -> float:
+        self._brokers.databases.fail_over()
+        return self._brokers.databases.promoted_s
+
+    def _restore(self) -> None:
+        """Run three brokers again, of which two follow the leader."""
+        if self._hung is not None:
+            self._hung.kill()
+            for proxy in self._hung.proxies.values():
+                proxy.heal()
+        self._hung = None
+        self._brokers.start_missing()
+        self._leader = self._brokers.leader()
+        # The others read what is waiting.
+        time.sleep(REST_S)
 
 
 class ClusterNode(Node):
@@ -125,6 +172,9 @@ class RabbitMq:
 
     def kill_leader(self) -> None:
         self._nodes.pop(0).kill()
+
+    def other_failures(self) -> Iterator[tuple[str, Callable[[], float]]]:
+        yield from ()
 
 
 @contextmanager
@@ -203,17 +253,32 @@ def fill(cluster: Cluster, count: int) -> None:
 def failover_s(cluster: Cluster) -> float:
     """Kill the leader; return the time until a client has a confirm from another one."""
     cluster.kill_leader()
-    start = time.monotonic()
-    while time.monotonic() < start + WITHIN_S:
-        for port in cluster.ports:
-            with contextlib.suppress(OSError, AssertionError), LoadClient(port) as client:
+    start_s = time.monotonic()
+    return first_confirm_s(cluster) - start_s
+
+
+def first_confirm_s(cluster: Cluster) -> float:
+    """Return when one of several clients, each of which connects to one of the brokers, has a confirm."""
+    end = time.monotonic() + WITHIN_S
+    found: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    def attempt(port: int) -> None:
+        while found.empty() and time.monotonic() < end:
+            # A broker that waits may have passed the client on to a leader that hangs.
+            with contextlib.suppress(OSError, AssertionError), LoadClient(port, timeout_s=ATTEMPT_S) as client:
                 client.call("confirm.select", "confirm.select-ok")
                 client.send(published(QUEUE, b"after", delivery_mode=2))
-                client.socket.settimeout(10)
-                next(client.frames())
-                return time.monotonic() - start
-        time.sleep(0.02)
-    raise TimeoutError(f"no confirm in {WITHIN_S} s")
+                for _ in client.frames():
+                    found.put(time.monotonic())
+                    return
+            time.sleep(0.02)
+
+    attempts = [threading.Thread(target=attempt, args=(port,)) for port in cluster.ports]
+    for thread in attempts:
+        thread.start()
+    for thread in attempts:
+        thread.join()
+    return found.get_nowait()
 
 
 def run(cluster: Cluster, seconds: float, waiting: int) -> None:
@@ -231,6 +296,9 @@ def run(cluster: Cluster, seconds: float, waiting: int) -> None:
     print(f"{cluster.name}: confirm at {RATE}/s, p50 {found[50.0]:.2f} ms, p99 {found[99.0]:.2f} ms")
     fill(cluster, waiting)
     print(f"{cluster.name}: {failover_s(cluster):.2f} s from kill -9 to a confirm, {waiting:,} messages waiting")
+    for failure, cause in cluster.other_failures():
+        start_s = cause()
+        print(f"{cluster.name}: {first_confirm_s(cluster) - start_s:.2f} s from {failure} to a confirm")
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ PATIENCE_S = 60.0
 class Databases:
     """A primary, and standbys of which one has to confirm each commit.
 
-    servers: the ones that run; the first is the primary. ports: those of all, which never change.
+    servers: the ones that run; the first is the primary. ports: those of all, which never change. promoted_s: time of
+    the last promotion.
     """
 
     def __init__(self, standbys: int, disk_for: Literal["", "data", "wal"] = "") -> None:
@@ -35,6 +36,7 @@ class Databases:
         )
         first = PostgreSQL(*self._settings[1:], disk_for=disk_for)
         first.create()
+        self.promoted_s: float = 0.0
         self.servers = [first]
         self.ports = [first.port, *[free_port() for _ in range(standbys)]]
         self.replace_lost()
@@ -66,6 +68,7 @@ class Databases:
         received = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
         chosen = to or max(self.servers, key=lambda server: int(str(server.execute(received)[0][0])))
         self.servers.sort(key=lambda server: server is not chosen)
+        self.promoted_s = time.monotonic()
         self.primary.promote()
         end = time.monotonic() + PATIENCE_S
         while self.primary.execute("SELECT pg_is_in_recovery()")[0][0]:

@@ -29,16 +29,21 @@ class LoadClient:
     """A connection with channel 1 open, logged in as guest. Leaving its `with` drops the socket.
 
     capabilities: capabilities that the client announces, such as `connection.blocked`. tls: encrypt the connection; any
-    certificate of the broker is accepted.
+    certificate of the broker is accepted. timeout_s: longest wait for the broker.
     """
 
     def __init__(
-        self, port: int, receive_buffer_bytes: int = 0, capabilities: tuple[str, ...] = (), tls: bool = False
+        self,
+        port: int,
+        receive_buffer_bytes: int = 0,
+        capabilities: tuple[str, ...] = (),
+        tls: bool = False,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.reader = FrameReader(0)
         self.socket = socket.socket()
         try:
-            self._connect(port, receive_buffer_bytes)
+            self._connect(port, receive_buffer_bytes, timeout_s)
             if tls:
                 self.socket = without_verification().wrap_socket(self.socket)
             self.server_properties: Table = self._log_in(guest(capabilities))
@@ -46,10 +51,10 @@ class LoadClient:
             self.socket.close()
             raise
 
-    def _connect(self, port: int, receive_buffer_bytes: int) -> None:
+    def _connect(self, port: int, receive_buffer_bytes: int, timeout_s: float) -> None:
         if receive_buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        self.socket.settimeout(TIMEOUT_S)
+        self.socket.settimeout(timeout_s)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
