@@ -196,7 +196,7 @@ class Server:
         # Told with `set` when memory is short and when it is no more.
         self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, trim)
         self._directory = storage.directory
-        self._node = self._watch_resources(storage.watched)
+        self._node = self._watch_resources(storage.watched, storage.database is not None)
         self._node.settings.update(settings)
         self._node.database = storage.database
         if storage.token:
@@ -217,7 +217,7 @@ class Server:
         self._told_to_stop = False
         self._hands_over = False
 
-    def _watch_resources(self, watched: Iterable[Path]) -> ServerNode:
+    def _watch_resources(self, watched: Iterable[Path], in_database: bool) -> ServerNode:
         """Make publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self.broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
@@ -230,7 +230,7 @@ class Server:
         disk_bytes = config.disk_free_limit.of(total_bytes)
         for directory in watched:
             log.info("disk free limit set to %d bytes", disk_bytes)
-            disk = DiskMonitor(clock, alarms, disk_bytes, directory, machine.free_bytes)
+            disk = DiskMonitor(clock, alarms, disk_bytes, directory, machine.free_bytes, in_database)
             disk.check()
             self.broker.store.watch_disk(disk.on_stuck)
         started_ms = self.broker.clock.now_ms()

@@ -43,6 +43,7 @@ _ADVICE = {
     errno.EFBIG: "have the limit of file sizes raised (ulimit -f)",
     errno.EIO: "look after the disk",
 }
+_ADVICE_FOR_DATABASE = _ADVICE | {errno.EIO: "look after the database"}
 
 
 class MemoryMonitor:
@@ -121,17 +122,27 @@ class MemoryMonitor:
 class DiskMonitor:
     """Keeps the disk alarm on while less than `limit_bytes` are free, and while writing fails.
 
-    `free()` gives the bytes free in `directory`; while it raises OSError the last answer holds.
+    `free()` gives the bytes free in `directory`; while it raises OSError the last answer holds. in_database: messages
+    are written to a database, and not to the directory.
     """
 
     def __init__(
-        self, clock: Clock, alarms: Alarms, limit_bytes: int, directory: Path, free: Callable[[Path], int]
+        self,
+        clock: Clock,
+        alarms: Alarms,
+        limit_bytes: int,
+        directory: Path,
+        free: Callable[[Path], int],
+        in_database: bool = False,
     ) -> None:
         self._clock = clock
         self._alarms = alarms
         self._limit_bytes = limit_bytes
         self._directory = directory
         self._free = free
+        self._written_to, self._advice = (
+            ("the database", _ADVICE_FOR_DATABASE) if in_database else (str(directory), _ADVICE)
+        )
         self._low = False
         self._stuck = False
         self._unknown = False
@@ -167,9 +178,9 @@ class DiskMonitor:
             log.critical(
                 "cannot write to %s: %s. Publishers are blocked, and persistent messages not confirmed, until it works;"
                 " it is tried again every second: %s",
-                self._directory,
+                self._written_to,
                 error.strerror or error,
-                _ADVICE.get(error.errno or 0, "see to what the system says"),
+                self._advice.get(error.errno or 0, "see to what the system says"),
             )
         self._stuck = error is not None
         self._update()

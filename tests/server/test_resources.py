@@ -48,8 +48,8 @@ class Machine:
         monitor.check()
         return monitor
 
-    def disk_monitor(self, limit=LIMIT):
-        monitor = DiskMonitor(self.clock, self.alarms, limit, Path("/data"), self.free_bytes)
+    def disk_monitor(self, limit=LIMIT, in_database=False):
+        monitor = DiskMonitor(self.clock, self.alarms, limit, Path("/data"), self.free_bytes, in_database)
         monitor.check()
         return monitor
 
@@ -242,6 +242,13 @@ def test_failing_writes_set_the_disk_alarm_until_they_succeed(machine, caplog):
     text = critical.getMessage()
     assert text.startswith("cannot write to /data: No space left on device. Publishers are blocked")
     assert text.endswith("make room there")
+
+
+def test_a_database_that_refuses_writes_is_named_instead_of_the_data_directory(machine, caplog):
+    machine.disk_monitor(in_database=True).on_stuck(OSError(errno.EIO, "postgresql://db:5432/x: connection lost"))
+    (text,) = [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
+    assert text.startswith("cannot write to the database: postgresql://db:5432/x: connection lost. Publishers are")
+    assert text.endswith("look after the database")
 
 
 @pytest.mark.parametrize("last", ["space", "writing"])
