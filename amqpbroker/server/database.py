@@ -29,7 +29,7 @@ from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.reporting import Reporting
-from amqpbroker.store.database.session import LOST, described
+from amqpbroker.store.database.session import described
 from amqpbroker.store.database.storage import (
     LOG,
     READING_DEADLINE_S,
@@ -267,11 +267,12 @@ class Database:
         return found
 
     def _check(self, found: Recovered) -> None:
-        """Report that messages are missing which this broker has read."""
+        """Report that batches are missing which this broker has read."""
         if found.batches < self._read:
             log.critical(
-                "%s: %s. The last batch is %d, and this broker has read %d from another server; it leads without them",
-                self._url, LOST, found.batches, self._read,
+                "%s: messages that were confirmed may be lost: the last batch is %d, and this broker has read %d; was a"
+                " standby promoted that did not have them? This broker leads without them",
+                self._url, found.batches, self._read,
             )  # fmt: skip
 
     def _data(

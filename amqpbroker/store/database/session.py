@@ -31,6 +31,8 @@ _UNPREPARED: Final = "26000"
 _TEMPORARY_CLASSES: Final = frozenset({"08", "40", "53", "57", "58"})
 _TEMPORARY_CODES: Final = frozenset({"25006", "55P03", _UNPREPARED})
 _DISK_FULL: Final = "53100"
+#: Code of an error that a repeated call may have: the first one has taken effect while the second one ran.
+_DUPLICATE: Final = "23505"
 #: Code of the error of a guard that finds another epoch (see fence).
 _FENCED: Final = "22012"
 
@@ -54,6 +56,10 @@ _OPTIONS: Final[dict[str, Any]] = {
 _SETTINGS: Final = (
     f"SET search_path TO {SCHEMA}; SET idle_in_transaction_session_timeout TO 5000; SET client_min_messages TO warning;"
     " SET tcp_keepalives_idle TO 5; SET tcp_keepalives_interval TO 1; SET tcp_keepalives_count TO 5"
+)
+#: Ends earlier sessions of this name. One whose commit waits for a standby does not notice that its client is gone.
+_END_EARLIER: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()"
 )
 
 
@@ -105,8 +111,8 @@ def _limited(gen: PQGen[T], end: float) -> PQGen[T]:
 class Session:
     """A connection to the database, opened by the first `run` and again after it was lost. Used by a thread at a time.
 
-    name: shown as `application_name` in pg_stat_activity. deadline_s: limit of one call to the server, in seconds.
-    connections: number of connections that were opened so far.
+    name: shown as `application_name` in pg_stat_activity; no other session has it at the same time. deadline_s: limit
+    of one call to the server, in seconds. connections: number of connections that were opened so far.
     """
 
     def __init__(self, url: str, name: str, deadline_s: float) -> None:
@@ -118,6 +124,8 @@ class Session:
         self._rests_until: float = 0.0
         self.connections: int = 0
         self._connection: TimedConnection | None = None
+        #: The last call had no answer, and may still take effect.
+        self._is_unanswered: bool = False
         self._connecting: threading.Thread | None = None
         self._ended: bool = False
 
@@ -130,19 +138,23 @@ class Session:
         if self._rest_s:
             self._require_connection()
         try:
-            return task(self._connected())
+            result = task(self._connected())
         except TimeoutError as error:
             self._disconnect()
+            self._is_unanswered = True
             self._rests_until = time.monotonic() + self._rest_s
             raise UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s") from error
         except psycopg.Error as error:
             if self._connection is None or self._connection.closed or error.sqlstate == _UNPREPARED:
                 self._disconnect()
+                self._is_unanswered = True
                 self._rests_until = time.monotonic() + self._rest_s
             raise self._translated(error) from error
         except BaseException:
             self._disconnect()
             raise
+        self._is_unanswered = False
+        return result
 
     def _require_connection(self) -> None:
         """Return if there is a connection; otherwise begin to connect on another thread. Raises UnwrittenError."""
@@ -165,17 +177,24 @@ class Session:
         connection = self._connection
         if connection is None or connection.closed:
             connection = TimedConnection.connect(
-                self._url, autocommit=True, **self._options(), application_name=self.name[:63]
+                self._url, autocommit=True, **self._options(), application_name=self._shown_name
             )
             connection.limit(self._deadline_s)
             try:
                 connection.execute(_SETTINGS)
+                if self.connections:
+                    connection.execute(_END_EARLIER, [self._shown_name])
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
             self.connections += 1
         return connection
+
+    @property
+    def _shown_name(self) -> str:
+        """The name as far as the server keeps it."""
+        return self.name[:63]
 
     def _options(self) -> dict[str, Any]:
         given = psycopg.conninfo.conninfo_to_dict(self._url)
@@ -189,7 +208,8 @@ class Session:
         if code == _DISK_FULL:
             return UnwrittenError(errno.ENOSPC, text)
         lost = not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        if lost or code[:2] in _TEMPORARY_CLASSES or code in _TEMPORARY_CODES:
+        repeated = code == _DUPLICATE and self._is_unanswered
+        if lost or repeated or code[:2] in _TEMPORARY_CLASSES or code in _TEMPORARY_CODES:
             return UnwrittenError(errno.EIO, text)
         return OSError(errno.EINVAL, text)
 

@@ -84,6 +84,39 @@ def test_a_call_may_be_repeated_if_the_server_does_not_have_a_prepared_statement
     session.run(often)
 
 
+def test_a_session_whose_client_has_given_up_is_ended_when_it_connects_again(database):
+    session = Session(database, "tested", 0.3)
+    with pytest.raises(UnwrittenError, match=r"no answer in 0.3 s"):
+        session.run(lambda connection: connection.execute("SELECT pg_sleep(30)"))
+    session.run(pid)
+    own = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tested' AND datname = current_database()"
+    end = time.monotonic() + 10
+    while session.run(lambda connection: connection.execute(own).fetchone()) != (1,):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    session.close()
+
+
+def test_a_call_may_be_repeated_after_it_collided_with_its_first_attempt(session, database):
+    """The first attempt takes effect while the second one runs, as when standbys answer again."""
+
+    def insert(connection):
+        connection.execute("INSERT INTO public.t VALUES (1)")
+
+    session.run(lambda connection: connection.execute("CREATE TABLE public.t (x int PRIMARY KEY)"))
+    with pytest.raises(UnwrittenError):
+        session.run(lambda connection: connection.execute("SELECT pg_terminate_backend(pg_backend_pid())"))
+    other = Session(database, "other", 10)
+    other.run(insert)
+    other.close()
+    with pytest.raises(UnwrittenError, match="duplicate key"):
+        session.run(insert)
+    session.run(pid)
+    with pytest.raises(OSError, match="duplicate key") as raised:
+        session.run(insert)
+    assert raised.value.errno == errno.EINVAL
+
+
 def test_a_server_that_does_not_listen_is_a_temporary_error():
     session = Session("postgresql://nobody:secret@127.0.0.1:1/none", "tested", 10)
     with pytest.raises(UnwrittenError) as raised:
