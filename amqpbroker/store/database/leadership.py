@@ -84,6 +84,8 @@ class Leadership:
         #: End of the holder's lease, and when it was seen first.
         self._until: datetime | None = None
         self._until_s: float = 0.0
+        #: The highest epoch that was seen, maybe on a server that was replaced by one without it.
+        self._seen: int = 0
 
     def leader(self) -> Leader | None:
         """Return the present holder, None if there is none. Raises OSError."""
@@ -124,13 +126,17 @@ class Leadership:
         return False
 
     def _raise_epoch(self, connection: TimedConnection) -> None:
-        """Raise the epoch, which waits for transactions of the last holder, and refuses all that begin later."""
+        """Raise the epoch, which waits for transactions of the last holder, and refuses all that begin later.
+
+        It becomes higher than each that was seen, so that two brokers do not have the same one after a standby was
+        promoted that lacks a takeover.
+        """
         holder = self._holder
         with connection.transaction():
             found = connection.execute(
-                "INSERT INTO fence (log, epoch) VALUES (%s, 1)"
-                " ON CONFLICT (log) DO UPDATE SET epoch = fence.epoch + 1 RETURNING epoch",
-                [self._log],
+                "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
+                " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) + 1 RETURNING epoch",
+                {"log": self._log, "seen": self._seen},
             ).fetchone()
             assert found is not None
             connection.execute(
@@ -206,6 +212,7 @@ class Leadership:
         if found is None:
             return None
         name, address, process, host, port, secret, epoch, *state = found
+        self._seen = max(self._seen, epoch)
         return _Row(Leader(name, address, process, Target(host, port, secret), epoch), *state)
 
 

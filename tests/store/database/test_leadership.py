@@ -36,6 +36,11 @@ class Brokers:
         session = self.session(session_name(holder.process, "lease"))
         return Leadership(session, "0", holder, lease_s, lambda: self.now_s)
 
+    def lose_takeover(self):
+        """Leave the database as it was while `a` led, in the first epoch."""
+        for change in ("UPDATE leadership SET epoch = 1, process = 'process of a'", "UPDATE fence SET epoch = 1"):
+            self._any.run(lambda connection, change=change: connection.execute(change))
+
     def are_unlocked(self):
         """Return whether no broker has the lock."""
         query = (
@@ -231,9 +236,7 @@ def test_a_leader_whose_takeover_is_lost_learns_it(brokers, takeovers):
     assert b.renew()
     b.close()
     until(brokers.are_unlocked)
-    session = brokers.session("any other")
-    session.run(lambda connection: connection.execute("UPDATE leadership SET epoch = 1, process = 'process of a'"))
-    session.run(lambda connection: connection.execute("UPDATE fence SET epoch = 1"))
+    brokers.lose_takeover()
     others = [brokers.leadership(f"other {number}") for number in range(takeovers)]
     for other in others:
         until(lambda other=other: brokers.taken(other))
@@ -244,3 +247,20 @@ def test_a_leader_whose_takeover_is_lost_learns_it(brokers, takeovers):
     b.release()
     if others:
         assert others[-1].leader().name == f"other {takeovers - 1}"
+
+
+def test_an_epoch_that_was_seen_is_never_used_again(brokers):
+    """Its holder could still write, on a server that does not have its takeover."""
+    a, b, c = brokers.leadership("a"), brokers.leadership("b"), brokers.leadership("c")
+    assert a.try_take()
+    a.close()
+    until(lambda: brokers.taken(b))
+    assert not c.try_take()
+    b.close()
+    until(brokers.are_unlocked)
+    brokers.lose_takeover()
+    until(lambda: brokers.taken(c))
+    assert (b.epoch, c.epoch) == (2, 3)
+    late = Fence(brokers.session("b"), "0", b.epoch)
+    with pytest.raises(FencedError):
+        late.write([Statement("CREATE TABLE late (x int)")])
