@@ -140,9 +140,8 @@ class DiskMonitor:
         self._limit_bytes = limit_bytes
         self._directory = directory
         self._free = free
-        self._written_to, self._advice = (
-            ("the database", _ADVICE_FOR_DATABASE) if in_database else (str(directory), _ADVICE)
-        )
+        self._written_to = "the database" if in_database else str(directory)
+        self._advice = _ADVICE_FOR_DATABASE if in_database else _ADVICE
         self._low = False
         self._stuck = False
         self._unknown = False
