@@ -71,3 +71,28 @@ def test_publishers_wait_until_the_full_disk_of_the_database_has_free_space(serv
     check(numbers, publisher)
     assert numbers == list(range(publisher.sent))
     assert "Traceback" not in brokers.logs
+
+
+@pytest.mark.parametrize("server", ["data"], indirect=True)
+def test_a_broker_takes_over_while_the_disk_of_the_database_is_full(server, brokers):
+    leader = brokers.leader()
+    other = next(broker for broker in brokers if broker is not leader)
+    until(lambda: "waiting, since" in other.log)
+    with Publisher(leader.port()) as publisher:
+        for _ in range(3 * WINDOW):
+            publisher.send()
+        while publisher.outstanding():
+            publisher.hear()
+        server.primary.disk.fill()
+        publish_until_blocked(publisher)
+        leader.kill()
+    assert brokers.leader() is other
+    # Consumers get what is stored, and their acks wait in memory.
+    check(everything(other.port()), publisher)
+    with Publisher(other.port()) as following:
+        publish_until_blocked(following)
+        server.primary.disk.free()
+        while following.outstanding():
+            following.hear()
+    assert everything(other.port()) == list(range(following.sent))
+    assert "Traceback" not in other.log
