@@ -192,7 +192,9 @@ class PostgreSQL:
             process.wait(START_S)
 
     def close(self) -> None:
-        """End the server, and remove its data."""
+        """End the server, even if it is paused, and remove its data."""
+        if self.is_running:
+            self.resume()
         self._end(signal.SIGQUIT)
         if self.disk is not None:
             self.disk.close()

@@ -61,6 +61,8 @@ _SETTINGS: Final = (
 _END_EARLIER: Final = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()"
 )
+#: Interval at which their ends are looked for.
+_POLL_S: Final = 0.02
 
 
 class TimedConnection(psycopg.Connection[Any]):
@@ -183,13 +185,21 @@ class Session:
             try:
                 connection.execute(_SETTINGS)
                 if self.connections:
-                    connection.execute(_END_EARLIER, [self._shown_name])
+                    self._end_earlier(connection)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
             self.connections += 1
         return connection
+
+    def _end_earlier(self, connection: TimedConnection) -> None:
+        """End the sessions that this one replaces, so that it finds what their transactions have done."""
+        end = time.monotonic() + self._deadline_s
+        while connection.execute(_END_EARLIER, [self._shown_name]).fetchall():
+            if time.monotonic() > end:
+                raise TimeoutError
+            time.sleep(_POLL_S)
 
     @property
     def _shown_name(self) -> str:
