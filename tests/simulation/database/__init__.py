@@ -1,0 +1,1 @@
+"""Several brokers with one simulated database engine, through a great number of takeovers."""

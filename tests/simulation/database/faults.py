@@ -1,0 +1,178 @@
+"""Faults of a world: of brokers, of their network, and of the engine. Each one ends by itself."""
+
+from collections.abc import Callable
+from typing import Final
+
+from amqpbroker.server.database import LOOK_S
+from amqpbroker.store.database.leadership import GRACE_S
+from tests.simulation.database.broker import Broker
+from tests.simulation.database.connection import CONNECT_NS
+from tests.simulation.database.path import CLIENT_LOST_NS
+from tests.simulation.database.world import World
+from tests.simulation.scheduler import MS, SECOND
+
+#: Time for which the engine has no primary.
+DOWN_NS = (50 * MS, 4 * SECOND)
+#: Time after which all brokers know that nothing answers there.
+NOTICED_NS: Final = CLIENT_LOST_NS + 2 * CONNECT_NS
+#: Time in which a waiting broker takes what it may take.
+NOTICED_S: Final = 2 * LOOK_S + 0.3
+
+
+def kill_leader(world: World) -> None:
+    if (leader := world.leader) is not None:
+        world.expect_takeover(GRACE_S + NOTICED_S)
+        world.die(leader, with_machine=False)
+
+
+def kill_any(world: World) -> None:
+    world.die(world.chance.choice(world.brokers), with_machine=False)
+
+
+def lose_machine(world: World) -> None:
+    world.die(_leader_or_any(world), with_machine=True)
+
+
+def hand_over(world: World) -> None:
+    if (leader := world.leader) is not None:
+        world.expect_takeover(NOTICED_S)
+        world.wanted_epoch = leader.epoch + 1
+        leader.stop()
+
+
+def hang_leader(world: World) -> None:
+    if (leader := world.leader) is None:
+        return
+    limit_s = world.lease_s + 2 * GRACE_S + 2 * NOTICED_S
+    duration = _duration(world, 30 * SECOND)
+    if duration > limit_s * SECOND:
+        world.expect_takeover(limit_s)
+    leader.hang(duration)
+    world.disturb(leader, duration)
+
+
+def hang_any(world: World) -> None:
+    _hang(world, world.chance.choice(world.brokers))
+
+
+def hang_at_takeover(world: World) -> None:
+    """Stop a broker at a random step of its takeover."""
+    if (leader := world.leader) is None:
+        return
+    world.die(leader, with_machine=False)
+    other = world.chance.choice(world.brokers)
+    delay = int(1_400 * MS * world.chance.random())
+    world.fault_until(world.scheduler.now + delay)
+    world.scheduler.after(delay, lambda: _hang(world, other))
+
+
+def partition(world: World) -> None:
+    broker, duration = _leader_or_any(world), _duration(world, 20 * SECOND)
+    directions = world.chance.choice(((True, True), (True, False), (False, True)))
+    broker.path.partition(duration, *directions)
+    world.disturb(broker, duration)
+    world.lose_partitioned(broker, duration)
+
+
+def break_connections(world: World) -> None:
+    """Cut all connections of the leader, as a firewall does that restarts."""
+    world.break_connections(_leader_or_any(world), all_of_them=world.chance.random() < 0.5)
+
+
+def break_all(world: World) -> None:
+    world.cluster.break_all()
+
+
+def fail_commits(world: World) -> None:
+    """Break connections at commits of the leader, before or after these have taken effect, or refuse them."""
+    leader = _leader_or_any(world)
+    use = world.chance.choice(("writing", "writing", "lease", "removal"))
+    prefix = f"amqpbroker {leader.name}{leader.lives} {use}"
+    world.cluster.commit_faults[prefix] = world.chance.choice(("refused", "lost", "full"))
+    if use == "lease":
+        # Also a takeover may fail.
+        world.cluster.commit_faults["amqpbroker "] = "lost"
+
+
+def stall_standbys(world: World) -> None:
+    """Stop all standbys, so that commits wait."""
+    duration = _duration(world, 8 * SECOND)
+    world.cluster.stall(duration)
+    world.fault_until(world.scheduler.now + duration)
+
+
+def restart_engine(world: World) -> None:
+    _outage(world, world.cluster.restart)
+
+
+def fail_over(world: World) -> None:
+    """Promote a synchronous standby, which has everything that was confirmed."""
+    cluster = world.cluster
+    if not cluster.is_synchronous or not cluster.standbys:
+        restart_engine(world)
+    else:
+        _outage(world, lambda: cluster.promote(synchronous=True))
+
+
+def fail_over_with_leader(world: World) -> None:
+    """End the leader and the primary at the same time, as the machine of both does."""
+    if (leader := world.leader) is not None:
+        world.die(leader, with_machine=False)
+    fail_over(world)
+
+
+FAULTS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
+    (kill_leader, 30),
+    (kill_any, 4),
+    (lose_machine, 3),
+    (hand_over, 50),
+    (hang_leader, 8),
+    (hang_any, 4),
+    (hang_at_takeover, 4),
+    (partition, 5),
+    (break_connections, 6),
+    (break_all, 4),
+    (fail_commits, 8),
+    (stall_standbys, 5),
+    (restart_engine, 4),
+    (fail_over, 6),
+    (fail_over_with_leader, 3),
+)
+_ROWS: Final = tuple(fault for fault, weight in FAULTS for _ in range(weight))
+
+
+def any_fault(world: World) -> Callable[[World], None]:
+    return world.chance.choice(_ROWS)
+
+
+def _leader_or_any(world: World) -> Broker:
+    leader = world.leader
+    return leader if leader is not None and world.chance.random() < 0.8 else world.chance.choice(world.brokers)
+
+
+def _duration(world: World, most: int) -> int:
+    """Return a random time, mostly a short one."""
+    return 50 * MS + int(most * world.chance.random() ** 3)
+
+
+def _hang(world: World, broker: Broker) -> None:
+    duration = _duration(world, 30 * SECOND)
+    broker.hang(duration)
+    world.disturb(broker, duration)
+
+
+def _outage(world: World, end: Callable[[], None]) -> None:
+    """Crash the primary; `end` begins another one. Later outages begin after that."""
+    cluster = world.cluster
+    if cluster.primary is None:
+        return
+    chance = world.chance
+    silent = chance.random() < 0.25
+    duration = chance.randint(*DOWN_NS)
+    cluster.crash(silent)
+    world.fault_until(world.scheduler.now + duration)
+    if silent:
+        # Brokers notice it at different times.
+        for broker in world.brokers:
+            world.disturb(broker, duration + NOTICED_NS)
+    world.scheduler.after(duration, end)

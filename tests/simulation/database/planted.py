@@ -1,0 +1,89 @@
+"""Faults planted into the running product, one at a time, which the worlds must find."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, Final
+from unittest.mock import patch
+
+from tests.simulation.database.server import Function
+from tests.simulation.database.statements import STATEMENTS, set_epoch
+from tests.simulation.planted.fault import ROOT, Planted, changed
+
+PLANTED: Final = (
+    Planted(
+        "no epoch check in a write", "fence.py", "connection.execute(_GUARD, (self._log, self._epoch))", "pass"
+    ),
+    Planted("the lock not checked", "leadership.py", "if has_lock and (row is None", "if (row is None"),
+    Planted("the epoch not raised", "leadership.py", "SET epoch = fence.epoch + 1 RETURNING", "SET epoch = fence.epoch RETURNING"),
+    Planted(
+        "a lost answer taken for success",
+        "fence.py",
+        'connection.execute("ROLLBACK")\n                raise',
+        'connection.execute("ROLLBACK")\n                    raise',
+    ),
+    Planted("no proof of the last write", "fence.py", "                self._check(connection)", "                pass"),
+    Planted("no grace after a failover", "leadership.py", "row.released or silent_s >= GRACE_S", "row.released or True"),
+    Planted("a write in doubt not replaced", "database_files.py", "if self.has_rest or not self.exists:", "if not self.exists:"),
+    Planted(
+        "the rest of the journal not read",
+        "storage.py",
+        "        while not self._sessions[0].run(follower.read_on):\n            pass",
+        "        return True",
+    ),
+    Planted(
+        "a hanging leader's sessions not ended", "leadership.py", "            _terminate(connection, row", "            (row"
+    ),
+    Planted(
+        "a renewal that waits for a standby",
+        "leadership.py",
+        'connection.execute("SET LOCAL synchronous_commit TO local")',
+        "pass",
+    ),
+    Planted("definitions forgotten when their write fails", "database_definitions.py", "            self._fence.write(changes)\n            with self._changing:\n                del self._changes[: len(changes)]", "            with self._changing:\n                del self._changes[: len(changes)]\n            self._fence.write(changes)"),
+    Planted("a refused write not repeated", "database_files.py", "            self._under_way = set()\n            raise\n", "            self._under_way = set()\n            return\n"),
+    Planted("a leadership not given up", "leadership.py", "        if self.epoch:\n            self._session.run(end)", "        pass"),
+)
+
+#: Statements of these faults.
+_FAULTY: Final[dict[str, Function]] = {
+    "INSERT INTO fence (log, epoch) VALUES (%s, 1)"
+    " ON CONFLICT (log) DO UPDATE SET epoch = fence.epoch RETURNING epoch": lambda session, names, values: set_epoch(
+        session, values[0], 0
+    ),
+}
+
+
+@contextmanager
+def planted(fault: Planted) -> Iterator[None]:
+    """Plant a fault into the imported modules meanwhile."""
+    path, source = changed(fault)
+    module = sys.modules[_name(path)]
+    fresh = ModuleType(module.__name__)
+    exec(compile(source, path, "exec"), vars(fresh))  # noqa: S102 - a changed copy of the product
+    with ExitStack() as undone, patch.dict(STATEMENTS, _FAULTY):
+        for old, new in _functions(module, fresh):
+            undone.callback(setattr, old, "__code__", old.__code__)
+            old.__code__ = new.__code__
+        yield
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def _functions(old: Any, new: Any) -> Iterator[tuple[FunctionType, FunctionType]]:
+    """Yield each function of a module, and the one of its copy."""
+    for name, value in vars(old).items():
+        other = vars(new).get(name)
+        if isinstance(value, FunctionType) and isinstance(other, FunctionType):
+            if value.__code__.co_filename == other.__code__.co_filename:
+                yield value, other
+        elif isinstance(value, type) and isinstance(other, type) and value.__module__ == other.__module__ == _module(old):
+            yield from _functions(value, other)
+
+
+def _module(of: Any) -> str:
+    return str(of.__name__ if isinstance(of, ModuleType) else of.__module__)

@@ -1,0 +1,61 @@
+"""The parts of `threading` and `time` that the product uses, for simulated threads."""
+
+from collections.abc import Callable
+
+from tests.simulation.database.tasks import Task, current
+from tests.simulation.scheduler import SECOND
+
+
+class Event:
+    """`threading.Event`."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: list[Task] = []
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            task.wake_later()
+
+    def wait(self, timeout: float) -> bool:
+        if not self._is_set:
+            task = current()
+            self._waiting.append(task)
+            task.wait(int(timeout * SECOND))
+            if task in self._waiting:
+                self._waiting.remove(task)
+        return self._is_set
+
+
+class Thread:
+    """`threading.Thread`, whose process is that of the thread that starts it."""
+
+    def __init__(self, target: Callable[[], None], name: str, daemon: bool) -> None:
+        self._target = target
+        self._ended = Event()
+
+    def start(self) -> None:
+        current().process.start(self._run)
+
+    def _run(self) -> None:
+        self._target()
+        self._ended.set()
+
+    def join(self) -> None:
+        while not self._ended.is_set():
+            self._ended.wait(3600.0)
+
+
+def sleep(seconds: float) -> None:
+    """`time.sleep`."""
+    current().wait(int(seconds * SECOND))
+
+
+def monotonic() -> float:
+    """`time.monotonic`."""
+    return current().process.scheduler.now / SECOND
