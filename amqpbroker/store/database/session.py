@@ -27,9 +27,10 @@ SCHEMA: Final = "amqpbroker"
 _UNPREPARED: Final = "26000"
 
 #: SQLSTATE classes of errors that may end by themselves: lost connections, rolled back transactions, resources, and an
-#: operator who stops the server. Codes: a server without a primary's rights, a table that is in use, and the one above.
+#: operator who stops the server. Codes: a server without a primary's rights, a transaction that was idle because this
+#: process was stopped, a table that is in use, and the one above.
 _TEMPORARY_CLASSES: Final = frozenset({"08", "40", "53", "57", "58"})
-_TEMPORARY_CODES: Final = frozenset({"25006", "55P03", _UNPREPARED})
+_TEMPORARY_CODES: Final = frozenset({"25006", "25P03", "55P03", _UNPREPARED})
 _DISK_FULL: Final = "53100"
 #: Code of an error that a repeated call may have: the first one has taken effect while the second one ran.
 _DUPLICATE: Final = "23505"

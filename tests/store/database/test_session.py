@@ -58,6 +58,7 @@ def test_a_call_that_gets_no_answer_ends(database):
          UnwrittenError, errno.ENOSPC),
         ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'x'; END $$", UnwrittenError, errno.EIO),
         ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '25006', MESSAGE = 'x'; END $$", UnwrittenError, errno.EIO),
+        ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '25P03', MESSAGE = 'x'; END $$", UnwrittenError, errno.EIO),
         ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '57P01', MESSAGE = 'x'; END $$", UnwrittenError, errno.EIO),
         ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'x'; END $$", OSError, errno.EINVAL),
         ("SELECT x FROM missing", OSError, errno.EINVAL),
