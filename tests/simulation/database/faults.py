@@ -15,13 +15,15 @@ from tests.simulation.scheduler import MS, SECOND
 DOWN_NS = (50 * MS, 4 * SECOND)
 #: Time after which all brokers know that nothing answers there.
 NOTICED_NS: Final = CLIENT_LOST_NS + 2 * CONNECT_NS
+#: Time in which brokers connect again.
+RECONNECTED_NS: Final = 1_500 * MS
 #: Time in which a waiting broker takes what it may take.
 NOTICED_S: Final = 2 * LOOK_S + 0.3
 
 
 def kill_leader(world: World) -> None:
     if (leader := world.leader) is not None:
-        world.expect_takeover(GRACE_S + NOTICED_S)
+        world.expect_takeover(GRACE_S + 2 * NOTICED_S)
         world.die(leader, with_machine=False)
 
 
@@ -77,10 +79,12 @@ def partition(world: World) -> None:
 def break_connections(world: World) -> None:
     """Cut all connections of the leader, as a firewall does that restarts."""
     world.break_connections(_leader_or_any(world), all_of_them=world.chance.random() < 0.5)
+    _reconnect(world)
 
 
 def break_all(world: World) -> None:
     world.cluster.break_all()
+    _reconnect(world)
 
 
 def fail_commits(world: World) -> None:
@@ -92,6 +96,8 @@ def fail_commits(world: World) -> None:
     if use == "lease":
         # Also a takeover may fail.
         world.cluster.commit_faults["amqpbroker "] = "lost"
+    world.scheduler.after(SECOND, world.cluster.commit_faults.clear)
+    _reconnect(world)
 
 
 def stall_standbys(world: World) -> None:
@@ -161,6 +167,11 @@ def _hang(world: World, broker: Broker) -> None:
     world.disturb(broker, duration)
 
 
+def _reconnect(world: World) -> None:
+    """Let brokers connect again before the next fault that follows calm."""
+    world.fault_until(world.scheduler.now + RECONNECTED_NS)
+
+
 def _outage(world: World, end: Callable[[], None]) -> None:
     """Crash the primary; `end` begins another one. Later outages begin after that."""
     cluster = world.cluster
@@ -170,7 +181,7 @@ def _outage(world: World, end: Callable[[], None]) -> None:
     silent = chance.random() < 0.25
     duration = chance.randint(*DOWN_NS)
     cluster.crash(silent)
-    world.fault_until(world.scheduler.now + duration)
+    world.fault_until(world.scheduler.now + duration + RECONNECTED_NS)
     if silent:
         # Brokers notice it at different times.
         for broker in world.brokers:

@@ -23,6 +23,8 @@ REST_NS = 25 * SECOND
 
 #: Time after which a broker that has started waits for the leadership.
 CALM_NS = 700 * MS
+#: Time after which the effects of a broker's fault are gone: it knows that connections are lost, and has new ones.
+WELL_NS = 10 * SECOND
 
 
 class World:
@@ -63,6 +65,8 @@ class World:
         self.last_taken: tuple[Broker, int, int] | None = None
         #: Leaders whose confirmed batches were lost: name and life.
         self.must_stop: set[tuple[str, int]] = set()
+        #: Epochs in which a broker leads or has led.
+        self._epochs: set[int] = set()
         self._sequence = 0
         self._vhosts: set[str] = set()
         self.scheduler.after(SWEEP_NS, self._sweep)
@@ -107,7 +111,7 @@ class World:
         return (
             self.rested
             and leader is not None
-            and any(now - broker.started_ns > CALM_NS and broker.disturbed_ns < now for broker in others)
+            and any(now - broker.started_ns > CALM_NS and broker.disturbed_ns + WELL_NS < now for broker in others)
         )
 
     def expect_takeover(self, limit_s: float) -> None:
@@ -179,14 +183,18 @@ class World:
 
     def took(self, broker: Broker) -> None:
         self.takeovers += 1
-        last, self.last_taken = self.last_taken, (broker, broker.lives, broker.epoch)
         if self.lossy:
             return
+        if broker.epoch in self._epochs:
+            raise self.broken(f"{broker.name} leads in epoch {broker.epoch}, which another one had")
+        self._epochs.add(broker.epoch)
+        if broker.epoch < max(self._epochs):
+            # The answer was late, and another broker has taken over meanwhile.
+            return
+        last, self.last_taken = self.last_taken, (broker, broker.lives, broker.epoch)
         if last is None:
             return
         before, life, epoch = last
-        if broker.epoch <= epoch:
-            raise self.broken(f"{broker.name} leads in epoch {broker.epoch} after epoch {epoch}")
         if self._is_healthy(before, life, epoch) and self._is_well(broker):
             raise self.broken(f"{broker.name} replaces {before.name}, which leads and has no fault, after {epoch}")
 
