@@ -23,7 +23,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--one", action="store_true")
     given = parser.parse_args()
+    # A fifth faster.
     gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
     start = reported = time.monotonic()
     total = failures = worlds = 0
     with simulated():

@@ -17,7 +17,7 @@ SHUTDOWN = "57P01"
 class Result(NamedTuple):
     """The rows of a statement, and the number of rows that it has changed."""
 
-    rows: list[Row] = []  # noqa: RUF012 - never changed
+    rows: list[Row] = []
     count: int = 0
 
 
@@ -113,6 +113,12 @@ class Backend:
             raise UnknownStatementError(statement.text)
         transaction = self.transaction
         if transaction is None:
+            if function in self.server.readers:
+                self.transaction = self.server.reader
+                try:
+                    return function(self, statement.names, statement.values)
+                finally:
+                    self.transaction = None
             self.transaction = transaction = Transaction(self.server.tables, explicit=False)
         elif transaction.failed and statement.text not in ("ROLLBACK", "COMMIT"):
             raise ServerError("25P02")

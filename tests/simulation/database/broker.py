@@ -19,8 +19,8 @@ from tests.simulation.database.cluster import Cluster
 from tests.simulation.database.connection import Connection, connect
 from tests.simulation.database.ledger import Attempt
 from tests.simulation.database.path import Path
-from tests.simulation.database.tasks import Process
 from tests.simulation.database.skipping import Skipping
+from tests.simulation.database.tasks import Process
 from tests.simulation.scheduler import MS, SECOND
 
 URL = "postgresql://database/broker"
@@ -83,6 +83,17 @@ class BrokerProcess(Process):
         return open_ones if with_machine else []
 
 
+class Looking(threading_module.Event):
+    """The event for which a waiting broker waits between two attempts; another time makes more worlds a second."""
+
+    def __init__(self, look_s: float) -> None:
+        super().__init__()
+        self._look_s = look_s
+
+    def wait(self, timeout: float) -> bool:
+        return super().wait(self._look_s)
+
+
 class Database(server_database.Database):
     """The product's object without its sockets."""
 
@@ -95,7 +106,7 @@ class Database(server_database.Database):
         self._leadership = Leadership(
             self._lease, LOG, holder, config.store_lease_ms / 1000, threading_module.monotonic
         )
-        self._stopped = threading_module.Event()  # type: ignore[assignment]
+        self._stopped = Looking(config.look_s)  # type: ignore[assignment]
         self._waits_for = ""
         self._leader = None
         self._follower = Follower(LOG)
@@ -121,15 +132,16 @@ class Database(server_database.Database):
 
 
 class Broker:
-    """One broker. lives: number of its processes so far. started_ns: time of the last start. leads: it has recovered as the leader, and writes.
+    """One broker. lives: number of its processes so far. started_ns: time of the last start.
 
-    is_stopping: it was told to end. disturbed_ns: time until which something of its own keeps it from working.
+    leads: it has recovered as the leader, and writes. is_stopping: it was told to end. disturbed_ns: time until which something of its own keeps it from working.
     """
 
     def __init__(
         self,
         name: str,
         lease_s: float,
+        look_s: float,
         scheduler: Skipping,
         cluster: Cluster,
         chance: random.Random,
@@ -154,6 +166,7 @@ class Broker:
             store_url=URL,
             store_lease_ms=int(lease_s * 1000),
             cluster_name=name,
+            look_s=look_s,
             bounds=SimpleNamespace(segment_bytes=SEGMENT_BYTES),
         )
 
@@ -220,8 +233,8 @@ class Broker:
             storage, journal, found = database.recovered()
             try:
                 batches = Batches(journal, found, self._chance)
-                vhosts = [each.name for each in storage.definitions.all(VhostDefinition)]
-                if self._checks.recovered(self, batches.live, vhosts):
+                vhosts = self._vhosts(storage)
+                if vhosts is not None and self._checks.recovered(self, batches.live, vhosts):
                     self.leads = True
                     self._write_all(storage, journal, batches)
             finally:
@@ -229,6 +242,16 @@ class Broker:
         finally:
             self.leads = False
             renewing.close()
+
+    def _vhosts(self, storage: DatabaseStorage) -> list[str] | None:
+        """Return the names of all vhosts; None if the database fails, which ends the process."""
+        try:
+            return [each.name for each in storage.definitions.all(VhostDefinition)]
+        except StoreError as error:
+            # Only the journal is read again.
+            if isinstance(error.__cause__, UnwrittenError):
+                return None
+            raise
 
     def _lost(self, error: OSError) -> None:
         self._has_lost = True

@@ -4,8 +4,8 @@ import random
 from functools import partial
 
 from tests.simulation.database.server import Function, Server
-from tests.simulation.database.transaction import Changes, Tables
 from tests.simulation.database.skipping import Skipping
+from tests.simulation.database.transaction import Changes, Tables
 from tests.simulation.scheduler import MS, SECOND
 
 #: Time in which a synchronous standby receives a commit.
@@ -43,10 +43,13 @@ class Cluster:
         scheduler: Skipping,
         chance: random.Random,
         statements: dict[str, Function],
+        readers: frozenset[Function],
         synchronous: int,
         asynchronous: int,
     ) -> None:
-        """synchronous, asynchronous: number of standbys of each kind; a commit waits for one of the synchronous."""
+        """statements: known to the servers. readers: functions of single statements that only read.
+
+        synchronous, asynchronous: number of standbys of each kind; a commit waits for one of the synchronous."""
         self.is_synchronous = synchronous > 0
         self.is_silent = False
         #: Faults of commits to come: session's name begins with the key -> kind.
@@ -54,6 +57,7 @@ class Cluster:
         self._scheduler = scheduler
         self._chance = chance
         self._statements = statements
+        self._readers = readers
         self._counts = (synchronous, asynchronous)
         #: All commits of the world.
         self._log: list[Changes] = []
@@ -133,7 +137,9 @@ class Cluster:
 
     def promote(self, synchronous: bool) -> None:
         """Make the standby of a kind that has most the primary. The others are copied from it again, later."""
-        chosen = max((each for each in self.standbys if each.synchronous is synchronous), key=lambda each: each.received)
+        chosen = max(
+            (each for each in self.standbys if each.synchronous is synchronous), key=lambda each: each.received
+        )
         self._begin(chosen.tables(self._log))
         self.standbys = []
         self._scheduler.after(self._chance.randint(0, 3 * SECOND), self._attach)
@@ -151,7 +157,7 @@ class Cluster:
         skew_ns = self._chance.randint(-2 * SECOND, 2 * SECOND)
         self.is_silent = False
         self._durable = _copied(tables)
-        self.primary = Server(self, self._scheduler, self._statements, _copied(tables), skew_ns)
+        self.primary = Server(self, self._scheduler, self._statements, self._readers, _copied(tables), skew_ns)
 
     def _attach(self) -> None:
         """Copy the primary to new standbys, unless there are some."""

@@ -20,8 +20,8 @@ from tests.simulation.scheduler import MS, SECOND
 CONNECT_NS = 2 * SECOND
 
 
-def parsed(query: str | sql.Composable) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a query, with {} for each name, and the names."""
+def parsed(query: Any) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a query, a string or an object of psycopg, with {} for each name, and the names."""
     if isinstance(query, str):
         return query, ()
     texts: list[str] = []
@@ -30,18 +30,18 @@ def parsed(query: str | sql.Composable) -> tuple[str, tuple[str, ...]]:
     return "".join(texts), tuple(names)
 
 
-def _add(part: Any, texts: list[str], names: list[str]) -> None:
-    kind = type(part)
-    if kind is sql.SQL:
-        texts.append(part._obj)
-    elif kind is sql.Composed:
-        for inner in part._obj:
-            _add(inner, texts, names)
-    elif kind is sql.Identifier:
-        texts.append("{}")
-        names.append(part._obj[-1])
-    else:
-        texts.append(part.as_string(None))
+def _add(query: Any, texts: list[str], names: list[str]) -> None:
+    for part in query._obj if type(query) is sql.Composed else (query,):
+        kind = type(part)
+        if kind is sql.SQL:
+            texts.append(part._obj)
+        elif kind is sql.Identifier:
+            texts.append("{}")
+            names.append(part._obj[-1])
+        elif kind is sql.Composed:
+            _add(part, texts, names)
+        else:
+            texts.append(part.as_string(None))
 
 
 class Cursor:

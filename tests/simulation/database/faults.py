@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-from amqpbroker.server.database import LOOK_S
 from amqpbroker.store.database.leadership import GRACE_S
 from tests.simulation.database.broker import Broker
 from tests.simulation.database.connection import CONNECT_NS
@@ -17,13 +16,11 @@ DOWN_NS = (50 * MS, 4 * SECOND)
 NOTICED_NS: Final = CLIENT_LOST_NS + 2 * CONNECT_NS
 #: Time in which brokers connect again.
 RECONNECTED_NS: Final = 1_500 * MS
-#: Time in which a waiting broker takes what it may take.
-NOTICED_S: Final = 2 * LOOK_S + 0.3
 
 
 def kill_leader(world: World) -> None:
     if (leader := world.leader) is not None:
-        world.expect_takeover(GRACE_S + 2 * NOTICED_S)
+        world.expect_takeover(GRACE_S + 3 * world.noticed_s)
         world.die(leader, with_machine=False)
 
 
@@ -37,7 +34,7 @@ def lose_machine(world: World) -> None:
 
 def hand_over(world: World) -> None:
     if (leader := world.leader) is not None:
-        world.expect_takeover(NOTICED_S)
+        world.expect_takeover(world.noticed_s)
         world.wanted_epoch = leader.epoch + 1
         leader.stop()
 
@@ -45,7 +42,7 @@ def hand_over(world: World) -> None:
 def hang_leader(world: World) -> None:
     if (leader := world.leader) is None:
         return
-    limit_s = world.lease_s + 2 * GRACE_S + 2 * NOTICED_S
+    limit_s = world.lease_s + 2 * GRACE_S + 3 * world.noticed_s
     duration = _duration(world, 30 * SECOND)
     if duration > limit_s * SECOND:
         world.expect_takeover(limit_s)

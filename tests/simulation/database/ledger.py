@@ -19,7 +19,10 @@ class Attempt(NamedTuple):
 
 
 class Ledger:
-    """Batches of one world. epoch: of the newest leader that has recovered. live: the messages that it has, in order."""
+    """Batches of one world.
+
+    epoch: of the newest leader that has recovered. live: the messages that it has, in order.
+    """
 
     def __init__(self) -> None:
         self.epoch = 0

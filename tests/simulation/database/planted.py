@@ -13,20 +13,32 @@ from tests.simulation.database.statements import STATEMENTS, set_epoch
 from tests.simulation.planted.fault import ROOT, Planted, changed
 
 PLANTED: Final = (
-    Planted(
-        "no epoch check in a write", "fence.py", "connection.execute(_GUARD, (self._log, self._epoch))", "pass"
-    ),
+    Planted("no epoch check in a write", "fence.py", "connection.execute(_GUARD, (self._log, self._epoch))", "pass"),
     Planted("the lock not checked", "leadership.py", "if has_lock and (row is None", "if (row is None"),
-    Planted("the epoch not raised", "leadership.py", "SET epoch = fence.epoch + 1 RETURNING", "SET epoch = fence.epoch RETURNING"),
+    Planted(
+        "the epoch not raised",
+        "leadership.py",
+        "SET epoch = fence.epoch + 1 RETURNING",
+        "SET epoch = fence.epoch RETURNING",
+    ),
     Planted(
         "a lost answer taken for success",
         "fence.py",
         'connection.execute("ROLLBACK")\n                raise',
         'connection.execute("ROLLBACK")\n                    raise',
     ),
-    Planted("no proof of the last write", "fence.py", "                self._check(connection)", "                pass"),
-    Planted("no grace after a failover", "leadership.py", "row.released or silent_s >= GRACE_S", "row.released or True"),
-    Planted("a write in doubt not replaced", "database_files.py", "if self.has_rest or not self.exists:", "if not self.exists:"),
+    Planted(
+        "no proof of the last write", "fence.py", "                self._check(connection)", "                pass"
+    ),
+    Planted(
+        "no grace after a failover", "leadership.py", "row.released or silent_s >= GRACE_S", "row.released or True"
+    ),
+    Planted(
+        "a write in doubt not replaced",
+        "database_files.py",
+        "if self.has_rest or not self.exists:",
+        "if not self.exists:",
+    ),
     Planted(
         "the rest of the journal not read",
         "storage.py",
@@ -34,7 +46,10 @@ PLANTED: Final = (
         "        return True",
     ),
     Planted(
-        "a hanging leader's sessions not ended", "leadership.py", "            _terminate(connection, row", "            (row"
+        "a hanging leader's sessions not ended",
+        "leadership.py",
+        "            _terminate(connection, row",
+        "            (row",
     ),
     Planted(
         "a renewal that waits for a standby",
@@ -42,9 +57,24 @@ PLANTED: Final = (
         'connection.execute("SET LOCAL synchronous_commit TO local")',
         "pass",
     ),
-    Planted("definitions forgotten when their write fails", "database_definitions.py", "            self._fence.write(changes)\n            with self._changing:\n                del self._changes[: len(changes)]", "            with self._changing:\n                del self._changes[: len(changes)]\n            self._fence.write(changes)"),
-    Planted("a refused write not repeated", "database_files.py", "            self._under_way = set()\n            raise\n", "            self._under_way = set()\n            return\n"),
-    Planted("a leadership not given up", "leadership.py", "        if self.epoch:\n            self._session.run(end)", "        pass"),
+    Planted(
+        "definitions forgotten when their write fails",
+        "database_definitions.py",
+        "        if changes:\n            self._fence.write(changes)\n",
+        "        if changes:\n            self._changes, self._open = [], None\n            self._fence.write(changes)\n",
+    ),
+    Planted(
+        "a refused write not repeated",
+        "database_files.py",
+        "            self._under_way = set()\n            raise\n",
+        "            self._under_way = set()\n            return\n",
+    ),
+    Planted(
+        "a leadership not given up",
+        "leadership.py",
+        "        if self.epoch:\n            self._session.run(end)",
+        "        pass",
+    ),
 )
 
 #: Statements of these faults.
@@ -62,7 +92,7 @@ def planted(fault: Planted) -> Iterator[None]:
     path, source = changed(fault)
     module = sys.modules[_name(path)]
     fresh = ModuleType(module.__name__)
-    exec(compile(source, path, "exec"), vars(fresh))  # noqa: S102 - a changed copy of the product
+    exec(compile(source, path, "exec"), vars(fresh))
     with ExitStack() as undone, patch.dict(STATEMENTS, _FAULTY):
         for old, new in _functions(module, fresh):
             undone.callback(setattr, old, "__code__", old.__code__)
@@ -81,7 +111,9 @@ def _functions(old: Any, new: Any) -> Iterator[tuple[FunctionType, FunctionType]
         if isinstance(value, FunctionType) and isinstance(other, FunctionType):
             if value.__code__.co_filename == other.__code__.co_filename:
                 yield value, other
-        elif isinstance(value, type) and isinstance(other, type) and value.__module__ == other.__module__ == _module(old):
+        elif (
+            isinstance(value, type) and isinstance(other, type) and value.__module__ == other.__module__ == _module(old)
+        ):
             yield from _functions(value, other)
 
 

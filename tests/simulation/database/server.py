@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.database.backend import SHUTDOWN, Backend, Client, Result
 from tests.simulation.database.locks import Locks
-from tests.simulation.database.transaction import Tables, Transaction
 from tests.simulation.database.skipping import Skipping
+from tests.simulation.database.transaction import Tables, Transaction
 from tests.simulation.scheduler import SECOND
 
 if TYPE_CHECKING:
@@ -30,12 +30,16 @@ class Server:
         cluster: "Cluster",
         scheduler: Skipping,
         statements: dict[str, Function],
+        readers: frozenset[Function],
         tables: Tables,
         skew_ns: int,
     ) -> None:
         self.scheduler = scheduler
         self.statements = statements
+        self.readers = readers
         self.tables = tables
+        #: The transaction of single statements that only read.
+        self.reader = Transaction(tables, explicit=False)
         self.locks = Locks()
         self.backends: list[Backend] = []
         self.is_silent = False

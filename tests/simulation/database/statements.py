@@ -297,10 +297,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     "CREATE TABLE IF NOT EXISTS format (version integer NOT NULL)": creating("format"),
     "SELECT version FROM format": select_version,
     "INSERT INTO format (version) VALUES (%s)": insert_version,
-    **{
-        text: create_named if names else creating(text.split()[2])
-        for text, names in map(parsed, schema._statements())
-    },
+    **{text: create_named if names else creating(text.split()[2]) for text, names in map(parsed, schema._statements())},
     # leadership
     "SELECT pg_try_advisory_lock(%s)": try_lock,
     "SELECT pg_advisory_unlock(%s)": unlock,
@@ -309,8 +306,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     "DELETE FROM leadership WHERE log = %s": delete_leader,
     "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')": insert_leader,
-    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
-    " WHERE log = %s AND epoch = %s": renew,
+    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second' WHERE log = %s AND epoch = %s": renew,
     "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s": release,
     "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"
     " FROM leadership WHERE log = %s": select_leader,
@@ -339,5 +335,14 @@ STATEMENTS: Final[dict[str, Function]] = {
     parsed(database_definitions._LAST_ID)[0]: raise_last_id,
     **{parsed(query)[0]: put_definition for query in database_definitions._PUT.values()},
     "DELETE FROM {} WHERE key = %s": delete_definition,
-    **{f"SELECT {', '.join(['{}'] * len(kind._fields))} FROM {{}} ORDER BY place": select_definitions for kind in TABLES},
+    **{
+        f"SELECT {', '.join(['{}'] * len(kind._fields))} FROM {{}} ORDER BY place": select_definitions
+        for kind in TABLES
+    },
 }
+
+#: Functions that neither change nor lock anything.
+READERS: Final[frozenset[Function]] = frozenset(
+    {find_schema, select_version, find_tables, select_leader, find_part, find_end, read_parts, synchronous}
+    | {find_last_id, select_definitions}
+)

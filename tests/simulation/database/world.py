@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from functools import partial
 
+from amqpbroker.server.database import LOOK_S
 from amqpbroker.store.database.leadership import GRACE_S
 from tests.simulation.chance import Chance
 from tests.simulation.database.broker import Broker
 from tests.simulation.database.cluster import Cluster
 from tests.simulation.database.ledger import Attempt, BrokenError, Ledger
 from tests.simulation.database.path import SERVER_LOST_NS
-from tests.simulation.database.server import Function
-from tests.simulation.database.statements import STATEMENTS
 from tests.simulation.database.skipping import Skipping
+from tests.simulation.database.statements import READERS, STATEMENTS
 from tests.simulation.scheduler import MS, SECOND
 
 #: Interval in which the server looks for idle transactions, and the world for what it waits for.
@@ -26,6 +26,9 @@ CALM_NS = 700 * MS
 #: Time after which the effects of a broker's fault are gone: it knows that connections are lost, and has new ones.
 WELL_NS = 10 * SECOND
 
+#: Time that an attempt to take over needs at most, with some slow messages.
+SLOW_S = 0.35
+
 
 class World:
     """The world of a seed. takeovers, faults: number so far. faults_end_ns: end of all faults so far.
@@ -35,17 +38,18 @@ class World:
     lossy: a promotion has lost what was confirmed, and the world ends.
     """
 
-    def __init__(self, seed: int, statements: dict[str, Function] = STATEMENTS) -> None:
+    def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = chance = Chance(seed)
         self.scheduler = Skipping()
         self.lease_s = chance.choice((1.0, 2.0, 3.0))
+        self.look_s = chance.choice((LOOK_S, 2 * LOOK_S, 2 * LOOK_S))
         synchronous, asynchronous = chance.choice(((1, 0), (1, 1), (2, 0), (0, 0), (0, 1)))
-        self.cluster = Cluster(self.scheduler, Chance(f"{seed} engine"), statements, synchronous, asynchronous)
+        self.cluster = Cluster(self.scheduler, Chance(f"{seed} engine"), STATEMENTS, READERS, synchronous, asynchronous)
         self.has_asynchronous = asynchronous > 0
         count = chance.choice((2, 2, 2, 3))
         self.brokers = [
-            Broker(name, self.lease_s, self.scheduler, self.cluster, Chance(f"{seed} {name}"), self)
+            Broker(name, self.lease_s, self.look_s, self.scheduler, self.cluster, Chance(f"{seed} {name}"), self)
             for name in "abc"[:count]
         ]
         self.ledger = Ledger()
@@ -102,6 +106,11 @@ class World:
         )
         self.cluster.commit_faults.clear()
         self.rested = True
+
+    @property
+    def noticed_s(self) -> float:
+        """Return the time in which a waiting broker takes what it may take."""
+        return self.look_s + SLOW_S
 
     @property
     def is_calm(self) -> bool:
