@@ -134,7 +134,8 @@ class Database(server_database.Database):
 class Broker:
     """One broker. lives: number of its processes so far. started_ns: time of the last start.
 
-    leads: it has recovered as the leader, and writes. is_stopping: it was told to end. disturbed_ns: time until which something of its own keeps it from working.
+    leads: it has recovered as the leader, and writes. is_stopping: it was told to end. disturbed_ns: time until which
+    something of its own keeps it from working.
     """
 
     def __init__(

@@ -60,8 +60,8 @@ PLANTED: Final = (
     Planted(
         "definitions forgotten when their write fails",
         "database_definitions.py",
-        "        if changes:\n            self._fence.write(changes)\n",
-        "        if changes:\n            self._changes, self._open = [], None\n            self._fence.write(changes)\n",
+        "self._fence.write(changes)",
+        "self._changes, self._open = [], None; self._fence.write(changes)",
     ),
     Planted(
         "a refused write not repeated",

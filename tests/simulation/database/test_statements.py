@@ -1,0 +1,54 @@
+"""The table of statements has those of the product, and no others."""
+
+import ast
+import re
+from pathlib import Path
+
+import amqpbroker.store.database
+from tests.simulation.database.statements import STATEMENTS
+
+FOLDER = Path(amqpbroker.store.database.__file__).parent
+STATEMENT = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|BEGIN|COMMIT|ROLLBACK)\b")
+PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
+
+#: Statements that no world sends, since its brokers only put definitions.
+NOT_SENT = {
+    "DELETE FROM {} WHERE vhost = %s",
+    "DELETE FROM {} WHERE vhost = %s AND to_exchange = %s AND destination = %s",
+    "DELETE FROM {} WHERE vhost = %s AND source = %s",
+}
+
+
+def sent():
+    """Return the texts of the product's statements, with {} or {name} for what is inserted."""
+    return {
+        text
+        for path in FOLDER.glob("*.py")
+        for text in map(written, ast.walk(ast.parse(path.read_text())))
+        if STATEMENT.match(text)
+    }
+
+
+def written(node):
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def pattern(text):
+    return PLACEHOLDER.sub(".+", re.escape(text))
+
+
+def test_every_statement_of_the_product_is_known():
+    texts = sent()
+    assert len(texts) > 30
+    # The first part of a text with something inserted is a node of its own.
+    parts = {text for text in texts for other in texts if other != text and other.startswith(text)}
+    known = {text for text in texts for each in STATEMENTS if re.fullmatch(pattern(text), each)}
+    assert texts - known - NOT_SENT - parts == set()
+    assert texts >= NOT_SENT
+
+
+def test_every_known_statement_is_one_of_the_product():
+    patterns = [pattern(text) for text in sent()]
+    assert [each for each in STATEMENTS if not any(re.fullmatch(other, each) for other in patterns)] == []
