@@ -18,7 +18,7 @@ class Result(NamedTuple):
     """The rows of a statement, and the number of rows that it has changed."""
 
     rows: list[Row] = []
-    count: int = 0
+    changed: int = 0
 
 
 #: The result of statements that return nothing.

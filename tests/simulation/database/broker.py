@@ -71,6 +71,10 @@ class BrokerProcess(Process):
     def connections(self) -> list[Connection]:
         return [connection for connection in self._connections if not connection.closed]
 
+    def exit(self) -> None:
+        """End after the last statement of the main thread; its daemon threads end with it."""
+        self.die(with_machine=False)
+
     def die(self, with_machine: bool) -> list[Connection]:
         """End at once; return the connections that the server does not know to be closed."""
         open_ones = self.connections
@@ -223,8 +227,7 @@ class Broker:
         process, self.process = self.process, None
         self.leads = False
         assert process is not None
-        # Its daemon threads end with it.
-        self._scheduler.after(0, lambda: process.die(with_machine=False))
+        self._scheduler.after(0, process.exit)
         self.start_later()
 
     def _lead(self, database: Database) -> None:

@@ -55,7 +55,7 @@ class Cursor:
 
     @property
     def rowcount(self) -> int:
-        return self._result.count
+        return self._result.changed
 
     def fetchone(self) -> Row | None:
         return self._result.rows[0] if self._result.rows else None

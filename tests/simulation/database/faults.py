@@ -165,7 +165,7 @@ def _hang(world: World, broker: Broker) -> None:
 
 
 def _reconnect(world: World) -> None:
-    """Let brokers connect again before the next fault that follows calm."""
+    """Wait for brokers to connect again, before it is calm."""
     world.fault_until(world.scheduler.now + RECONNECTED_NS)
 
 

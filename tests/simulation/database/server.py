@@ -1,6 +1,7 @@
 """A primary server of the simulated engine: its tables, locks and sessions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.database.backend import SHUTDOWN, Backend, Client, Result
@@ -96,7 +97,7 @@ class Server:
         """End the sessions whose names begin with `prefix`, soon."""
         for backend in self.backends:
             if backend is not but and backend.name.startswith(prefix):
-                self.scheduler.after(self._cluster.signal_ns(), lambda ended=backend: ended.terminate(SHUTDOWN))
+                self.scheduler.after(self._cluster.signal_ns(), partial(backend.terminate, SHUTDOWN))
 
     def end_idle(self) -> None:
         """End sessions that were idle in a transaction for too long."""

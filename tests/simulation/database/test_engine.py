@@ -39,7 +39,7 @@ class Engine:
         self.cluster = Cluster(self.scheduler, Chance(1), STATEMENTS, READERS, synchronous, asynchronous)
         self.path = Path(self.scheduler, Chance(2))
         self.process = Process(self.scheduler)
-        #: What each client has returned or raised, in the order of their ends.
+        #: Results and errors of the clients, in the order of their ends.
         self.ends = []
 
     def begin(self, body, name="client"):
@@ -54,7 +54,7 @@ class Engine:
         self.process.start(run)
 
     def run(self, seconds):
-        """Let all clients run for some time; return their ends so far."""
+        """Run all clients for some time; return their ends so far."""
         self.scheduler.run(self.scheduler.now + int(seconds * SECOND))
         return self.ends
 

@@ -1,4 +1,4 @@
-"""What the ledger accepts, and what it finds."""
+"""The ledger accepts what may be found, and finds what is wrong."""
 
 import pytest
 

@@ -58,7 +58,7 @@ class World:
         self.faults_end_ns = 0
         self.rested = False
         self.lossy = False
-        #: Time of the last acknowledged batch.
+        #: Time of the last acknowledged batch, -1 if there was none since the last faults.
         self.acknowledged_ns = -1
         self.acknowledged_epoch = 0
         #: Least epoch that leads after an orderly stop.
@@ -97,10 +97,10 @@ class World:
         self.scheduler.run(self.scheduler.now)
         while self.faults_end_ns > self.scheduler.now:
             self.scheduler.run(self.faults_end_ns)
-        end = self.scheduler.now
+        self.acknowledged_ns = -1
         limit = int((self.lease_s + GRACE_S) * SECOND) + REST_NS
         self.run_until(
-            lambda: self.acknowledged_ns >= end and self.acknowledged_epoch >= self.wanted_epoch,
+            lambda: self.acknowledged_ns >= 0 and self.acknowledged_epoch >= self.wanted_epoch,
             limit,
             "no broker leads and writes",
         )
@@ -178,7 +178,7 @@ class World:
                 connection.cut()
 
     def lose_partitioned(self, broker: Broker, duration: int) -> None:
-        """Let the server take the connections of a broker for lost, if a partition lasts."""
+        """End the connections of a broker on the server, if a partition lasts."""
         if duration <= SERVER_LOST_NS or broker.process is None:
             return
         for connection in broker.process.connections:
@@ -265,7 +265,7 @@ class World:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def verify(self) -> None:
-        """Let a last leader read everything."""
+        """Compare everything with what a last leader reads."""
         for broker in self.brokers:
             self.die(broker, with_machine=False)
         before = self.takeovers
