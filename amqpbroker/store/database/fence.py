@@ -4,9 +4,10 @@ import errno
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString, NamedTuple
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.log import FencedError
 
 #: Fails with a division by zero if the epoch is another one, so that a whole transaction needs one round trip. The lock
 #: makes a broker that takes over wait for the transaction, whose effects it then finds. Transactions of one leader
@@ -14,7 +15,8 @@ from amqpbroker.store.database.session import Session, TimedConnection
 _GUARD: Final[LiteralString] = (
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held"
 )
-
+#: Finds something if a later leader has taken over.
+_LATER: Final[LiteralString] = "SELECT 1 FROM fence WHERE log = %s AND epoch > %s"
 
 #: Least rate of a large transaction, by which its time limit grows.
 _BYTES_PER_S: Final = 1_000_000
@@ -72,11 +74,23 @@ class Fence:
             self._proof = proof
 
     def _check(self, connection: TimedConnection) -> None:
-        """Raises OSError if the server does not have the last write."""
-        if self._proof is not None and connection.execute(*self._proof).fetchone() is None:
+        """Raises OSError if the server does not have the last write, FencedError if a later leader may have removed it.
+
+        Also its table may be missing.
+        """
+        if self._proof is not None and not _is_found(connection, self._proof):
+            if connection.execute(_LATER, (self._log, self._epoch)).fetchone() is not None:
+                raise FencedError(errno.EPERM, "Another broker leads now", self._log)
             raise OSError(
                 errno.EIO,
                 "the database has lost messages that were confirmed; was a standby promoted that did not have them? Its"
                 " server has to wait for a standby (synchronous_standby_names)",
             )
         self._proven = self._session.connections
+
+
+def _is_found(connection: TimedConnection, query: Statement) -> bool:
+    try:
+        return connection.execute(*query).fetchone() is not None
+    except errors.UndefinedTable:
+        return False

@@ -134,6 +134,12 @@ def check_epoch(session: Backend, names: Names, values: Any) -> Result:
     return FOUND
 
 
+def find_later_epoch(session: Backend, names: Names, values: Any) -> Result:
+    log, epoch = values
+    row = session.open_transaction.rows("fence").get(log)
+    return FOUND if row is not None and row[0] > epoch else NOTHING
+
+
 def delete_leader(session: Backend, names: Names, values: Any) -> Result:
     session.lock(("leadership", values[0]))
     session.open_transaction.set("leadership", values[0], None)
@@ -314,6 +320,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()": terminate,
     # fence
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held": check_epoch,
+    "SELECT 1 FROM fence WHERE log = %s AND epoch > %s": find_later_epoch,
     # files
     "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)": find_tables,
     "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1": find_end,

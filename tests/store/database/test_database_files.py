@@ -229,7 +229,8 @@ def test_the_files_of_a_broker_that_was_replaced_cannot_be_changed(opened, take_
     assert later.files.read(later.files.open(PATH), 0, 20) == b"abc"
 
 
-def test_the_loss_of_a_write_is_noticed_with_the_next_connection(opened):
+@pytest.mark.parametrize("loss", ['DELETE FROM "0/journal/1.seg" WHERE start = 6', 'DROP TABLE "0/journal/1.seg"'])
+def test_the_loss_of_a_write_is_noticed_with_the_next_connection(opened, loss):
     """As after the promotion of a standby that did not have it."""
     files, reading = opened.files, opened.reading
     file = files.create(PATH)
@@ -245,7 +246,21 @@ def test_the_loss_of_a_write_is_noticed_with_the_next_connection(opened):
         files.sync(file)
 
     write_after_a_new_connection(b"ghi")
-    reading.run(lambda connection: connection.execute('DELETE FROM "0/journal/1.seg" WHERE start = 6'))
+    reading.run(lambda connection: connection.execute(loss))
     with pytest.raises(OSError, match="the database has lost messages that were confirmed") as raised:
         write_after_a_new_connection(b"jkl")
     assert not isinstance(raised.value, UnwrittenError | FencedError)
+
+
+def test_a_file_that_a_later_broker_has_removed_is_not_lost(opened, take_over):
+    files = opened.files
+    file = files.create(PATH)
+    files.write(file, b"abc")
+    files.sync(file)
+    opened.end_writing()
+    take_over().files.remove(PATH)
+    files.write(file, b"def")
+    with pytest.raises(UnwrittenError):
+        files.sync(file)
+    with pytest.raises(FencedError):
+        files.sync(file)
