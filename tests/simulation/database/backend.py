@@ -62,6 +62,7 @@ class Backend:
         self._request: list[Statement] | None = None
         self._results: list[Result] = []
         self._hung_up = False
+        self._stalled = False
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class Backend:
             error = None
             request, results = self._request, self._results
             while len(results) < len(request):
+                if results and self._is_stalled():
+                    return
                 try:
                     results.append(self._execute(request[len(results)]))
                 except BlockedError:
@@ -106,6 +109,19 @@ class Backend:
             self._request = None
             self.idle_since = self.server.scheduler.now
             self._client.answered(self._results, error)
+
+    def _is_stalled(self) -> bool:
+        """Return whether the server is slow between two statements of a request; then it goes on by itself."""
+        if self._stalled:
+            self._stalled = False
+            return False
+        delay = self.server.stall_ns(self.name)
+        if not delay:
+            return False
+        self._stalled = True
+        self.server.scheduler.after(delay, self.go_on)
+        self._client.is_late()
+        return True
 
     def _execute(self, statement: Statement) -> Result:
         function = self.server.statements.get(statement.text)

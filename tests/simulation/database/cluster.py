@@ -1,6 +1,7 @@
 """A primary with its standbys: the log of commits, and which server has how much of it."""
 
 import random
+from collections.abc import Callable
 from functools import partial
 
 from tests.simulation.database.server import Function, Server
@@ -10,6 +11,10 @@ from tests.simulation.scheduler import MS, SECOND
 
 #: Time in which a synchronous standby receives a commit.
 RECEIVE_NS = (0, MS)
+#: Share of statements before which the primary is slow, and the longest time.
+STALL = 0.002
+PLANNED_STALL = 0.3
+STALL_NS = 4 * SECOND
 #: Most commits by which an asynchronous standby is behind.
 LAG = 12
 
@@ -52,6 +57,10 @@ class Cluster:
         synchronous, asynchronous: number of standbys of each kind; a commit waits for one of the synchronous."""
         self.is_synchronous = synchronous > 0
         self.is_silent = False
+        #: Beginning of the name of a session that is slow soon.
+        self.slow: str | None = None
+        #: Called when the primary is slow, with the time in nanoseconds.
+        self.on_stall: Callable[[int], None] = lambda duration: None
         #: Faults of commits to come: session's name begins with the key -> kind.
         self.commit_faults: dict[str, str] = {}
         self._scheduler = scheduler
@@ -112,6 +121,18 @@ class Cluster:
             if name.startswith(prefix):
                 return self.commit_faults.pop(prefix)
         return ""
+
+    def stall_ns(self, name: str) -> int:
+        """Return the time for which a session is slow before the next statement of its request, mostly none."""
+        if self.slow is not None and name.startswith(self.slow):
+            if self._chance.random() > PLANNED_STALL:
+                return 0
+            self.slow = None
+        elif self._chance.random() > STALL:
+            return 0
+        duration = int(STALL_NS * self._chance.random() ** 3)
+        self.on_stall(duration)
+        return duration
 
     def signal_ns(self) -> int:
         """Return the time until a session has ended that was told to."""

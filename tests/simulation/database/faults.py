@@ -24,6 +24,21 @@ def kill_leader(world: World) -> None:
         world.die(leader, with_machine=False)
 
 
+def kill_leader_in_transaction(world: World) -> None:
+    """Kill a leader while the engine is slow with its transaction, which goes on without it."""
+    if (leader := world.leader) is None:
+        return
+    world.cluster.slow = f"amqpbroker {leader.name}{leader.lives} writing"
+    life, delay = leader.lives, world.chance.randint(0, SECOND)
+
+    def kill() -> None:
+        if leader.lives == life:
+            world.die(leader, with_machine=False)
+
+    world.scheduler.after(delay, kill)
+    world.fault_until(world.scheduler.now + delay)
+
+
 def kill_any(world: World) -> None:
     world.die(world.chance.choice(world.brokers), with_machine=False)
 
@@ -126,6 +141,7 @@ def fail_over_with_leader(world: World) -> None:
 
 FAULTS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (kill_leader, 30),
+    (kill_leader_in_transaction, 6),
     (kill_any, 4),
     (lose_machine, 3),
     (hand_over, 50),

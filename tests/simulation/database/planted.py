@@ -8,8 +8,10 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 from unittest.mock import patch
 
+from tests.simulation.database.backend import Backend, Result
 from tests.simulation.database.server import Function
-from tests.simulation.database.statements import STATEMENTS, set_epoch
+from tests.simulation.database.statements import DIVISION, FOUND, STATEMENTS, set_epoch
+from tests.simulation.database.transaction import ServerError
 from tests.simulation.planted.fault import ROOT, Planted, changed
 
 PLANTED: Final = (
@@ -70,6 +72,15 @@ PLANTED: Final = (
         "            self._under_way = set()\n            return\n",
     ),
     Planted(
+        "a takeover that no standby has",
+        "leadership.py",
+        "with connection.transaction():\n            found",
+        'with connection.transaction():\n            connection.execute("SET LOCAL synchronous_commit TO local")\n'
+        "            found",
+    ),
+    Planted("the row of the epoch not locked", "fence.py", "epoch = %s FOR SHARE) AS held", "epoch = %s) AS held"),
+    Planted("a valid lease not respected", "leadership.py", "and not row.valid and silent_s", "and silent_s"),
+    Planted(
         "a leadership not given up",
         "leadership.py",
         "        if self.epoch:\n            self._session.run(end)",
@@ -77,12 +88,22 @@ PLANTED: Final = (
     ),
 )
 
+
+def _check_epoch(session: Backend, names: tuple[str, ...], values: Any) -> Result:
+    """Check an epoch without a lock."""
+    log, epoch = values
+    if session.open_transaction.rows("fence").get(log) != (epoch,):
+        raise ServerError(DIVISION)
+    return FOUND
+
+
 #: Statements of these faults.
 _FAULTY: Final[dict[str, Function]] = {
     "INSERT INTO fence (log, epoch) VALUES (%s, 1)"
     " ON CONFLICT (log) DO UPDATE SET epoch = fence.epoch RETURNING epoch": lambda session, names, values: set_epoch(
         session, values[0], 0
     ),
+    "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s) AS held": _check_epoch,
 }
 
 
@@ -97,6 +118,9 @@ def planted(fault: Planted) -> Iterator[None]:
         for old, new in _functions(module, fresh):
             undone.callback(setattr, old, "__code__", old.__code__)
             old.__code__ = new.__code__
+        for name, text in vars(fresh).items():
+            if isinstance(text, str) and text != vars(module).get(name):
+                undone.enter_context(patch.object(module, name, text))
         yield
 
 

@@ -71,6 +71,9 @@ class Server:
         """Write a commit to the log; return its position."""
         return self._cluster.append(transaction.changes)
 
+    def stall_ns(self, name: str) -> int:
+        return self._cluster.stall_ns(name)
+
     def is_safe(self, position: int) -> bool:
         return self._cluster.is_safe(position)
 

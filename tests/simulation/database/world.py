@@ -73,6 +73,7 @@ class World:
         self._epochs: set[int] = set()
         self._sequence = 0
         self._vhosts: set[str] = set()
+        self.cluster.on_stall = self._stalled
         self.scheduler.after(SWEEP_NS, self._sweep)
 
     def begin(self) -> None:
@@ -140,6 +141,11 @@ class World:
 
     def fault_until(self, end_ns: int) -> None:
         self.faults_end_ns = max(self.faults_end_ns, end_ns)
+
+    def _stalled(self, duration: int) -> None:
+        self.faults += 1
+        self.rested = False
+        self.fault_until(self.scheduler.now + duration)
 
     def _sweep(self) -> None:
         if self.cluster.primary is not None:
