@@ -5,13 +5,15 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from amqpbroker.store.database.leadership import Leadership
+from amqpbroker.store.database.leadership import GRACE_S, Leadership
 from amqpbroker.store.log import FencedError, LostError
 
 log = logging.getLogger(__name__)
 
-#: A lease is renewed this many times before it ends.
+#: A lease is renewed at least this many times before it ends.
 RENEWALS: Final = 4
+#: Longest interval: a broker whose connection is lost notices it by a renewal, and has the grace to renew again.
+MOST_S: Final = GRACE_S / 2
 #: Interval between attempts after an error.
 RETRY_S: Final = 0.25
 
@@ -39,12 +41,13 @@ class Renewing:
             except OSError as error:
                 if not failing:
                     log.warning("%s; the lease is not renewed, which is retried", error)
-                failing, wait_s = True, RETRY_S
+                # A lost connection is noticed by this call only, and others may wait for a renewal already.
+                failing, wait_s = True, RETRY_S if failing else 0.0
                 continue
             if failing:
                 log.warning("the lease is renewed again")
             # Until it has the lock, only renewals show others that it is alive.
-            failing, wait_s = False, self._leadership.lease_s / RENEWALS if has_lock else RETRY_S
+            failing, wait_s = False, min(self._leadership.lease_s / RENEWALS, MOST_S) if has_lock else RETRY_S
 
     def close(self) -> None:
         """Stop renewing, and give the leadership up if the database answers."""

@@ -1,9 +1,12 @@
 """The thread that renews a lease, with a leadership that fails on request."""
 
 import threading
+import time
 
 import pytest
 
+from amqpbroker.store.database import renewing as module
+from amqpbroker.store.database.leadership import GRACE_S
 from amqpbroker.store.database.renewing import RENEWALS, Renewing
 from amqpbroker.store.log import FencedError, LostError, UnwrittenError
 
@@ -80,6 +83,26 @@ def test_a_database_that_is_gone_at_the_end_is_no_error(caplog):
     renewing.close()
     assert "another broker takes over when the lease ends" in caplog.text
     assert leadership.ended == ["closed"]
+
+
+def test_a_long_lease_is_renewed_within_the_grace():
+    """A lost connection, and the lock with it, is noticed by the next renewal only."""
+    leadership = Leadership()
+    leadership.lease_s = 1_000.0
+    start = time.monotonic()
+    renewing = Renewing(leadership, lambda error: None)
+    for _ in range(2):
+        assert leadership.renewed.acquire(timeout=GRACE_S)
+    assert time.monotonic() - start < GRACE_S
+    renewing.close()
+
+
+def test_a_renewal_that_failed_is_repeated_at_once(monkeypatch):
+    monkeypatch.setattr(module, "RETRY_S", 1_000.0)
+    leadership = Leadership(UnwrittenError(5, "gone"))
+    renewing = Renewing(leadership, lambda error: None)
+    assert leadership.renewed.acquire(timeout=30)
+    renewing.close()
 
 
 def test_a_lease_without_its_lock_is_renewed_more_often():
