@@ -156,6 +156,7 @@ class Leadership:
         Raises FencedError if another broker has taken over, LostError if the database does not know of this
         leadership, another OSError.
         """
+        # Its connection ends with an error: it may have got the lock, which brokers that wait need.
         self._session.run(self._renew)
         return self._locked is not None
 

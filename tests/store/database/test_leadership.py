@@ -125,6 +125,20 @@ def test_a_leader_that_hangs_is_followed_when_its_lease_ends(brokers):
         a.renew()
 
 
+def test_a_broker_that_was_replaced_does_not_take_the_lock_with_its_renewals(brokers):
+    """So that a third broker need not wait for its end."""
+    a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
+    assert a.try_take()
+    until(lambda: brokers.taken(b))
+    b.close()
+    with pytest.raises(UnwrittenError):
+        a.renew()
+    until(brokers.are_unlocked)
+    with pytest.raises(FencedError):
+        a.renew()
+    until(brokers.are_unlocked)
+
+
 def test_a_takeover_waits_for_the_transaction_of_the_last_leader(brokers):
     """So that it is found; a later one is refused."""
     a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
