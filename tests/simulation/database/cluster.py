@@ -57,6 +57,8 @@ class Cluster:
         synchronous, asynchronous: number of standbys of each kind; a commit waits for one of the synchronous."""
         self.is_synchronous = synchronous > 0
         self.is_silent = False
+        #: Called when a session ends others: its name, and the beginning of theirs.
+        self.on_terminate: Callable[[str, str], None] = lambda name, prefix: None
         #: Beginning of the name of a session that is slow soon.
         self.slow: str | None = None
         #: Called when the primary is slow, with the time in nanoseconds.

@@ -139,6 +139,20 @@ def fail_over_with_leader(world: World) -> None:
     fail_over(world)
 
 
+def fail_over_at_takeover(world: World) -> None:
+    """End the leader while standbys receive nothing, and the primary when another broker has perhaps taken over."""
+    if (leader := world.leader) is None:
+        return
+    world.cluster.stall(4 * SECOND)
+    if world.chance.random() < 0.5:
+        leader.stop()
+    else:
+        world.die(leader, with_machine=False)
+    delay = world.chance.randint(0, 2 * SECOND)
+    world.fault_until(world.scheduler.now + delay)
+    world.scheduler.after(delay, lambda: fail_over(world))
+
+
 FAULTS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (kill_leader, 30),
     (kill_leader_in_transaction, 6),
@@ -156,6 +170,7 @@ FAULTS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (restart_engine, 4),
     (fail_over, 6),
     (fail_over_with_leader, 3),
+    (fail_over_at_takeover, 3),
 )
 _ROWS: Final = tuple(fault for fault, weight in FAULTS for _ in range(weight))
 
@@ -193,6 +208,7 @@ def _outage(world: World, end: Callable[[], None]) -> None:
     chance = world.chance
     silent = chance.random() < 0.25
     duration = chance.randint(*DOWN_NS)
+    world.outage_ns = world.scheduler.now + duration
     cluster.crash(silent)
     world.fault_until(world.scheduler.now + duration + RECONNECTED_NS)
     if silent:

@@ -98,6 +98,7 @@ class Server:
 
     def terminate(self, prefix: str, but: Backend) -> None:
         """End the sessions whose names begin with `prefix`, soon."""
+        self._cluster.on_terminate(but.name, prefix)
         for backend in self.backends:
             if backend is not but and backend.name.startswith(prefix):
                 self.scheduler.after(self._cluster.signal_ns(), partial(backend.terminate, SHUTDOWN))

@@ -42,7 +42,7 @@ class World:
         self.seed = seed
         self.chance = chance = Chance(seed)
         self.scheduler = Skipping()
-        self.lease_s = chance.choice((1.0, 2.0, 3.0))
+        self.lease_s = chance.choice((1.0, 2.0, 3.0, 6.0))
         self.look_s = chance.choice((LOOK_S, 2 * LOOK_S, 2 * LOOK_S))
         synchronous, asynchronous = chance.choice(((1, 0), (1, 1), (2, 0), (0, 0), (0, 1)))
         self.cluster = Cluster(self.scheduler, Chance(f"{seed} engine"), STATEMENTS, READERS, synchronous, asynchronous)
@@ -56,6 +56,8 @@ class World:
         self.takeovers = 0
         self.faults = 0
         self.faults_end_ns = 0
+        #: End of the last time in which there was no primary.
+        self.outage_ns = 0
         self.rested = False
         self.lossy = False
         #: Time of the last acknowledged batch, -1 if there was none since the last faults.
@@ -74,6 +76,7 @@ class World:
         self._sequence = 0
         self._vhosts: set[str] = set()
         self.cluster.on_stall = self._stalled
+        self.cluster.on_terminate = self._terminated
         self.scheduler.after(SWEEP_NS, self._sweep)
 
     def begin(self) -> None:
@@ -212,6 +215,22 @@ class World:
         before, life, epoch = last
         if self._is_healthy(before, life, epoch) and self._is_well(broker):
             raise self.broken(f"{broker.name} replaces {before.name}, which leads and has no fault, after {epoch}")
+
+    def _terminated(self, name: str, prefix: str) -> None:
+        """Check that a broker ends the sessions only of one that has a fault."""
+        if self.last_taken is None or self.lossy:
+            return
+        broker, life, epoch = self.last_taken
+        other = next(each for each in self.brokers if name.startswith(f"amqpbroker {each.name}{each.lives} "))
+        if self.outage_ns + int(2 * self.lease_s * SECOND) + 15 * SECOND > self.scheduler.now:
+            # A leader that has just connected again may be too late with its first renewal.
+            return
+        if (
+            prefix == f"amqpbroker {broker.name}{life} "
+            and self._is_healthy(broker, life, epoch)
+            and self._is_well(other)
+        ):
+            raise self.broken(f"{other.name} ends the sessions of {broker.name}, which leads and has no fault")
 
     def _is_healthy(self, broker: Broker, life: int, epoch: int) -> bool:
         alive = broker.process is not None and broker.lives == life and broker.epoch == epoch
