@@ -61,6 +61,8 @@ def hang_leader(world: World) -> None:
     duration = _duration(world, 30 * SECOND)
     if duration > limit_s * SECOND:
         world.expect_takeover(limit_s)
+    if duration < (world.lease_s - GRACE_S) * SECOND:
+        world.expect_none(duration)
     leader.hang(duration)
     world.disturb(leader, duration)
 

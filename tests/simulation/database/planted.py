@@ -81,6 +81,13 @@ PLANTED: Final = (
     Planted("the row of the epoch not locked", "fence.py", "epoch = %s FOR SHARE) AS held", "epoch = %s) AS held"),
     Planted("a valid lease not respected", "leadership.py", "and not row.valid and silent_s", "and silent_s"),
     Planted(
+        "a renewal later than the grace",
+        "renewing.py",
+        "min(self._leadership.lease_s / RENEWALS, MOST_S) if",
+        "self._leadership.lease_s / RENEWALS if",
+    ),
+    Planted("a lock of a replaced broker", "leadership.py", "            self._session.close()\n", ""),
+    Planted(
         "a leadership not given up",
         "leadership.py",
         "        if self.epoch:\n            self._session.run(end)",

@@ -42,7 +42,7 @@ class World:
         self.seed = seed
         self.chance = chance = Chance(seed)
         self.scheduler = Skipping()
-        self.lease_s = chance.choice((1.0, 2.0, 3.0, 6.0))
+        self.lease_s = chance.choice((1.0, 2.0, 3.0, 10.0))
         self.look_s = chance.choice((LOOK_S, 2 * LOOK_S, 2 * LOOK_S))
         synchronous, asynchronous = chance.choice(((1, 0), (1, 1), (2, 0), (0, 0), (0, 1)))
         self.cluster = Cluster(self.scheduler, Chance(f"{seed} engine"), STATEMENTS, READERS, synchronous, asynchronous)
@@ -136,6 +136,15 @@ class World:
         if self.takeovers == takeovers and self.faults == faults:
             raise self.broken(f"no takeover in {limit_s} s")
 
+    def expect_none(self, duration: int) -> None:
+        """Check that nobody takes over in this time, if everything is calm and no other fault comes meanwhile."""
+        if self.is_calm:
+            self.scheduler.after(duration, partial(self._expected_none, self.takeovers, self.faults))
+
+    def _expected_none(self, takeovers: int, faults: int) -> None:
+        if self.takeovers != takeovers and self.faults == faults:
+            raise self.broken("a leader is replaced that hung for less than its lease")
+
     def inflict(self, fault: "Callable[[World], None]") -> None:
         """Begin a fault."""
         self.faults += 1
@@ -222,7 +231,7 @@ class World:
             return
         broker, life, epoch = self.last_taken
         other = next(each for each in self.brokers if name.startswith(f"amqpbroker {each.name}{each.lives} "))
-        if self.outage_ns + int(2 * self.lease_s * SECOND) + 15 * SECOND > self.scheduler.now:
+        if self.outage_ns + int(self.lease_s * SECOND) + 12 * SECOND > self.scheduler.now:
             # A leader that has just connected again may be too late with its first renewal.
             return
         if (
@@ -238,7 +247,7 @@ class World:
 
     def _is_well(self, broker: Broker) -> bool:
         """Return whether a broker had no fault for some time, so that the effects of one are gone."""
-        return broker.disturbed_ns + int(2 * self.lease_s * SECOND) + 15 * SECOND < self.scheduler.now
+        return broker.disturbed_ns + int(self.lease_s * SECOND) + 12 * SECOND < self.scheduler.now
 
     def recovered(self, broker: Broker, found: list[int], vhosts: list[str]) -> bool:
         if self.lossy:
