@@ -26,6 +26,8 @@ from tests.simulation.scheduler import MS, SECOND
 URL = "postgresql://database/broker"
 #: Time between two batches.
 BATCH_S = (0.01, 0.8)
+#: Time in which a broker ends that has lost its leadership.
+CLOSING_S = (0.0, 2.0)
 #: Time after which a batch is tried again, and an ended process started.
 RETRY_S = 1.0
 RESTART_NS = (10 * MS, SECOND)
@@ -242,6 +244,10 @@ class Broker:
                     self.leads = True
                     self._write_all(storage, journal, batches)
             finally:
+                if self._has_lost:
+                    # The server closes the connections of its clients first.
+                    self.leads = False
+                    threading_module.sleep(self._chance.uniform(*CLOSING_S))
                 storage.close()
         finally:
             self.leads = False

@@ -67,6 +67,27 @@ def hang_leader(world: World) -> None:
     world.disturb(leader, duration)
 
 
+def hand_over_as_another_goes_on(world: World) -> None:
+    """Hang a leader until another one has taken over, which hands over as the first goes on."""
+    if (leader := world.leader) is None:
+        return
+    duration = int((world.lease_s + 2 * GRACE_S + 4 * world.noticed_s) * SECOND)
+    leader.hang(duration)
+    world.disturb(leader, duration)
+    faults = world.faults
+
+    def hand_over_again() -> None:
+        other = world.leader
+        if other is not None and other is not leader:
+            if world.faults == faults:
+                world.faults_end_ns = min(world.faults_end_ns, world.scheduler.now)
+                world.expect_takeover(world.noticed_s, rested=True)
+            other.stop()
+
+    world.scheduler.after(duration + world.chance.randint(-SECOND // 2, SECOND), hand_over_again)
+    world.fault_until(world.scheduler.now + duration - SECOND // 2)
+
+
 def hang_any(world: World) -> None:
     _hang(world, world.chance.choice(world.brokers))
 
@@ -162,6 +183,7 @@ FAULTS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (lose_machine, 3),
     (hand_over, 50),
     (hang_leader, 8),
+    (hand_over_as_another_goes_on, 2),
     (hang_any, 4),
     (hang_at_takeover, 4),
     (partition, 5),

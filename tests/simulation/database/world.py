@@ -123,12 +123,17 @@ class World:
         others = [broker for broker in self.brokers if broker.process is not None and broker.epoch == 0]
         return (
             self.rested
+            and self.faults_end_ns <= now
             and leader is not None
             and any(now - broker.started_ns > CALM_NS and broker.disturbed_ns + WELL_NS < now for broker in others)
         )
 
-    def expect_takeover(self, limit_s: float) -> None:
-        """Check that a takeover follows in time, if everything was calm and no other fault comes meanwhile."""
+    def expect_takeover(self, limit_s: float, rested: bool = False) -> None:
+        """Check that a takeover follows in time, if everything was calm and no other fault comes meanwhile.
+
+        rested: it is calm enough if another broker waits.
+        """
+        self.rested |= rested
         if self.is_calm:
             self.scheduler.after(int(limit_s * SECOND), partial(self._expected, self.takeovers, self.faults, limit_s))
 
