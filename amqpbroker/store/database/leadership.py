@@ -86,6 +86,8 @@ class Leadership:
         self._until_s: float = 0.0
         #: The highest epoch that was seen, maybe on a server that was replaced by one without it.
         self._seen: int = 0
+        #: The connection of the last attempt.
+        self._seen_on: TimedConnection | None = None
 
     def leader(self) -> Leader | None:
         """Return the present holder, None if there is none. Raises OSError."""
@@ -111,8 +113,10 @@ class Leadership:
         if has_lock and not had_lock:
             self._locked_s = now_s
         renewed = row is not None and row.until != self._until
-        if row is not None and renewed:
+        if row is not None and (renewed or self._seen_on is not connection):
+            # Where the database was away, its holder could not renew either.
             self._until, self._until_s = row.until, now_s
+        self._seen_on = connection
         if has_lock and renewed and had_lock:
             # The holder is alive, and has lost its lock together with its connection.
             self._unlock(connection)

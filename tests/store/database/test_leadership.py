@@ -189,6 +189,21 @@ def test_a_hanging_leader_s_open_transaction_does_not_stop_the_takeover(brokers)
     assert b.epoch == 2
 
 
+def test_a_third_broker_lets_a_leader_renew_after_the_database_was_away(brokers):
+    a, b, c = brokers.leadership("a", lease_s=0.05), brokers.leadership("b"), brokers.leadership("c")
+    assert a.try_take()
+    assert not c.try_take()
+    for broker in (a, c):
+        broker.close()
+    until(brokers.are_unlocked)
+    brokers.now_s += 5 * GRACE_S
+    assert not b.try_take()
+    assert a.renew() is False
+    time.sleep(0.06)
+    assert not c.try_take()
+    assert a.renew() is False
+
+
 def test_a_leader_whose_lease_ended_while_the_database_was_away_has_the_grace_too(brokers):
     a, b = brokers.leadership("a", lease_s=0.05), brokers.leadership("b")
     assert a.try_take()
