@@ -6,7 +6,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import errors, sql
 
-from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.database.session import Session, TimedConnection, lost
 from amqpbroker.store.log import FencedError
 
 #: Fails with a division by zero if the epoch is another one, so that a whole transaction needs one round trip. The lock
@@ -17,6 +17,13 @@ _GUARD: Final[LiteralString] = (
 )
 #: Finds something if a later leader has taken over.
 _LATER: Final[LiteralString] = "SELECT 1 FROM fence WHERE log = %s AND epoch > %s"
+
+#: Numbers a write, and finds it again.
+_NUMBER: Final[LiteralString] = (
+    "INSERT INTO proof (log, epoch, number) VALUES (%s, %s, %s)"
+    " ON CONFLICT (log) DO UPDATE SET epoch = excluded.epoch, number = excluded.number"
+)
+_FIND_NUMBER: Final[LiteralString] = "SELECT 1 FROM proof WHERE log = %s AND epoch = %s AND number >= %s"
 
 #: Least rate of a large transaction, by which its time limit grows.
 _BYTES_PER_S: Final = 1_000_000
@@ -35,26 +42,34 @@ class Fence:
     After a new connection, which may be to another server, the last write must still be there.
     """
 
-    def __init__(self, session: Session, log: str, epoch: int) -> None:
+    def __init__(self, session: Session, log: str, epoch: int, proves: bool = True) -> None:
+        """proves: only one object of a leader may; the others write what may be lost."""
         self._session = session
         self._log = log
         self._epoch = epoch
-        #: A query that finds something if the last write is there, and the connection of that write.
+        self._proves = proves
+        #: Number of the last write that has no other proof.
+        self._number: int = 0
+        #: A query that finds something if the last write is there, and the number of the connection that was checked.
         self._proof: Statement | None = None
-        self._proven: int = 0
+        self._checked_on: int = 0
 
     def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
         """Commit these statements in one transaction, which is durable as the server's `synchronous_commit` says.
 
-        proof: a query that finds something as long as this write is there, until the next write with a proof. Raises
-        UnwrittenError, after which the same statements, which must have the same effect if they are repeated, may be
-        passed again; FencedError if another broker leads; another OSError for an error that does not end by itself.
+        proof: a query that finds something as long as this write is there, until the next write; None if there is no
+        such query. Raises UnwrittenError, after which the same statements, which must have the same effect if they are
+        repeated, may be passed again; FencedError if another broker leads; LostError if the last write is not there;
+        another OSError for an error that does not end by itself.
         """
-
+        if proof is None and self._proves:
+            self._number += 1
+            place = (self._log, self._epoch, self._number)
+            statements, proof = [*statements, Statement(_NUMBER, place)], Statement(_FIND_NUMBER, place)
         size = sum(len(value) for _, values in statements for value in values if isinstance(value, bytes))
 
         def commit(connection: TimedConnection) -> None:
-            if self._session.connections != self._proven:
+            if self._session.connections != self._checked_on:
                 self._check(connection)
             try:
                 # One round trip, unlike psycopg's transactions.
@@ -66,27 +81,23 @@ class Fence:
                     connection.execute("COMMIT")
             except BaseException:
                 if not connection.closed:
-                    connection.execute("ROLLBACK")
+                    connection.rollback()
                 raise
 
         self._session.run(commit)
-        if proof is not None:
-            self._proof = proof
+        self._proof = proof
 
     def _check(self, connection: TimedConnection) -> None:
-        """Raises OSError if the server does not have the last write, FencedError if a later leader may have removed it.
+        """Raises LostError if the server does not have the last write, FencedError if a later leader may have removed
+        it.
 
         Also its table may be missing.
         """
         if self._proof is not None and not _is_found(connection, self._proof):
             if connection.execute(_LATER, (self._log, self._epoch)).fetchone() is not None:
                 raise FencedError(errno.EPERM, "Another broker leads now", self._log)
-            raise OSError(
-                errno.EIO,
-                "the database has lost messages that were confirmed; was a standby promoted that did not have them? Its"
-                " server has to wait for a standby (synchronous_standby_names)",
-            )
-        self._proven = self._session.connections
+            raise lost()
+        self._checked_on = self._session.connections
 
 
 def _is_found(connection: TimedConnection, query: Statement) -> bool:

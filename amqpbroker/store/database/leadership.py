@@ -85,7 +85,7 @@ class Leadership:
         self._until: datetime | None = None
         self._until_s: float = 0.0
         #: The highest epoch that was seen, maybe on a server that was replaced by one without it.
-        self._seen: int = 0
+        self._seen_epoch: int = 0
         #: The connection of the last attempt.
         self._seen_on: TimedConnection | None = None
 
@@ -140,7 +140,7 @@ class Leadership:
             found = connection.execute(
                 "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
                 " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) + 1 RETURNING epoch",
-                {"log": self._log, "seen": self._seen},
+                {"log": self._log, "seen": self._seen_epoch},
             ).fetchone()
             assert found is not None
             connection.execute(
@@ -217,7 +217,7 @@ class Leadership:
         if found is None:
             return None
         name, address, process, host, port, secret, epoch, *state = found
-        self._seen = max(self._seen, epoch)
+        self._seen_epoch = max(self._seen_epoch, epoch)
         return _Row(Leader(name, address, process, Target(host, port, secret), epoch), *state)
 
 

@@ -64,6 +64,8 @@ def _statements() -> list[sql.Composed]:
         " address text NOT NULL, process text NOT NULL, host text NOT NULL, port integer NOT NULL,"
         " secret text NOT NULL, released boolean NOT NULL, until timestamptz NOT NULL)",
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
+        # A row of the last writer, which proves that its last write is there.
+        "CREATE TABLE proof (log text PRIMARY KEY, epoch bigint NOT NULL, number bigint NOT NULL)",
     ]
     tables = [sql.SQL(statement).format() for statement in made]
     for kind, table in TABLES.items():

@@ -51,7 +51,7 @@ class DatabaseStorage:
         fence = Fence(writing, LOG, epoch)
         self.definitions = DatabaseDefinitions(LOG, reading, fence)
         self.synchronous: bool = reading.run(_is_synchronous)
-        self.files = DatabaseFiles(LOG, reading, fence, Fence(removal, LOG, epoch))
+        self.files = DatabaseFiles(LOG, reading, fence, Fence(removal, LOG, epoch, proves=False))
 
     def read_on(self, follower: Follower) -> bool:
         """Complete a follower with the rest of the journal; return whether it has all that the files have.
