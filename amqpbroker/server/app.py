@@ -34,7 +34,7 @@ from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.signals import RELOAD, STOP, Signals
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
-from amqpbroker.store.log import NEEDS_PSYCOPG, FencedError, Log
+from amqpbroker.store.log import NEEDS_PSYCOPG, FencedError, Log, UnwrittenError
 
 if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
@@ -101,25 +101,40 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
                 signals.handle(STOP, database.stop)
                 if not await database.lead(on_ready):
                     break
-            with data.opened(following) if database is None else database.opened() as storage:
-                server = make(following, loop, storage, settings)
-                signals.handle(STOP, server.stop)
-                # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
-                if server.has_tls or not os.isatty(0):
-                    signals.handle(RELOAD, server.reload)
-                current, following = following, None
-                try:
-                    status = await server.serve(on_ready, None if database is None else database.listeners)
-                    following = await server.successor()
-                    if server.waits_again:
-                        # As a broker that waits; what this one knows is outdated.
-                        server.discard()
-                        following, status = current, 0
-                finally:
-                    if following is None:
-                        # The process is about to end: a further signal must not change how.
-                        signals.ignore(STOP)
+            current, following = following, None
+            server: Server | None = None
+            try:
+                with data.opened(current) if database is None else database.opened() as storage:
+                    server = make(current, loop, storage, settings)
+                    signals.handle(STOP, server.stop)
+                    # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
+                    if server.has_tls or not os.isatty(0):
+                        signals.handle(RELOAD, server.reload)
+                    try:
+                        status = await server.serve(on_ready, None if database is None else database.listeners)
+                        following = await server.successor()
+                        if server.waits_again:
+                            # As a broker that waits; what this one knows is outdated.
+                            server.discard()
+                            following, status = current, 0
+                    finally:
+                        if following is None:
+                            # The process is about to end: a further signal must not change how.
+                            signals.ignore(STOP)
+            except (OSError, data.StoreError) as error:
+                if database is None or server is not None:
+                    raise
+                database.listeners.close()
+                if not _may_end(error):
+                    raise
+                log.warning("%s; this broker waits again", error)
+                following = None if database.is_stopped else current
     return status
+
+
+def _may_end(error: BaseException) -> bool:
+    """Return whether an error of the store may end by itself."""
+    return isinstance(error, UnwrittenError) or isinstance(error.__cause__, UnwrittenError)
 
 
 def _database(config: Config, process: str) -> "Database | None":

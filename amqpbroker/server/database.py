@@ -114,6 +114,11 @@ class Database:
         await loop.run_in_executor(None, self._give_up)
         return False
 
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether `stop` was called."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """End `lead`."""
         self._stopped.set()

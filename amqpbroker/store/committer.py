@@ -83,18 +83,23 @@ class ThreadCommitter(Committer):
         self._failure: OSError | None = None
         self._work: queue.SimpleQueue[tuple[Batch | None, OnDone] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._has_started = False
         self._remover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="segments")
 
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
+        if not self._has_started:
+            # Only now: a store whose messages cannot be read is never closed.
+            self._has_started = True
+            self._thread.start()
         self._work.put((batch, on_done))
 
     def remove(self, task: Callable[[], None]) -> None:
         self._remover.submit(task)
 
     def close(self) -> OSError | None:
-        self._work.put(None)
-        self._thread.join()
+        if self._has_started:
+            self._work.put(None)
+            self._thread.join()
         self._remover.shutdown()
         return self._failure
 

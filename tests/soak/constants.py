@@ -121,7 +121,7 @@ NOT_LIMITS = {
         server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.app.HAND_OVER_MS store.database.members.REMOVED_S store.database.members.YIELD_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
-        store.database.renewing.RENEWALS
+        store.database.renewing.RENEWALS store.database.renewing.MOST_S store.database.session._POLL_S
         store.database.renewing.RETRY_S store.database.storage.DEADLINE_S store.database.storage._TOOL_LEASE_S
         store.database.storage._TOOL_WAIT_S store.database.storage._LOOK_S
         store.database.storage.READING_DEADLINE_S store.database.storage.READING_REST_S
