@@ -42,9 +42,14 @@ class ChannelConsumers(ConsumerOwner):
         self.prefetch = prefetch
 
     def limit_running(self, prefetch: int) -> None:
-        """Set the prefetch of each consumer that runs, and deliver the messages that it allows."""
+        """Set the prefetch of each consumer that runs, and deliver the messages that it allows.
+
+        A consumer whose queue requires a prefetch keeps its own one instead of none.
+        """
         by_queue: dict[Queue, list[ChannelConsumer]] = {}
         for consumer in self.by_tag.values():
+            if not prefetch and consumer.queue.kind.needs_credit:
+                continue
             consumer.limit(prefetch)
             by_queue.setdefault(consumer.queue, []).append(consumer)
         for queue, consumers in by_queue.items():

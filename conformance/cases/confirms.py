@@ -575,7 +575,7 @@ def tx_published_and_given_back(lab: Lab, verb: str, count: int) -> None:
     lab.quiet()
 
 
-@family({"classic": ({},), "quorum": ({"x-queue-type": "quorum"},)})
+@family({"classic": ({},), "quorum": ({"x-queue-type": "quorum"},), "stream": ({"x-queue-type": "stream"},)})
 def tx_queue_deleted_by_itself(lab: Lab, arguments: dict[str, str]) -> None:
     """A channel deletes the queue that it published to, then commits."""
     ch = lab.channel()

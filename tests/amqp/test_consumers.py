@@ -233,3 +233,11 @@ def test_channel_wide_limit_is_removed_and_consumers_have_the_new_prefetch() -> 
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
     assert len(client.consume("q")) == 1
     assert relimit(client, 3) == [b"1", b"2"]
+
+
+def test_a_reader_of_a_stream_keeps_its_prefetch_instead_of_none() -> None:
+    client = running({"x-queue-type": longstr("stream")}, 6)
+    relimit(client, 2)
+    assert len(client.consume("q", arguments={"x-stream-offset": longstr("first")})) == 2
+    assert relimit(client, 0) == []
+    assert relimit(client, 3) == [b"2"]

@@ -73,7 +73,6 @@ LOCK: Final[tuple[str | Argument, ...]] = (
         PolicyKey(
             is_one_of(*ACTIONS),
             f"consumer timeout action. Must be one of: {', '.join(ACTIONS)}",
-            of_all=True,
             extension=True,
         ),
     ),
@@ -84,7 +83,6 @@ LOCK: Final[tuple[str | Argument, ...]] = (
         PolicyKey(
             is_one_of(*RENEWALS),
             f"consumer timeout renewal. Must be one of: {', '.join(RENEWALS)}",
-            of_all=True,
             extension=True,
         ),
     ),

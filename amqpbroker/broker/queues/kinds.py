@@ -185,8 +185,8 @@ STREAM: Final = Kind(
     "stream",
     StreamQueue,
     arguments=(
-        QUEUE_TYPE,
         "x-max-length-bytes",
+        QUEUE_TYPE,
         "x-max-age",
         "x-stream-max-segment-size-bytes",
         "x-stream-filter-size-bytes",

@@ -52,6 +52,11 @@ class StreamReader:
         #: The address of the last message: a consumer repeats the bytes of a delivery with the same object.
         self._address: bytes = b""
 
+    @property
+    def is_beyond(self) -> bool:
+        """Return whether the next message is one that is not the next of the stream either."""
+        return self.offset > self._log.next
+
     def deliver(self, queue: Queue, outstanding: Outstanding, now_ms: int) -> bool:
         """Deliver as many messages as the consumer can take; return whether it could take more that are there.
 

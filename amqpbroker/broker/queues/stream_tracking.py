@@ -55,6 +55,11 @@ class TrackedConsumer:
         self._reader: StreamReader = reader
         self._returned: int = -1
 
+    @property
+    def waits_for_offset(self) -> bool:
+        """Return whether the consumer waits for an offset beyond the end, and has got nothing yet."""
+        return self._reader.is_beyond
+
     def processed(self, offset: int) -> None:
         self.unsettled.pop(offset, None)
 
@@ -100,7 +105,7 @@ class StreamTracking:
     def offset_of(self, tag: str) -> int | None:
         """Return the offset at which the next consumer with the tag begins, or None if no offset is remembered."""
         tracked = self._consumers.get(tag)
-        if tracked is not None:
+        if tracked is not None and not tracked.waits_for_offset:
             return tracked.offset()
         stored = self._offsets.get(tag)
         return None if stored is None else stored.offset
@@ -195,7 +200,7 @@ class StreamTracking:
         tracked = self._consumers[tag]
         offset = tracked.offset()
         known = self._offsets.get(tag)
-        if known is None or known.offset != offset:
+        if (known is None or known.offset != offset) and not tracked.waits_for_offset:
             # The last one in the order of changes.
             self._offsets.pop(tag, None)
             changed = StreamOffsetDefinition(self._vhost, self._stream, tag, offset, self._clock.wall_ms())

@@ -167,6 +167,9 @@ class StreamLog:
         """Add a message; return its offset."""
         offset = self.next
         writer = self._writer
+        if writer.count and writer.size_bytes + message.size > self._chunk_bytes:
+            # A chunk is read as a whole: small messages must not be in one with a large message.
+            self._complete()
         size = writer.add(message, offset)
         self.next = offset + 1
         if writer.size_bytes >= self._chunk_bytes:

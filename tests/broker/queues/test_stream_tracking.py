@@ -469,3 +469,18 @@ def test_no_message_is_skipped(seed):
         offset = node.offsets.get("c", 0)
         assert set(range(offset)) <= processed
     assert published
+
+
+def test_an_offset_beyond_the_end_is_remembered_only_once_it_was_reached(node):
+    """A broker that has lost messages lowers remembered offsets, so the consumer would get those before its own."""
+    five = {"x-stream-offset": Field("l", 5)}
+    assert node.read(**five) == []
+    assert node.offsets == node.stored == {}
+    node.publish("d")
+    reader = node.reader()
+    assert consume(reader, **five)[1:] == []
+    node.publish("e", "f")
+    assert bodies(reader.receive()) == ["f"]
+    settle(reader, "basic.ack", delivery_tag=1)
+    reader.call(1, "channel.close")
+    assert node.offsets == node.stored == {"c": 6}

@@ -610,3 +610,15 @@ def test_a_log_inherits_the_messages_of_an_earlier_one_in_memory():
     assert offsets(node.messages()) == list(range(node.log.first, 90))
     node.streams.remove_freed()
     assert node.log.offset_at(START_MS) == node.log.first
+
+
+def test_a_large_message_has_a_chunk_of_its_own():
+    """A reader of small messages must not read a large one with each of them."""
+    node = Node(chunk_bytes=2_000)
+    node.publish("small", "small", "x" * 100_000, "small", "small")
+    assert node.read() == ["small", "small", "x" * 100_000, "small", "small"]
+    log = node.log
+    sizes = [log.block(log.place(offset)).size_bytes for offset in range(5)]
+    assert sizes[0] == sizes[1] < 1_000
+    assert sizes[2] > 100_000
+    assert sizes[3] == sizes[4] < 1_000
