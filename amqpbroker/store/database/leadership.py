@@ -117,7 +117,7 @@ class Leadership:
             # Where the database was away, its holder could not renew either.
             self._until, self._until_s = row.until, now_s
         self._seen_on = connection
-        if has_lock and renewed and had_lock:
+        if has_lock and renewed and had_lock and not (row is not None and row.released):
             # The holder is alive, and has lost its lock together with its connection.
             self._unlock(connection)
             return False

@@ -78,7 +78,7 @@ class Members:
                 )
                 found = connection.execute(
                     "INSERT INTO brokers (process, node, address, version, drained, lag, started, seen, yields)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), clock_timestamp())"
+                    " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
                     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
                     " version = excluded.version, lag = excluded.lag, seen = excluded.seen RETURNING drained",
                     [*self.facts, self._drained, lag_s],

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 from amqpbroker.server import database as server_database
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
+from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.renewing import Renewing
-from amqpbroker.store.database.storage import LOG, DatabaseStorage, session
+from amqpbroker.store.database.storage import LOG, READING_DEADLINE_S, READING_REST_S, DatabaseStorage, session
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.journal.journal import Journal, segment_name
 from amqpbroker.store.log import StoreError, UnwrittenError
@@ -108,15 +109,20 @@ class Database(server_database.Database):
         self._config = config
         self._url = URL
         self._process = process
+        lease_s = config.store_lease_ms / 1000
         self._lease = session(URL, process, "lease")
-        self._leadership = Leadership(
-            self._lease, LOG, holder, config.store_lease_ms / 1000, threading_module.monotonic
-        )
+        self._leadership = Leadership(self._lease, LOG, holder, lease_s, threading_module.monotonic)
+        table = session(URL, process, "brokers")
+        table.limit(READING_DEADLINE_S, READING_REST_S)
+        self._members = Members(table, Facts(process, config.cluster_name, "", ""), lease_s)
+        self._reporting = None
         self._stopped = Looking(config.look_s)  # type: ignore[assignment]
         self._waits_for = ""
         self._leader = None
         self._follower = Follower(LOG)
         self._followed_on = 0
+        self._followed_s = None
+        self._read = 0
 
     @property
     def epoch(self) -> int:
@@ -132,6 +138,9 @@ class Database(server_database.Database):
 
     def renewing(self, on_lost: Any) -> Renewing:
         return Renewing(self._leadership, on_lost)
+
+    def leave(self, returns: bool) -> None:
+        self._leave(returns)
 
     def recovered(self) -> tuple[DatabaseStorage, Journal, Any]:
         return self._recovered()
@@ -251,6 +260,7 @@ class Broker:
                 storage.close()
         finally:
             self.leads = False
+            database.leave(returns=self._has_lost)
             renewing.close()
 
     def _vhosts(self, storage: DatabaseStorage) -> list[str] | None:

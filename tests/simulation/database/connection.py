@@ -91,6 +91,8 @@ class Connection:
         self._waits = False
         self._is_watched = False
         self._reply: tuple[list[Result], ServerError | None] | None = None
+        #: The last answer said so.
+        self._in_transaction = False
         #: The server has ended the connection, after this error.
         self._broken = False
         self._last_error: ServerError | None = None
@@ -129,6 +131,11 @@ class Connection:
                 self.execute("ROLLBACK")
             raise
         self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """End the transaction; nothing is sent if there is none."""
+        if self._in_transaction:
+            self.execute("ROLLBACK")
 
     def limit(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
@@ -206,13 +213,14 @@ class Connection:
             self.broken(None)
 
     def answered(self, results: list[Result], error: ServerError | None) -> None:
-        self._path.to_client(self._answer, self._call, results, error)
+        is_open = self._backend.transaction is not None
+        self._path.to_client(self._answer, self._call, results, error, is_open)
         if self._path.is_cut:
             self._watch(CLIENT_LOST_NS)
 
-    def _answer(self, call: int, results: list[Result], error: ServerError | None) -> None:
+    def _answer(self, call: int, results: list[Result], error: ServerError | None, in_transaction: bool) -> None:
         if self._task is not None and call == self._call:
-            self._reply = (results, error)
+            self._reply, self._in_transaction = (results, error), in_transaction
             if self._waits:
                 self._task.wake()
 

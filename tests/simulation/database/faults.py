@@ -62,7 +62,7 @@ def hang_leader(world: World) -> None:
     if duration > limit_s * SECOND:
         world.expect_takeover(limit_s)
     if duration < (world.lease_s - GRACE_S) * SECOND:
-        world.expect_none(duration)
+        world.expect_none(leader, duration)
     leader.hang(duration)
     world.disturb(leader, duration)
 
@@ -81,10 +81,11 @@ def hand_over_as_another_goes_on(world: World) -> None:
         if other is not None and other is not leader:
             if world.faults == faults:
                 world.faults_end_ns = min(world.faults_end_ns, world.scheduler.now)
-                world.expect_takeover(world.noticed_s, rested=True)
+                # The replaced broker may have the lock for a moment, at the time of an attempt.
+                world.expect_takeover(world.look_s + world.noticed_s, rested=True)
             other.stop()
 
-    world.scheduler.after(duration + world.chance.randint(-SECOND // 2, SECOND), hand_over_again)
+    world.scheduler.after(duration + world.chance.randint(-SECOND // 2, SECOND // 4), hand_over_again)
     world.fault_until(world.scheduler.now + duration - SECOND // 2)
 
 
@@ -183,7 +184,7 @@ FAULTS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (lose_machine, 3),
     (hand_over, 50),
     (hang_leader, 8),
-    (hand_over_as_another_goes_on, 2),
+    (hand_over_as_another_goes_on, 6),
     (hang_any, 4),
     (hang_at_takeover, 4),
     (partition, 5),

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from amqpbroker.server import database as server_database
-from amqpbroker.store.database import renewing, session
+from amqpbroker.store.database import members, renewing, reporting, session
 from tests.simulation.database import threading_module
 from tests.simulation.database.broker import BrokerProcess
 from tests.simulation.database.connection import Connection
@@ -29,6 +29,9 @@ def simulated() -> Iterator[None]:
     with ExitStack() as patches:
         for module, name, value in (
             (renewing, "threading", threading_module),
+            (reporting, "threading", threading_module),
+            (members, "threading", threading_module),
+            (session, "threading", threading_module),
             (server_database, "time", time),
             (session, "time", time),
             (session, "TimedConnection", SimpleNamespace(connect=_connect)),

@@ -20,14 +20,14 @@ PLANTED: Final = (
     Planted(
         "the epoch not raised",
         "leadership.py",
-        "SET epoch = fence.epoch + 1 RETURNING",
-        "SET epoch = fence.epoch RETURNING",
+        "greatest(fence.epoch, %(seen)s) + 1 RETURNING",
+        "greatest(fence.epoch, %(seen)s) RETURNING",
     ),
     Planted(
         "a lost answer taken for success",
         "fence.py",
-        'connection.execute("ROLLBACK")\n                raise',
-        'connection.execute("ROLLBACK")\n                    raise',
+        "connection.rollback()\n                raise",
+        "connection.rollback()\n                    raise",
     ),
     Planted(
         "no proof of the last write", "fence.py", "                self._check(connection)", "                pass"
@@ -86,7 +86,12 @@ PLANTED: Final = (
         "min(self._leadership.lease_s / RENEWALS, MOST_S) if",
         "self._leadership.lease_s / RENEWALS if",
     ),
-    Planted("a lock of a replaced broker", "leadership.py", "            self._session.close()\n", ""),
+    Planted(
+        "a lock of a replaced broker",
+        "session.py",
+        "        except BaseException:\n            self._disconnect()\n",
+        "        except BaseException:\n",
+    ),
     Planted(
         "a leadership not given up",
         "leadership.py",
@@ -106,9 +111,9 @@ def _check_epoch(session: Backend, names: tuple[str, ...], values: Any) -> Resul
 
 #: Statements of these faults.
 _FAULTY: Final[dict[str, Function]] = {
-    "INSERT INTO fence (log, epoch) VALUES (%s, 1)"
-    " ON CONFLICT (log) DO UPDATE SET epoch = fence.epoch RETURNING epoch": lambda session, names, values: set_epoch(
-        session, values[0], 0
+    "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
+    " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) RETURNING epoch": lambda session, names, values: set_epoch(
+        session, values, 0
     ),
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s) AS held": _check_epoch,
 }

@@ -103,13 +103,23 @@ class Server:
             if backend is not but and backend.name.startswith(prefix):
                 self.scheduler.after(self._cluster.signal_ns(), partial(backend.terminate, SHUTDOWN))
 
-    def end_idle(self) -> None:
-        """End sessions that were idle in a transaction for too long."""
+    def terminate_named(self, name: str, but: Backend) -> int:
+        """End the other sessions with this name, soon; return their number."""
+        found = [backend for backend in self.backends if backend is not but and backend.name == name]
+        for backend in found:
+            self.scheduler.after(self._cluster.signal_ns(), partial(backend.terminate, SHUTDOWN))
+        return len(found)
+
+    def end_idle(self) -> list[str]:
+        """End sessions that were idle in a transaction for too long; return their names."""
+        ended = []
         for backend in list(self.backends):
             transaction = backend.transaction
             is_idle = transaction is not None and transaction.explicit and not backend.is_busy
             if is_idle and self.scheduler.now - backend.idle_since >= IDLE_NS:
                 backend.terminate("25P03")
+                ended.append(backend.name)
+        return ended
 
     def leave(self, backend: Backend) -> None:
         """Forget a session that has ended."""

@@ -4,16 +4,16 @@ A row of STATEMENTS is the text of a statement, with {} for each name of a table
 session, the names and the values. A statement that is not in it is an error.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from amqpbroker.store.database import database_definitions, schema
-from amqpbroker.store.database.session import _SETTINGS
+from amqpbroker.store.database import database_definitions, fence, schema
+from amqpbroker.store.database.session import _END_EARLIER, _SETTINGS
 from amqpbroker.store.definitions.tables import TABLES
 from tests.simulation.database.backend import NOTHING, Backend, Result
 from tests.simulation.database.connection import parsed
 from tests.simulation.database.server import Function
-from tests.simulation.database.transaction import Rows, ServerError, Transaction
+from tests.simulation.database.transaction import Row, Rows, ServerError, Transaction
 from tests.simulation.scheduler import SECOND
 
 Names = tuple[str, ...]
@@ -114,14 +114,15 @@ def unlock(session: Backend, names: Names, values: Any) -> Result:
 
 
 def raise_epoch(session: Backend, names: Names, values: Any) -> Result:
-    return set_epoch(session, values[0], 1)
+    return set_epoch(session, values, 1)
 
 
-def set_epoch(session: Backend, log: str, further: int) -> Result:
-    """Add to the epoch of a log, which is 1 at first."""
+def set_epoch(session: Backend, values: Any, further: int) -> Result:
+    """Add to the epoch of a log, or to the one that its broker has seen if that is higher."""
+    log, seen = values["log"], values["seen"]
     session.lock(("fence", log))
     row = session.open_transaction.rows("fence").get(log)
-    epoch = row[0] + further if row is not None else 1
+    epoch = max(row[0], seen) + further if row is not None else seen + 1
     session.open_transaction.set("fence", log, (epoch,))
     return Result([(epoch,)], 1)
 
@@ -154,9 +155,9 @@ def insert_leader(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
-def _change_leader(session: Backend, log: str, epoch: int, at: int, value: Any) -> Result:
+def _change_leader(session: Backend, log: str, epoch: int, process: str, at: int, value: Any) -> Result:
     row = session.open_transaction.rows("leadership").get(log)
-    if row is None or row[6] != epoch:
+    if row is None or row[6] != epoch or row[2] != process:
         return NOTHING
     session.lock(("leadership", log))
     session.open_transaction.set("leadership", log, (*row[:at], value, *row[at + 1 :]))
@@ -164,13 +165,13 @@ def _change_leader(session: Backend, log: str, epoch: int, at: int, value: Any) 
 
 
 def renew(session: Backend, names: Names, values: Any) -> Result:
-    lease_s, log, epoch = values
-    return _change_leader(session, log, epoch, 7, session.server.clock_ns + int(lease_s * SECOND))
+    lease_s, log, epoch, process = values
+    return _change_leader(session, log, epoch, process, 7, session.server.clock_ns + int(lease_s * SECOND))
 
 
 def release(session: Backend, names: Names, values: Any) -> Result:
-    log, epoch = values
-    return _change_leader(session, log, epoch, 8, True)
+    log, epoch, process = values
+    return _change_leader(session, log, epoch, process, 8, True)
 
 
 def select_leader(session: Backend, names: Names, values: Any) -> Result:
@@ -180,9 +181,74 @@ def select_leader(session: Backend, names: Names, values: Any) -> Result:
     return Result([(*row[:8], row[7] > session.server.clock_ns, row[8])], 1)
 
 
+def number_write(session: Backend, names: Names, values: Any) -> Result:
+    log, *place = values
+    session.lock(("proof", log))
+    session.open_transaction.set("proof", log, tuple(place))
+    return NOTHING
+
+
+def find_write(session: Backend, names: Names, values: Any) -> Result:
+    log, epoch, number = values
+    row = session.open_transaction.rows("proof").get(log)
+    return FOUND if row is not None and row[0] == epoch and row[1] >= number else NOTHING
+
+
+def end_earlier(session: Backend, names: Names, values: Any) -> Result:
+    return Result([(True,)] * session.server.terminate_named(values[0], session))
+
+
 def terminate(session: Backend, names: Names, values: Any) -> Result:
     session.server.terminate(values[0], session)
     return NOTHING
+
+
+# --- brokers ----------------------------------------------------------------------------------------------------------
+
+#: Columns of a row, whose key is the process.
+_NODE, _ADDRESS, _VERSION, _DRAINED, _LAG, _STARTED, _SEEN, _YIELDS = range(8)
+
+
+#: A time before all others.
+NEVER: Final = -(10**18)
+
+
+def put_broker(session: Backend, names: Names, values: Any) -> Result:
+    process, node, address, version, drained, lag = values
+    session.lock(("brokers", process))
+    now = session.server.clock_ns
+    row = session.open_transaction.rows("brokers").get(process)
+    drained, _, started, _, yields = row[_DRAINED:] if row is not None else (drained, None, now, None, NEVER)
+    session.open_transaction.set("brokers", process, (node, address, version, drained, lag, started, now, yields))
+    return Result([(drained,)], 1)
+
+
+def select_broker(session: Backend, names: Names, values: Any) -> Result:
+    row = session.open_transaction.rows("brokers").get(values[0])
+    return Result([(row[_DRAINED], row[_YIELDS] > session.server.clock_ns)], 1) if row is not None else NOTHING
+
+
+def delete_broker(session: Backend, names: Names, values: Any) -> Result:
+    return _delete_brokers(session, lambda process, row: process == values[0])
+
+
+def delete_earlier(session: Backend, names: Names, values: Any) -> Result:
+    """Delete the rows of earlier processes of a broker."""
+    return _delete_brokers(session, lambda process, row: [*row[: _ADDRESS + 1]] == values[:2] and process != values[2])
+
+
+def delete_unseen(session: Backend, names: Names, values: Any) -> Result:
+    end = session.server.clock_ns - int(values[0] * SECOND)
+    return _delete_brokers(session, lambda process, row: row[_SEEN] < end)
+
+
+def _delete_brokers(session: Backend, is_meant: Callable[[Hashable, Row], bool]) -> Result:
+    found = [process for process, row in session.open_transaction.rows("brokers").items() if is_meant(process, row)]
+    for process in found:
+        session.lock(("brokers", process))
+    for process in found:
+        session.open_transaction.set("brokers", process, None)
+    return Result([], len(found))
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -291,6 +357,7 @@ def select_definitions(session: Backend, names: Names, values: Any) -> Result:
 
 STATEMENTS: Final[dict[str, Function]] = {
     _SETTINGS: nothing,
+    _END_EARLIER: end_earlier,
     "BEGIN": begin,
     "COMMIT": commit,
     "ROLLBACK": roll_back,
@@ -307,20 +374,33 @@ STATEMENTS: Final[dict[str, Function]] = {
     # leadership
     "SELECT pg_try_advisory_lock(%s)": try_lock,
     "SELECT pg_advisory_unlock(%s)": unlock,
-    "INSERT INTO fence (log, epoch) VALUES (%s, 1)"
-    " ON CONFLICT (log) DO UPDATE SET epoch = fence.epoch + 1 RETURNING epoch": raise_epoch,
+    "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
+    " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) + 1 RETURNING epoch": raise_epoch,
     "DELETE FROM leadership WHERE log = %s": delete_leader,
     "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')": insert_leader,
-    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second' WHERE log = %s AND epoch = %s": renew,
-    "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s": release,
+    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
+    " WHERE log = %s AND epoch = %s AND process = %s": renew,
+    "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s AND process = %s": release,
     "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"
     " FROM leadership WHERE log = %s": select_leader,
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()": terminate,
+    # brokers
+    schema._BROKERS: creating("brokers"),
+    "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s": delete_earlier,
+    "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'": delete_unseen,
+    "INSERT INTO brokers (process, node, address, version, drained, lag, started, seen, yields)"
+    " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
+    " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
+    " version = excluded.version, lag = excluded.lag, seen = excluded.seen RETURNING drained": put_broker,
+    "SELECT drained, yields > clock_timestamp() FROM brokers WHERE process = %s": select_broker,
+    "DELETE FROM brokers WHERE process = %s": delete_broker,
     # fence
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held": check_epoch,
     "SELECT 1 FROM fence WHERE log = %s AND epoch > %s": find_later_epoch,
+    fence._NUMBER: number_write,
+    fence._FIND_NUMBER: find_write,
     # files
     "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)": find_tables,
     "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1": find_end,
@@ -351,5 +431,5 @@ STATEMENTS: Final[dict[str, Function]] = {
 #: Functions that neither change nor lock anything.
 READERS: Final[frozenset[Function]] = frozenset(
     {find_schema, select_version, find_tables, select_leader, find_part, find_end, read_parts, synchronous}
-    | {find_last_id, select_definitions}
+    | {find_last_id, select_definitions, find_write, find_later_epoch, select_broker}
 )

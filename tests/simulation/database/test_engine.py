@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from amqpbroker.store.database.session import _END_EARLIER
 from tests.simulation.chance import Chance
 from tests.simulation.database.backend import UnknownStatementError
 from tests.simulation.database.cluster import Cluster
@@ -12,13 +13,14 @@ from tests.simulation.database.path import Path
 from tests.simulation.database.skipping import Skipping
 from tests.simulation.database.statements import READERS, STATEMENTS
 from tests.simulation.database.tasks import Process, current
-from tests.simulation.scheduler import SECOND
+from tests.simulation.scheduler import MS, SECOND
 
 GUARD = "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held"
 RAISE = (
-    "INSERT INTO fence (log, epoch) VALUES (%s, 1)"
-    " ON CONFLICT (log) DO UPDATE SET epoch = fence.epoch + 1 RETURNING epoch"
+    "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
+    " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) + 1 RETURNING epoch"
 )
+FIRST = {"log": "0", "seen": 0}
 CREATE_FENCE = "CREATE TABLE fence (log text PRIMARY KEY, epoch bigint NOT NULL)"
 TABLE = sql.Identifier("file")
 CREATE = sql.SQL("CREATE TABLE IF NOT EXISTS {} (start bigint PRIMARY KEY, data bytea NOT NULL)").format(TABLE)
@@ -68,7 +70,7 @@ class Engine:
 def engine():
     made = Engine()
     made.call(lambda connection: connection.execute(CREATE_FENCE))
-    made.call(lambda connection: connection.execute(RAISE, ["0"]))
+    made.call(lambda connection: connection.execute(RAISE, FIRST))
     made.call(lambda connection: connection.execute(CREATE))
     made.ends.clear()
     return made
@@ -114,6 +116,35 @@ def test_a_transaction_with_an_error_has_no_effect(engine):
     assert not has(engine, 0)
 
 
+def test_a_rollback_ends_a_transaction_with_an_error(engine):
+    def write(connection):
+        connection.execute("BEGIN")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            connection.execute(GUARD, ["0", 2])
+        connection.rollback()
+        connection.rollback()
+        return connection.execute(INSERT, [0, b"a"]).rowcount
+
+    assert engine.call(write) is not None
+    assert has(engine, 0)
+
+
+def test_earlier_sessions_of_a_name_are_ended_when_they_are_found_no_more(engine):
+    engine.begin(held_for(engine, 1, (GUARD, ["0", 1])), "a")
+    engine.run(0.5)
+
+    def end(connection):
+        rounds = 1
+        while connection.execute(_END_EARLIER, ["a"]).fetchall():
+            current().wait(MS)
+            rounds += 1
+        return rounds
+
+    engine.begin(end, "a")
+    assert engine.run(0.2)[-1] > 1
+    assert engine.run(2)[-1].sqlstate == "57P01"
+
+
 def test_another_epoch_is_a_division_by_zero(engine):
     assert engine.call(lambda connection: connection.execute(GUARD, ["0", 2])).sqlstate == "22012"
 
@@ -123,7 +154,7 @@ def test_a_higher_epoch_waits_for_those_that_share_the_row(engine):
     engine.run(0.5)
     engine.begin(lambda connection: connection.execute(GUARD, ["0", 1]).fetchone())
     assert engine.run(0.2) == [(1,)]
-    engine.begin(lambda connection: connection.execute(RAISE, ["0"]).fetchone())
+    engine.begin(lambda connection: connection.execute(RAISE, FIRST).fetchone())
     assert engine.run(0.5) == [(1,)]
     assert engine.run(2) == [(1,), None, (2,)]
 
@@ -131,7 +162,7 @@ def test_a_higher_epoch_waits_for_those_that_share_the_row(engine):
 def test_a_statement_that_waits_too_long_ends_the_connection(engine):
     engine.begin(held_for(engine, 30, (GUARD, ["0", 1])))
     engine.run(0.5)
-    engine.begin(lambda connection: connection.execute(RAISE, ["0"]))
+    engine.begin(lambda connection: connection.execute(RAISE, FIRST))
     engine.run(11)
     assert [type(end) for end in engine.ends] == [TimeoutError]
 

@@ -32,6 +32,27 @@ class Event:
         return self._is_set
 
 
+class Lock:
+    """`threading.Lock`."""
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._waiting: list[Task] = []
+
+    def __enter__(self) -> None:
+        while self._is_held:
+            task = current()
+            self._waiting.append(task)
+            task.wait()
+        self._is_held = True
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._is_held = False
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            task.wake_later()
+
+
 class Thread:
     """`threading.Thread`, whose process is that of the thread that starts it."""
 
@@ -45,6 +66,9 @@ class Thread:
     def _run(self) -> None:
         self._target()
         self._ended.set()
+
+    def is_alive(self) -> bool:
+        return not self._ended.is_set()
 
     def join(self) -> None:
         while not self._ended.is_set():

@@ -295,3 +295,18 @@ def test_an_epoch_that_was_seen_is_never_used_again(brokers):
     late = Fence(brokers.session("b"), "0", b.epoch)
     with pytest.raises(FencedError):
         late.write([Statement("CREATE TABLE late (x int)")])
+
+
+def test_a_holder_that_renewed_and_released_is_not_waited_for(brokers):
+    a, b = brokers.leadership("a"), brokers.leadership("b")
+    assert a.try_take()
+    a.close()
+    until(brokers.are_unlocked)
+    # It has the lock, and waits for the grace to end.
+    assert not b.try_take()
+    brokers.session("any other").run(
+        lambda connection: connection.execute(
+            "UPDATE leadership SET until = until + interval '1 second', released = true"
+        )
+    )
+    assert b.try_take()
