@@ -97,6 +97,10 @@ class Own:
         self._leader.kill()
 
     def other_failures(self) -> Iterator[tuple[str, Callable[[], float]]]:
+        for broker in self._brokers:
+            # Proxies can cut, and cost too little to be seen in seconds.
+            broker.kill()
+            broker.proxied = True
         for text, cause in (
             (f"SIGSTOP of the leader, whose lease is {LEASE_S:g} s", self._stop_leader),
             (f"a cut of the leader from its database, with the same lease, {LEASE_S:g} s", self._cut_leader),

@@ -96,13 +96,13 @@ class Databases:
 class Broker:
     """A process of `amqpbroker serve --store`, with a proxy to each server of the database unless it is measured.
 
-    proxies: by the port of the server.
+    proxies: by the port of the server. proxied: the next start uses them.
     """
 
     def __init__(self, directory: Path, name: str, lease_s: float = LEASE_S, proxied: bool = True) -> None:
         self.name = name
         self.proxies: dict[int, Proxy] = {}
-        self._proxied = proxied
+        self.proxied = proxied
         self._directory = directory / name
         self._directory.mkdir(parents=True)
         self._ready = self._directory / "ready.json"
@@ -115,7 +115,7 @@ class Broker:
 
     def start(self, ports: list[int]) -> None:
         """Start with a database that has servers at these ports."""
-        if self._proxied:
+        if self.proxied:
             for port in ports:
                 if port not in self.proxies:
                     self.proxies[port] = Proxy(port)
