@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tests.simulation.parts import fifo_lines, queues
 from tests.simulation.world import IN_TIME_NS, TIMEOUT_MS, World
 
 
@@ -113,6 +114,8 @@ class Line:
             raise self._broken(message, "is delivered again without the redelivered flag")
         if redelivered and not copy.received and not self._was_cut and self.world.life == 1:
             raise self._broken(message, "is delivered as redelivered for the first time")
+        if self._is_disordered():
+            self._certain.clear()
         for other in self._certain:
             if self._precedes(other, message):
                 raise self._broken(message, f"overtakes {other}, which was returned before")
@@ -131,6 +134,13 @@ class Line:
         else:
             copy.dismissed = True
             copy.settled = life
+
+    def _is_disordered(self) -> bool:
+        """Return whether a message has returned to the head because the page with its place could not be read."""
+        process = self.world.process
+        return process is not None and any(
+            line._disordered for queue in queues(process) if queue.name == self.name for line in fifo_lines(queue.ready)
+        )
 
     def missing(self) -> str | None:
         """Return a confirmed message that is not settled and must not be lost, None if there is none."""
