@@ -207,8 +207,8 @@ QUEUES = (
     Planted(
         "a return not counted",
         "outstanding.py",
-        "            else:\n                consumer.unacked -= 1\n                consumers[consumer] = None",
-        "            else:\n                consumers[consumer] = None",
+        "            else:\n                consumer.unacked -= 1\n                if consumer is not latest:",
+        "            else:\n                if consumer is not latest:",
     ),
     Planted(
         "bytes of an acknowledged message that stay counted",

@@ -145,10 +145,10 @@ STREAMS = (
         "        block = self._cache.get(key._replace(stream=1))\n",
     ),
     Planted(
-        "a message that is decoded from the wrong place",
-        "chunk.py",
-        "        self._messages[index] = message\n        self._at = behind",
-        "        self._messages[index] = message",
+        "a message that is read from a place in another chunk",
+        "stream_reader.py",
+        "if self._placed == self.offset > block.first else",
+        "if self._placed == self.offset else",
     ),
     # --- removal ------------------------------------------------------------------------------------------------------
     Planted(
