@@ -151,7 +151,8 @@ class Broker:
         """Return a port, once it listens."""
         end = time.monotonic() + PATIENCE_S
         while not self._ready.exists():
-            assert self.is_running and time.monotonic() < end, self.log
+            assert self.is_running, self.log
+            assert time.monotonic() < end, self.log
             time.sleep(0.02)
         port: int = json.loads(self._ready.read_text())[protocol][0][1]
         return port
