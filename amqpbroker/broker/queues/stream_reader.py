@@ -54,7 +54,7 @@ class StreamReader:
 
     @property
     def is_beyond(self) -> bool:
-        """Return whether the next message is one that is not the next of the stream either."""
+        """Return whether messages are still to be published before the one that is read next."""
         return self.offset > self._log.next
 
     def deliver(self, queue: Queue, outstanding: Outstanding, now_ms: int) -> bool:
@@ -74,15 +74,12 @@ class StreamReader:
                 address, frames, size, at = block.read(at)
                 self.offset = self._placed = offset + 1
                 self._at = at
-                message = None
-                if wanted is not None:
-                    message = stored_message(address, frames, size)
-                    if not wanted.accepts(message):
-                        left -= 1
-                        left_bytes -= size
-                        if not left or left_bytes <= 0:
-                            return self.offset < log.safe
-                        continue
+                if wanted is not None and not wanted.accepts(stored_message(address, frames, size)):
+                    left -= 1
+                    left_bytes -= size
+                    if not left or left_bytes <= 0:
+                        return self.offset < log.safe
+                    continue
                 if unsettled is not None:
                     unsettled[offset] = None
                 if address == self._address:
@@ -91,7 +88,7 @@ class StreamReader:
                     self._address = address
                 entry = Entry(_STORED, queue, offset, 0)
                 outstanding.add(entry, consumer, now_ms)
-                if message is not None or not consumer.deliver_frames(entry, address, frames, size):
+                if not consumer.deliver_frames(entry, address, frames, size):
                     entry.replace_message(stored_message(address, frames, size))
                     consumer.deliver(entry)
                     entry.replace_message(_STORED)

@@ -93,11 +93,6 @@ class Block:
             raise DamagedError(at, "a message of a stream is cut off")
         return payload[at + _HEAD : start], payload[start:end], size, end
 
-    def message(self, offset: int) -> Message:
-        """Return the message with that offset, which the block has. Raises DamagedError."""
-        address, frames, size, _ = self.read(self.find(offset))
-        return stored_message(address, frames, size)
-
     def _end(self, at: i64) -> i64:
         """Return the position behind the message at a position."""
         payload = self._payload

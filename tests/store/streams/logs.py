@@ -6,6 +6,7 @@ from amqpbroker.clock import ManualClock
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.store.log import UnwrittenError
+from amqpbroker.store.streams.chunk import Block, stored_message
 from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.store.streams.streams import Streams
 from amqpbroker.wire.properties import encode_properties
@@ -69,11 +70,17 @@ class Node:
         while key is not None and at < log.safe:
             block = log.block(key)
             while at < block.first + block.count:
-                found.append(block.message(at))
+                found.append(message_in(block, at))
                 at += 1
             if at < log.safe:
                 key = log.following(key, block)
         return found
+
+
+def message_in(block: Block, offset: int) -> Message:
+    """Return the message with that offset."""
+    address, frames, size, _ = block.read(block.find(offset))
+    return stored_message(address, frames, size)
 
 
 def message(body: str, headers=None, key: bytes = b"key") -> Message:

@@ -7,7 +7,7 @@ from amqpbroker.store.record import DamagedError
 from amqpbroker.store.streams.chunk import Block, ChunkWriter, stored_message
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field
-from tests.store.streams.logs import message
+from tests.store.streams.logs import message, message_in
 
 
 def block(*messages: Message, first: int = 10) -> Block:
@@ -22,7 +22,7 @@ def block(*messages: Message, first: int = 10) -> Block:
 def test_messages_are_read_in_any_order():
     found = block(*[message(str(number)) for number in range(5)])
     for offset in (12, 10, 14, 13, 11, 12):
-        each = found.message(offset)
+        each = message_in(found, offset)
         assert each.body == str(offset - 10).encode()
         assert each.headers == {"x-stream-offset": Field("l", offset)}
 
@@ -39,14 +39,14 @@ def test_messages_are_read_one_after_the_other():
 
 def test_message_with_an_empty_body_or_a_large_one():
     found = block(message(""), message("x" * 200_000), message("last"))
-    assert [found.message(offset).size for offset in (10, 11, 12)] == [0, 200_000, 4]
-    assert found.message(11).body == b"x" * 200_000
+    assert [message_in(found, offset).size for offset in (10, 11, 12)] == [0, 200_000, 4]
+    assert message_in(found, 11).body == b"x" * 200_000
 
 
 def test_delivery_mode_is_added_only_if_there_is_none():
     def mode(properties: bytes) -> int:
         found = block(Message(b"\0\0", properties, b"body"))
-        mode: int = decode_properties(found.message(10).properties)["delivery_mode"]
+        mode: int = decode_properties(message_in(found, 10).properties)["delivery_mode"]
         return mode
 
     assert mode(b"\0\0") == 1
@@ -58,4 +58,4 @@ def test_message_that_is_cut_off_is_damage(size):
     writer = ChunkWriter()
     writer.add(message("body"), 0)
     with pytest.raises(DamagedError, match="is cut off"):
-        Block(writer.take()[:size], 0, 1, 0).message(0)
+        message_in(Block(writer.take()[:size], 0, 1, 0), 0)
