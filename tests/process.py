@@ -13,6 +13,8 @@ PATIENCE_S = 60
 
 #: The signal that stops a broker in order. On Windows only Ctrl-Break reaches another process, if it leads a group.
 STOP = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)
+#: The signal upon which a broker writes the stacks of its threads, and ends.
+HANG_REPORT = signal.SIGTERM if os.name == "nt" else signal.SIGABRT
 _GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 #: The tests ignore the machine's settings. Bytecode is written, as for an installed broker.
@@ -24,6 +26,8 @@ ENVIRONMENT = {
     "RABBITMQ_CONFIG_FILE": os.devnull,
     "RABBITMQ_CONFIG_FILES": os.devnull,
     "RABBITMQ_ADVANCED_CONFIG_FILE": os.devnull,
+    # A broker that hangs can be made to write where (`BrokerProcess.wait`).
+    "PYTHONFAULTHANDLER": "1",
 }
 
 
@@ -84,9 +88,16 @@ class BrokerProcess:
     def signal(self, number: signal.Signals = STOP) -> None:
         self.process.send_signal(number)
 
-    def wait(self) -> int:
-        """Wait for its end, and return the exit status."""
-        return self.process.wait(PATIENCE_S)
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
+        """Wait for its end, and return the exit status. Raises AssertionError with the log of a broker that hangs."""
+        try:
+            return self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            pass
+        # It writes the stacks of its threads.
+        self.process.send_signal(HANG_REPORT)
+        self.process.wait(PATIENCE_S)
+        raise AssertionError(f"the broker did not end: {self.log}")
 
     def __exit__(self, *raised: object) -> None:
         try:
