@@ -476,6 +476,10 @@ def vhost_deleted(name: str) -> AmqpError:
     return AmqpError(320, f"vhost '{name}' is deleted")
 
 
+def vhost_moved(name: str) -> AmqpError:
+    return AmqpError(320, f"vhost '{name}' is served by another broker from now on; connect again")
+
+
 def user_deleted(name: str) -> AmqpError:
     return AmqpError(320, f"user '{name}' is deleted")
 

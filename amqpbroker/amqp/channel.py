@@ -63,7 +63,7 @@ class Channel:
         self.vhost = client.vhost
         self.number: int = number
         self.context = ChannelContext(broker, client, output, number)
-        self.answers = Answers(output, broker.store, number, broker.config.bounds)
+        self.answers = Answers(output, self.vhost.store, number, broker.config.bounds)
         self.publishing = Publishing(self.context, self.answers)
         self.unacked = Unacked(self.context.counts)
         self.locks = Locks(broker.clock, self.unacked)

@@ -9,6 +9,7 @@ from amqpbroker.amqp.peer import Peer
 from amqpbroker.wire.values import Table, text
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.storage import Storage
     from amqpbroker.broker.users.permissions import Permissions
     from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
@@ -26,11 +27,12 @@ class Client:
     """One client, as far as the handshake has identified it.
 
     number: of the connection. properties: client-properties. user, vhost, permissions: unset until the handshake has
-    determined them. payload_max: maximum size of a frame's payload in bytes. body_max: maximum size of a body in one
-    frame; 0 before the limits are negotiated.
+    determined them. storage: of its vhost. payload_max: maximum size of a frame's payload in bytes. body_max: maximum
+    size of a body in one frame; 0 before the limits are negotiated.
     """
 
-    def __init__(self, peer: Peer, config: "Config", connected_at: int) -> None:
+    def __init__(self, peer: Peer, config: "Config", connected_at: int, storage: "Storage") -> None:
+        """storage: until the vhost is known."""
         self.peer = peer
         self.number: int = next(_numbers)
         self.connected_at: int = connected_at
@@ -40,6 +42,7 @@ class Client:
         self.user: User
         self.vhost: Vhost
         self.permissions: Permissions
+        self.storage: Storage = storage
         self.frame_max: int = config.frame_max
         self.channel_max: int = config.channel_max
         self.payload_max: i64 = config.initial_frame_max - 8 + TOLERANCE
@@ -88,6 +91,7 @@ class Client:
     def requested(self, vhost: "Vhost") -> None:
         """Store the vhost of connection.open."""
         self.vhost = vhost
+        self.storage = vhost.storage
 
     def permitted(self, permissions: "Permissions") -> None:
         """Store the user's permissions in the vhost."""

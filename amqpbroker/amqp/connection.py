@@ -48,7 +48,7 @@ class Connection(Session):
         config = broker.config
         self.broker = broker
         self.status = Status()
-        self.client = Client(peer, config, broker.clock.wall_ms())
+        self.client = Client(peer, config, broker.clock.wall_ms(), broker.storage)
         self.output = Output(self.status, on_dirty, config.bounds)
         self.heartbeat = Heartbeat(broker.clock, self.output)
         self.blocking = Blocking(broker.alarms, self.status, self.client, self.output, self.heartbeat)
@@ -101,13 +101,13 @@ class Connection(Session):
         status = self.status
         if status.state.deaf:
             return
-        store = self.broker.store
+        store = self.client.storage.store
         before = store.waiting_bytes
         self.frame_loop.feed(data)
         waiting = store.waiting_bytes
         if waiting > self._unwritten_bytes and waiting > before and status.state.open:
             self.blocking.outran()
-            self.broker.awaiting_sync[self] = None
+            self.client.storage.await_sync(self)
 
     @property
     def reading(self) -> bool:
@@ -150,7 +150,7 @@ class Connection(Session):
         if output.awaiting_sync:
             output.write_synced()
             if output.awaiting_sync:
-                self.broker.awaiting_sync[self] = None
+                self.client.storage.await_sync(self)
         parts = output.take()
         if not self.status.state.held:
             loop.read_on()

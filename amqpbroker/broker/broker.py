@@ -8,8 +8,6 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
-from amqpbroker.broker.batches.batches import Batches
-from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.counters.rates import Rates
 from amqpbroker.broker.counters.stats import (
     BROKER_COUNTERS,
@@ -21,21 +19,18 @@ from amqpbroker.broker.counters.stats import (
 )
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.events.tap import Tap
-from amqpbroker.broker.jobs.jobs import Jobs
-from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.policies.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
 from amqpbroker.broker.policies.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.publishing.interceptors import interceptor
-from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.direct_reply import DirectReplies
-from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.kinds import KINDS, policy_keys
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.restore import restore
-from amqpbroker.broker.session import Session, Synced
+from amqpbroker.broker.restore import restore, restore_objects
+from amqpbroker.broker.session import Session
 from amqpbroker.broker.shovels.shovels import SHOVEL, Shovels
 from amqpbroker.broker.slices import Slices
+from amqpbroker.broker.storage import Storage
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.system_exchanges.firehose import Tracing
 from amqpbroker.broker.users.logins import Logins
@@ -50,10 +45,9 @@ from amqpbroker.store.definitions.definitions import (
     PermissionDefinition,
     VhostDefinition,
 )
-from amqpbroker.store.record import BATCHES_ID, JOBS_ID
+from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.spill import NO_SPILL, Spill
-from amqpbroker.store.store import Holder, Store
-from amqpbroker.store.taken_id import IdKeeper
+from amqpbroker.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +62,8 @@ class Broker:
 
     A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
-    whole broker. taps: observers of all vhosts. lost_ids: ids of durable queues and exchanges that could not be
-    restored, and of the batches and jobs without extensions; their messages and records are retained. slices: time
-    limits for the methods of each client.
+    whole broker. taps: observers of all vhosts. storage: of all vhosts that have none of their own. storages: all.
+    slices: time limits for the methods of each client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -87,14 +80,13 @@ class Broker:
         self.config = config
         self.clock = clock
         self.slices = Slices()
-        self.store = store
         self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
+        self.storage = Storage(store, self.definitions, config.compat.extensions)
+        self.storages = [self.storage]
+        #: Counters of storages that were discarded.
+        self._gone_counters = (0, 0)
         self.vhosts: dict[str, Vhost] = {}
-        self._batches: dict[str, Batches] = {}
-        self.batch_records = BatchRecords(self._batches)
-        self._jobs: dict[str, Jobs] = {}
-        self.job_records = JobRecords(self._jobs)
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
         self.events = EventExchange(
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
@@ -125,16 +117,12 @@ class Broker:
         )
         self.global_parameters = GlobalParameters(self.definitions, self.events)
         self.sessions: dict[Session, None] = {}
-        self.awaiting_sync: dict[Synced, None] = {}
         self.totals = BrokerTotals([kind.name for kind in KINDS.values()])
         self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
         self.rates = Rates(self, config.collect_statistics_interval_ms, config.bounds)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)
-        store.watch(self._on_synced)
-        self.lost_ids: frozenset[int] = restore(self)
-        if not config.compat.extensions:
-            self.lost_ids |= {BATCHES_ID, JOBS_ID}
+        restore(self)
         if self.blank and (config.defaults_given or not config.definitions.paths):
             with self.definitions.transaction():
                 self.add_default_vhost()
@@ -205,8 +193,7 @@ class Broker:
                         self.definitions.put(PermissionDefinition(maker, name, *EVERYTHING))
             except BaseException:
                 self.vhosts.pop(name, None)
-                self._batches.pop(name, None)
-                self._jobs.pop(name, None)
+                self.storage.remove(name)
                 self._vhost_deleted(name)
                 raise
             self.events.vhost_created(vhost, name in self.tracing)
@@ -249,12 +236,14 @@ class Broker:
         self.events.vhost_updated(vhost, name in self.tracing)
 
     def restore_vhost(self, definition: VhostDefinition) -> Vhost:
-        """Restore a vhost from its stored definition."""
+        """Restore a vhost from its stored definition, without its objects."""
+        return self._restored_vhost(definition, self.storage)
+
+    def _restored_vhost(self, definition: VhostDefinition, storage: Storage) -> Vhost:
         vhost = Vhost(
             definition,
             self.clock,
-            self.store,
-            self.definitions,
+            storage,
             self.direct_replies,
             self.config,
             self.policies,
@@ -263,16 +252,52 @@ class Broker:
             self._count_exchanges,
             self.events,
             self._spill,
-            self.batch_records,
-            self.job_records,
         )
-        if vhost.batches is not None:
-            self._batches[definition.name] = vhost.batches
-        if vhost.jobs is not None:
-            self._jobs[definition.name] = vhost.jobs
+        storage.add(vhost)
         vhost.taps = self.taps
         self.vhosts[definition.name] = vhost
         return vhost
+
+    def open_vhost(self, definition: VhostDefinition, storage: Storage, found: Recovered) -> int:
+        """Serve a vhost that has a storage of its own, with what the storage has; return the number of messages.
+
+        found: the messages of the storage. Raises StoreError, after which the vhost is not served.
+        """
+        self.storages.append(storage)
+        try:
+            with self.events.restoring():
+                self._restored_vhost(definition, storage)
+                restore_objects(self, storage)
+                count = storage.recover(found)
+        except BaseException:
+            self._discard_vhost(definition.name)
+            raise
+        self.shovels.open_vhost(definition.name)
+        return count
+
+    def close_vhost(self, name: str) -> Storage:
+        """Serve a vhost with a storage of its own no longer, as another broker does; return the storage.
+
+        Its clients are told to reconnect. Nothing stored is changed, except that messages which they had return to
+        their queues. Raises LookupError.
+        """
+        vhost = self._existing_vhost(name)
+        assert vhost.storage is not self.storage, name
+        self.shovels.close_vhost(name)
+        for session in list(self.sessions):
+            if session.vhost is vhost:
+                session.force_close(errors.vhost_moved(name))
+        return self._discard_vhost(name)
+
+    def _discard_vhost(self, name: str) -> Storage:
+        """Discard a vhost with its storage from memory."""
+        vhost = self.vhosts.pop(name)
+        storage = vhost.storage
+        storage.discard()
+        self.storages.remove(storage)
+        loaded, stored = self._gone_counters
+        self._gone_counters = loaded + storage.store.loaded, stored + storage.store.stored
+        return storage
 
     def _count_exchanges(self) -> int:
         return sum(len(vhost.exchanges) for vhost in self.vhosts.values())
@@ -287,8 +312,7 @@ class Broker:
             raise ValueError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.definitions.remove_vhost(name)
         del self.vhosts[name]
-        self._batches.pop(name, None)
-        self._jobs.pop(name, None)
+        vhost.storage.remove(name)
         self._vhost_deleted(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
@@ -307,8 +331,15 @@ class Broker:
         return self.vhosts[name]
 
     def counters(self) -> tuple[int, ...]:
-        totals, store = self.totals, self.store
-        return (*totals.traffic.counters(), *totals.byte_totals.counters(), *self.gauges(), store.loaded, store.stored)
+        totals = self.totals
+        return (*totals.traffic.counters(), *totals.byte_totals.counters(), *self.gauges(), *self.store_counters())
+
+    def store_counters(self) -> tuple[int, int]:
+        """Return the number of copies of messages that were read back, and of those that were written."""
+        loaded, stored = self._gone_counters
+        for storage in self.storages:
+            loaded, stored = loaded + storage.store.loaded, stored + storage.store.stored
+        return loaded, stored
 
     def gauges(self) -> tuple[int, int]:
         """Return the number of ready and of unacknowledged messages in all queues."""
@@ -316,39 +347,12 @@ class Broker:
         return ready, unacked
 
     def message_stats(self) -> MessageStats:
-        totals, store = self.totals.traffic, self.store
+        totals = self.totals.traffic
         names = (*totals.counter_names, *STORE_COUNTERS)
-        return message_stats(names, (*totals.counters(), store.loaded, store.stored))
+        return message_stats(names, (*totals.counters(), *self.store_counters()))
 
     def queues(self) -> list[Queue]:
         return [queue for vhost in self.vhosts.values() for queue in vhost.queues.values()]
-
-    def holders(self) -> dict[int, Holder]:
-        """Return the owners of stored messages by id: durable queues, and durable exchanges that hold messages back."""
-        found: dict[int, Holder] = {}
-        for vhost in self.vhosts.values():
-            held = [exchange.type.held for exchange in vhost.exchanges.values()]
-            for holder in (*vhost.queues.values(), *held):
-                if holder is not None and holder.id:
-                    found[holder.id] = holder
-        return found
-
-    def id_keepers(self) -> dict[int, IdKeeper]:
-        """Return the owners of id records by id: durable queues and exchanges that drop duplicates, queues with groups,
-        the batches and the jobs.
-        """
-        found: dict[int, IdKeeper] = {}
-        if self.config.compat.extensions:
-            found[BATCHES_ID] = self.batch_records
-            found[JOBS_ID] = self.job_records
-        for vhost in self.vhosts.values():
-            for queue in vhost.queues.values():
-                if queue.id and isinstance(queue, DeduplicatingQueue | GroupQueue):
-                    found[queue.id] = queue
-            for exchange in vhost.exchanges.values():
-                if exchange.gate is not None and exchange.gate.id:
-                    found[exchange.gate.id] = exchange.gate
-        return found
 
     def vhost(self, name: str) -> Vhost:
         """Return the vhost. Raises AmqpError 530 if it does not exist."""
@@ -402,28 +406,21 @@ class Broker:
         for session in list(self.sessions):
             session.alarms_changed()
 
-    def _on_synced(self) -> None:
-        waiting, self.awaiting_sync = self.awaiting_sync, {}
-        for session in waiting:
-            session.synced()
-
     def discard(self) -> None:
         """Discard all vhosts and messages from memory, without changing the store, after the broker has ended.
 
         A test that still refers to the broker then holds little memory, and the reference cycles between messages and
         their queues are broken.
         """
-        for vhost in self.vhosts.values():
-            vhost.discard()
+        for storage in self.storages:
+            storage.discard()
         self.vhosts.clear()
-        self._batches.clear()
-        self._jobs.clear()
-        self.awaiting_sync.clear()
 
     def sync(self) -> None:
         """End an event loop iteration: appended records become durable, now or soon."""
         self.slices.renew()
-        self.store.sync()
+        for storage in self.storages:
+            storage.store.sync()
 
 
 def _checked_queue_type(name: str) -> str:

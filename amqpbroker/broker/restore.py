@@ -9,6 +9,7 @@ from amqpbroker.broker.policies.limits import VHOST_LIMITS
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY
 from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.broker.shovels.shovels import SHOVEL
+from amqpbroker.broker.storage import Storage
 from amqpbroker.errors import AmqpError
 from amqpbroker.store.definitions.definitions import (
     BindingDefinition,
@@ -35,13 +36,38 @@ log = logging.getLogger(__name__)
 _NAMES = ("vhost", "name", "user", "exchange", "source", "destination", "routing_key", "queue", "consumer")
 
 
-def restore(broker: "Broker") -> frozenset[int]:
+def restore(broker: "Broker") -> None:
     """Restore all stored definitions through the functions that clients' declarations use.
 
     A definition that can no longer be restored (it is refused now, or its row is damaged) is logged and skipped, but
-    stays stored. Return the ids of such queues and exchanges. Raises StoreError if the definitions cannot be read.
+    stays stored. Raises StoreError if the definitions cannot be read.
     """
     users, definitions = broker.users, broker.definitions
+
+    def parameter(stored: ParameterDefinition) -> None:
+        if stored.component in (POLICY, OPERATOR_POLICY):
+            broker.policies.restore(stored)
+        elif stored.component == VHOST_LIMITS:
+            broker.limits.restore(stored)
+        elif stored.component == SHOVEL:
+            broker.shovels.restore(stored)
+
+    _each(definitions.all(GlobalParameterDefinition), broker.global_parameters.restore)
+    # Exchanges of the vhosts are restored after the policies, which may apply to them.
+    _each(definitions.all(ParameterDefinition), parameter)
+    _each(definitions.all(VhostDefinition), broker.restore_vhost)
+    _each(definitions.all(UserDefinition), users.restore_user)
+    _each(definitions.all(PermissionDefinition), users.restore_permission)
+    _each(definitions.all(TopicPermissionDefinition), users.restore_topic_permission)
+    restore_objects(broker, broker.storage)
+
+
+def restore_objects(broker: "Broker", storage: Storage) -> None:
+    """Restore the durable exchanges, queues and bindings of the vhosts of a storage, and the offsets of streams.
+
+    See `restore`. The storage retains the messages of queues and exchanges that cannot be restored.
+    """
+    definitions = storage.definitions
 
     def exchange(stored: ExchangeDefinition) -> None:
         broker.vhost(stored.vhost).declare_exchange(
@@ -79,26 +105,11 @@ def restore(broker: "Broker") -> frozenset[int]:
         if isinstance(stream, StreamQueue):
             stream.tracking().restore(stored)
 
-    def parameter(stored: ParameterDefinition) -> None:
-        if stored.component in (POLICY, OPERATOR_POLICY):
-            broker.policies.restore(stored)
-        elif stored.component == VHOST_LIMITS:
-            broker.limits.restore(stored)
-        elif stored.component == SHOVEL:
-            broker.shovels.restore(stored)
-
-    _each(definitions.all(GlobalParameterDefinition), broker.global_parameters.restore)
-    # Exchanges of the vhosts are restored after the policies, which may apply to them.
-    _each(definitions.all(ParameterDefinition), parameter)
-    _each(definitions.all(VhostDefinition), broker.restore_vhost)
-    _each(definitions.all(UserDefinition), users.restore_user)
-    _each(definitions.all(PermissionDefinition), users.restore_permission)
-    _each(definitions.all(TopicPermissionDefinition), users.restore_topic_permission)
     lost_exchanges = _each(definitions.all(ExchangeDefinition), exchange)
     lost_queues = _each(definitions.all(QueueDefinition), queue)
     _each(_without_strays(definitions), binding)
     _each(definitions.all(StreamOffsetDefinition), stream_offset)
-    return frozenset({*(lost.id for lost in lost_exchanges if lost.id), *(lost.id for lost in lost_queues)})
+    storage.lose([*(lost.id for lost in lost_exchanges if lost.id), *(lost.id for lost in lost_queues)])
 
 
 def _without_strays(definitions: Definitions) -> list[BindingDefinition]:

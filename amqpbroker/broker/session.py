@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Synced(Protocol):
-    """An object in `Broker.awaiting_sync` that waits for the store."""
+    """An object that waits for the store: see `Storage.await_sync`."""
 
     def synced(self) -> None:
         """Called once for each time that the object was added, when the store has made progress."""

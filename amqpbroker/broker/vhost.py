@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.batches.batches import Batches
-from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
@@ -53,7 +52,6 @@ from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.fates.all_fates import AllFates
 from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.jobs.jobs import Jobs
-from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.jobs.request import REPLY_PREFIX
 from amqpbroker.broker.policies.auto_dead_letters import dead_letter_queue, form_of
 from amqpbroker.broker.policies.limits import Limits
@@ -72,13 +70,14 @@ from amqpbroker.broker.queues.redeclaration import Redeclaration, redeclaration_
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.redrive.redrives import Redrives
 from amqpbroker.broker.session import Session
+from amqpbroker.broker.storage import Storage
 from amqpbroker.broker.sweep import Sweep
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Message
-from amqpbroker.store.definitions.definitions import Definition, Definitions, QueueDefinition, VhostDefinition
+from amqpbroker.store.definitions.definitions import Definition, QueueDefinition, VhostDefinition
 from amqpbroker.store.spill import NO_SPILL, Spill
-from amqpbroker.store.store import UNSTORED, Store
+from amqpbroker.store.store import UNSTORED
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
 
 log = logging.getLogger(__name__)
@@ -103,11 +102,12 @@ PREDECLARED = (
 class Vhost(Host):
     """One vhost.
 
-    definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
-    become invalid. remembered: number of routes that its channels cache. traffic, byte_totals: counters of its channels
-    and connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation
-    and deletion. batches, jobs: None without extensions. taps: observers; see `Broker.tap`. on_deleted: callbacks by
-    queue, called when the queue is deleted. redrives: the tasks that move dead letters back.
+    storage: where it keeps its messages. definition: the stored definition, replaced when it changes. route_epoch:
+    changes whenever a cached route may have become invalid. remembered: number of routes that its channels cache.
+    traffic, byte_totals: counters of its channels and connections. count_exchanges: returns the broker's number of
+    exchanges. events: receive the events of creation and deletion. batches, jobs: None without extensions. taps:
+    observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted. redrives: the tasks
+    that move dead letters back.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -116,8 +116,7 @@ class Vhost(Host):
         self,
         definition: VhostDefinition,
         clock: Clock,
-        store: Store,
-        definitions: Definitions,
+        storage: Storage,
         direct_replies: DirectReplies,
         config: Config,
         policies: Policies,
@@ -126,15 +125,13 @@ class Vhost(Host):
         count_exchanges: Callable[[], int],
         events: Events,
         spill: Spill = NO_SPILL,
-        batch_records: BatchRecords | None = None,
-        job_records: JobRecords | None = None,
     ) -> None:
-        name = definition.name
+        name, store, definitions = definition.name, storage.store, storage.definitions
         exchanges: dict[str, Exchange] = {}
         self.batches: Batches | None = None
         self.jobs: Jobs | None = None
         parts: list[Fates] = []
-        if batch_records is not None and config.compat.extensions:
+        if config.compat.extensions:
             self.batches = Batches(
                 name,
                 exchanges,
@@ -143,10 +140,9 @@ class Vhost(Host):
                 clock,
                 store,
                 config.bounds,
-                batch_records,
+                storage.batch_records,
             )
             parts.append(self.batches)
-        if job_records is not None and config.compat.extensions:
             self.jobs = Jobs(
                 name,
                 self._all_queues,
@@ -155,12 +151,13 @@ class Vhost(Host):
                 clock,
                 store,
                 config.bounds,
-                job_records,
+                storage.job_records,
             )
             parts.append(self.jobs)
         fates = AllFates(parts) if parts else NO_FATES
         super().__init__(name, exchanges, clock, store, definitions, config, totals, events, spill, fates)
         self.sample: Sample | None = None
+        self.storage = storage
         self.definition = definition
         self.direct_replies = direct_replies
         self.policies = policies

@@ -4,6 +4,7 @@ import asyncio
 from typing import final
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.storage import Storage
 
 
 @final
@@ -18,19 +19,20 @@ class _Waiter:
 
 async def all_synced(broker: Broker) -> None:
     """Return once everything that was given to the store so far is safe."""
-    await _synced(broker, broker.store.appended)
+    for storage in list(broker.storages):
+        await _synced(storage, storage.store.appended)
 
 
 async def all_defined(broker: Broker) -> None:
     """Return once all changes of definitions so far survive the end of the broker."""
-    await _synced(broker, broker.store.defined)
+    for storage in list(broker.storages):
+        await _synced(storage, storage.store.defined)
 
 
-async def _synced(broker: Broker, number: int) -> None:
-    store = broker.store
-    while store.synced < number:
+async def _synced(storage: Storage, number: int) -> None:
+    while storage.store.synced < number:
         waiter = _Waiter()
-        broker.awaiting_sync[waiter] = None
+        storage.await_sync(waiter)
         await waiter.done
 
 

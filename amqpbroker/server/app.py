@@ -247,7 +247,7 @@ class Server:
             log.info("disk free limit set to %d bytes", disk_bytes)
             disk = DiskMonitor(clock, alarms, disk_bytes, directory, machine.free_bytes, in_database)
             disk.check()
-            self.broker.store.watch_disk(disk.on_stuck)
+            self.broker.storage.store.watch_disk(disk.on_stuck)
         started_ms = self.broker.clock.now_ms()
         return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
 

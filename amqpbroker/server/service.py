@@ -45,9 +45,7 @@ class Service:
         self._store.drive(self.tick.request)
         storage.definitions.watch(self._store.definitions_changed)
         self._store.definitions_changed()
-        self.recovered = self._store.restore(
-            storage.found, self.broker.holders(), self.broker.lost_ids, self.broker.id_keepers()
-        )
+        self.recovered = self.broker.storage.recover(storage.found)
         if self.recovered:
             log.info("%d messages recovered", self.recovered)
         self.clients = Clients(self.broker, own_clock, self.tick, loop, most_clients)

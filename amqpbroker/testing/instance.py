@@ -50,7 +50,7 @@ class Instance:
         self.restarts: int = 0
         if before is not None:
             self.restarts = before.restarts + 1
-            if not self.broker.store.keeps:
+            if not self.broker.storage.store.keeps:
                 carry(before.broker, self.broker)
             before.server.discard()
 

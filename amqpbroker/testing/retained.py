@@ -75,8 +75,8 @@ def carry(before: Broker, after: Broker) -> None:
 
     `before` has ended, and `after` has its definitions.
     """
-    after.batch_records.start_after(before.batch_records)
-    after.job_records.start_after(before.job_records)
+    after.storage.batch_records.start_after(before.storage.batch_records)
+    after.storage.job_records.start_after(before.storage.job_records)
     for name, vhost in before.vhosts.items():
         now = after.vhosts[name]
         for queue in vhost.queues.values():

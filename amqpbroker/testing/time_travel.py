@@ -134,7 +134,7 @@ class TimeTravel:
 
     async def _turns(self) -> None:
         """Wait for pending event loop iterations and for the store. Raises TimeoutError."""
-        store = self._server.broker.store
+        store = self._server.broker.storage.store
         for _ in range(TURNS):
             await asyncio.sleep(0)
         end_s = time.monotonic() + READ_S

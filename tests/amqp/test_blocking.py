@@ -361,7 +361,7 @@ def test_a_publisher_whose_messages_are_refused_is_held_while_the_disk_is_stuck(
     client.call(1, "confirm.select")
     client.publish("full", b"kept", delivery_mode=2)
     client.receive()
-    store = slow.broker.store
+    store = slow.broker.storage.store
     store.count_answer(BOUNDS.unwritten_bytes)
     client.publish("full", b"refused", delivery_mode=2)
     assert client.receive() == []
@@ -380,7 +380,7 @@ def test_a_client_that_sends_requests_after_a_commit_is_held_while_the_disk_is_s
     client.publish("q", b"message", delivery_mode=2)
     client.send(1, "tx.commit")
     assert client.receive() == []
-    store = slow.broker.store
+    store = slow.broker.storage.store
     for method in ("basic.qos", "tx.commit"):
         store.count_answer(BOUNDS.unwritten_bytes)
         client.send(1, method)

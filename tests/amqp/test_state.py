@@ -93,7 +93,7 @@ class Case:
     def outrun(self) -> None:
         """Hold the connection, as `Connection.feed` does if too many bytes wait for the disk."""
         self.client.connection.blocking.outran()
-        self.broker.awaiting_sync[self.client.connection] = None
+        self.broker.storage.awaiting_sync[self.client.connection] = None
 
     @property
     def state(self) -> State:

@@ -262,8 +262,8 @@ def measure(name: str, messages: int) -> float:
         if name.endswith("backlog"):
             seconds = shape.consume_backlog()
             messages += CHUNK * 4
-        if isinstance(shape.broker.store, Persistence):
-            shape.broker.store.close()
+        if isinstance(shape.broker.storage.store, Persistence):
+            shape.broker.storage.store.close()
     return seconds / messages * 1e6 / (10 if name == "fanout10" else 1)
 
 

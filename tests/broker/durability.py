@@ -105,7 +105,7 @@ class Node:
         self.disk = Disk(journal, definitions, on_start, on_written)
         self.persistence = Persistence(journal, self.disk, self.failures.append, self.clock)
         self.broker = Broker(self.config, self.clock, self.persistence, definitions)
-        self.persistence.restore(found, self.broker.holders(), self.broker.lost_ids, self.broker.id_keepers())
+        self.broker.storage.recover(found)
         self.clock.advance(0)
         self.broker.sync()
 

@@ -91,7 +91,7 @@ class Node:
             queue.id = number
             by_id[number] = queue
         self.declare_more()
-        self.restored = self.persistence.restore(found, by_id, (), self.broker.id_keepers())
+        self.restored = self.persistence.restore(found, by_id, (), self.broker.storage.id_keepers())
         self.broker.sync()
 
     def declare_more(self):

@@ -128,12 +128,12 @@ def test_restored_queues_have_their_ids_and_new_ones_get_new_ids(node: Node) -> 
     queue(vhost, "a")
     vhost.delete_queue(queue(vhost, "b"))
     queue(vhost, "c")
-    assert {number: q.name for number, q in node.broker.holders().items()} == {1: "a", 3: "c"}
+    assert {number: q.name for number, q in node.broker.storage.holders().items()} == {1: "a", 3: "c"}
     vhost = node.restart()
-    assert {number: q.name for number, q in node.broker.holders().items()} == {1: "a", 3: "c"}
+    assert {number: q.name for number, q in node.broker.storage.holders().items()} == {1: "a", 3: "c"}
     assert queue(vhost, "a").id == 1
     assert queue(vhost, "b").id == 4
-    assert node.broker.lost_ids == frozenset()
+    assert node.broker.storage.lost_ids == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ def test_object_that_cannot_be_restored_is_logged_and_stays_stored(
         assert (topology(node.broker), accounts(node.broker)) == before
         (record,) = caplog.records
         assert record.getMessage().startswith(said)
-        assert node.broker.lost_ids == ({50} if isinstance(bad, QueueDefinition) else set())
+        assert node.broker.storage.lost_ids == ({50} if isinstance(bad, QueueDefinition) else set())
     assert bad in node.definitions.all(type(bad))
 
 
@@ -486,7 +486,7 @@ def test_queue_redeclared_after_its_definition_was_damaged_has_a_new_id(node: No
     assert queue(vhost, "q").id == 51
     vhost = node.restart()
     assert vhost.queue("q", None).id == 51
-    assert node.broker.lost_ids == frozenset()
+    assert node.broker.storage.lost_ids == frozenset()
 
 
 def test_failed_restore_of_a_user_logs_no_password_hash(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,4 +102,4 @@ def test_in_process_broker_stores_messages_only_with_stored_true():
     ch.queue("q", durable=True)
     ch.publish("", "q", delivery_mode=2)
     ch.sync()
-    assert (network.broker.store.stored, TargetInProcess().within.broker.store.keeps) == (1, False)
+    assert (network.broker.storage.store.stored, TargetInProcess().within.broker.storage.store.keeps) == (1, False)

@@ -98,7 +98,7 @@ class BrokerProcess:
 
     @property
     def store(self) -> Persistence:
-        store = self.broker.store
+        store = self.broker.storage.store
         assert isinstance(store, Persistence)
         return store
 

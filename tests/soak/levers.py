@@ -31,7 +31,7 @@ class Levers:
     """Blocks the disk of a server, and sets its alarms."""
 
     def __init__(self, server: app.Server, divisor: int) -> None:
-        store: Any = server.broker.store
+        store: Any = server.broker.storage.store
         self._server = server
         self._files = store.log.files = SlowFiles(divisor)
         # For the streams that are declared from now on.

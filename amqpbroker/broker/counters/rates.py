@@ -10,7 +10,6 @@ from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, Counted, Sample,
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import BOUNDS, Bounds
-from amqpbroker.store.store import Store
 
 #: RabbitMQ's collect_statistics_interval.
 INTERVAL_MS = 5_000
@@ -51,11 +50,10 @@ class CountedBroker(Counted, Protocol):
     @property
     def clock(self) -> Clock: ...
     @property
-    def store(self) -> Store: ...
-    @property
     def totals(self) -> BrokerTotals: ...
     @property
     def vhosts(self) -> Mapping[str, CountedVhost]: ...
+    def store_counters(self) -> tuple[int, int]: ...
 
 
 class Rates:
@@ -149,7 +147,7 @@ class Rates:
             traffic, byte_totals = summed(traffic, [channels]), summed(byte_totals, [sessions])
             ready, unacked = ready + vhost_ready, unacked + vhost_unacked
         self._sample(totals.churn, totals.churn.counters())
-        counters = (*traffic, *byte_totals, ready, unacked, broker.store.loaded, broker.store.stored)
+        counters = (*traffic, *byte_totals, ready, unacked, *broker.store_counters())
         self._sample(broker, counters)
         self._history.append(self.clock.now_ms(), counters)
 

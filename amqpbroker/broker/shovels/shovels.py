@@ -104,7 +104,7 @@ class Shovels(Component):
         self._definitions.put(ParameterDefinition(SHOVEL, vhost, name, value))
         self._values[vhost, name] = value
         self._events.parameter_set(SHOVEL, name, vhost)
-        if self._runner is not None:
+        if self._runner is not None and vhost in self._vhosts:
             self._runner.start(vhost, name, definition)
 
     def delete(self, vhost: str, name: str) -> None:
@@ -121,9 +121,8 @@ class Shovels(Component):
 
     def vhost_deleted(self, vhost: str) -> None:
         """Discard the shovels of a vhost that is deleted, also from the definitions."""
-        for each, name in list(self._values):
-            if each == vhost:
-                self._delete(vhost, name)
+        for name in self._names(vhost):
+            self._delete(vhost, name)
 
     def _delete(self, vhost: str, name: str) -> None:
         del self._values[vhost, name]
@@ -136,9 +135,23 @@ class Shovels(Component):
     def run(self, runner: ShovelRunner | None) -> None:
         """Run all present and future shovels by this runner; None: stop running them."""
         self._runner = runner
-        if runner is not None:
-            for vhost, name in self._values:
-                runner.start(vhost, name, self.definition(vhost, name))
+        for vhost in dict.fromkeys(vhost for vhost, _ in self._values):
+            self.open_vhost(vhost)
+
+    def open_vhost(self, vhost: str) -> None:
+        """Run the shovels of a vhost, if this broker serves it."""
+        if self._runner is not None and vhost in self._vhosts:
+            for name in self._names(vhost):
+                self._runner.start(vhost, name, self.definition(vhost, name))
+
+    def close_vhost(self, vhost: str) -> None:
+        """Stop the shovels of a vhost, whose definitions stay."""
+        if self._runner is not None:
+            for name in self._names(vhost):
+                self._runner.stop(vhost, name)
+
+    def _names(self, vhost: str) -> list[str]:
+        return [name for each, name in self._values if each == vhost]
 
     def definition(self, vhost: str, name: str) -> ShovelDefinition:
         """Return the definition. Raises LookupError if the shovel does not exist."""

@@ -1,8 +1,8 @@
 """The exchange amq.rabbitmq.event: events of the broker as messages (rabbit_exchange_type_event.erl)."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import contextmanager, suppress
 from typing import ParamSpec
 
 from amqpbroker.broker.events.events import Events
@@ -64,6 +64,15 @@ class EventExchange(Events):
         self._started = True
         if self._exchange is not None:
             self._bindings = self._exchange.bindings
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Publish no events meanwhile."""
+        self._started, self._bindings = False, ()
+        try:
+            yield
+        finally:
+            self.start()
 
     # --- clients ------------------------------------------------------------------------------------------------------
 
@@ -212,7 +221,7 @@ class EventExchange(Events):
         try:
             self._publish(event, make(*args, **kwargs), actor)
         except Exception:
-            with contextlib.suppress(Exception):
+            with suppress(Exception):
                 log.exception("event %s could not be published", event)
 
     def _publish(self, event: str, found: Facts, actor: str | None) -> None:

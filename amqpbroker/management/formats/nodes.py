@@ -189,7 +189,7 @@ def node_row(broker: Broker, node: Node) -> dict[str, Any]:
     version = config.compat.version
     used_files, files = node.files()
     free_bytes = node.disk_free_bytes()
-    churn, store = broker.totals.churn, broker.store
+    churn, (loaded, stored) = broker.totals.churn, broker.store_counters()
     row: dict[str, Any] = {
         **bare_node(node),
         "applications": [{"name": "rabbit", "description": "RabbitMQ", "version": version}],
@@ -217,9 +217,9 @@ def node_row(broker: Broker, node: Node) -> dict[str, Any]:
         "mem_used": node.memory_bytes(),
         "mem_used_details": NO_RATE,
         "metrics_gc_queue_length": dict.fromkeys(_DELETED, 0),
-        "msg_store_read_count": store.loaded,
+        "msg_store_read_count": loaded,
         "msg_store_read_count_details": NO_RATE,
-        "msg_store_write_count": store.stored,
+        "msg_store_write_count": stored,
         "msg_store_write_count_details": NO_RATE,
         "net_ticktime": 60,
         "os_pid": str(os.getpid()),

@@ -167,7 +167,7 @@ async def move(call: Call) -> dict[str, int]:
             break
         moved += some
         await asyncio.sleep(0)
-        if call.broker.store.waiting_bytes > bounds.unwritten_bytes // 2:
+        if call.vhost.store.waiting_bytes > bounds.unwritten_bytes // 2:
             await all_synced(call.broker)
         may_read(call)
         _permissions_to(call, vhost).check("write", "queue", destination.name)

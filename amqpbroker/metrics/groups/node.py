@@ -122,9 +122,9 @@ METRICS = Group("node_metrics", (
 
 PERSISTER = Group("node_persister_metrics", (
     Family("msg_store_read_total", COUNTER, "Total number of Message Store read operations",
-           lambda snapshot: snapshot.broker.store.loaded),
+           lambda snapshot: snapshot.broker.store_counters()[0]),
     Family("msg_store_write_total", COUNTER, "Total number of Message Store write operations",
-           lambda snapshot: snapshot.broker.store.stored),
+           lambda snapshot: snapshot.broker.store_counters()[1]),
 ))
 
 LOGINS = Group("auth_attempt_metrics", (

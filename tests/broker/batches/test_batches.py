@@ -1435,11 +1435,11 @@ def test_members_are_not_settled_one_by_one_if_their_vhost_is_deleted(
     job.get()
     broker = job.node.broker
     stored: list[object] = []
-    monkeypatch.setattr(broker.store, "add_id", stored.append)
+    monkeypatch.setattr(broker.storage.store, "add_id", stored.append)
     broker.delete_vhost("/")
     job.advance()
     assert stored == []
-    assert broker.batch_records.stored_count() == 0
+    assert broker.storage.batch_records.stored_count() == 0
     job.crash()
     assert job.find() is None
 

@@ -121,7 +121,7 @@ def test_state_is_right_after_a_crash_between_slices(iterations: int, failed: in
     for _ in range(4):
         iteration(job)
     assert left(job) == failed
-    assert job.node.broker.batch_records.stored_count() == failed + 1
+    assert job.node.broker.storage.batch_records.stored_count() == failed + 1
     assert job.events() == (["complete", "success"] if not failed else ["death", "complete"])
     if failed:
         for number in range(failed):
@@ -157,6 +157,6 @@ def test_batch_that_is_forgotten_between_slices_leaves_no_records() -> None:
     assert job.find() is None
     for _ in range(3):
         iteration(job)
-    assert job.node.broker.batch_records.stored_count() == 2
+    assert job.node.broker.storage.batch_records.stored_count() == 2
     job.crash()
     assert (job.find(), job.counts("other")) == (None, (0, 0, 1))

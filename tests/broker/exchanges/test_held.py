@@ -51,7 +51,7 @@ class Node:
         found = journal.recover()
         self.log = Persistence(journal, self.committer(journal), self.failures.append, self.clock)
         self.broker = Broker(Config(bounds=self.bounds), self.clock, self.log, self.definitions)
-        self.restored = self.log.restore(found, self.broker.holders(), self.broker.lost_ids)
+        self.restored = self.broker.storage.recover(found)
         self.client = Wire(self.broker).log_in()
         self.client.call(1, "confirm.select")
 
@@ -302,7 +302,7 @@ def test_deleting_the_exchange_settles_its_messages(node: Node) -> None:
     assert node.clock.next_due_ms() is None
     node.definitions.put(late)
     node.crash()
-    assert node.broker.holders()[late.id] is node.held
+    assert node.broker.storage.holders()[late.id] is node.held
     assert node.restored == 0
 
 
@@ -327,7 +327,7 @@ def test_messages_of_an_exchange_that_cannot_be_restored_are_retained(node: Node
     vhost, name, number, *rest = node.definitions.all(ExchangeDefinition)[0]
     node.definitions.put(ExchangeDefinition(vhost, name, number, "x-unheard-of", *rest[1:]))
     node.crash()
-    assert (node.broker.lost_ids, node.restored) == ({number}, 0)
+    assert (node.broker.storage.lost_ids, node.restored) == ({number}, 0)
     node.definitions.put(ExchangeDefinition(vhost, name, number, *rest))
     node.crash()
     assert node.restored == 1

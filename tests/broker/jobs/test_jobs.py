@@ -510,11 +510,11 @@ def test_jobs_do_not_end_one_by_one_if_their_vhost_is_deleted(
     work.get()
     broker = work.node.broker
     stored: list[object] = []
-    monkeypatch.setattr(broker.store, "add_id", stored.append)
+    monkeypatch.setattr(broker.storage.store, "add_id", stored.append)
     broker.delete_vhost("/")
     work.advance()
     assert stored == []
-    assert broker.job_records.stored_count() == 0
+    assert broker.storage.job_records.stored_count() == 0
     work.crash()
     assert jobs_of(work).all() == []
 
@@ -527,4 +527,4 @@ def test_deleted_vhost_forgets_its_jobs() -> None:
     work.node.broker.delete_vhost("/")
     work.node.broker.sync()
     assert called == [True]
-    assert work.node.broker.job_records.stored_count() == 0
+    assert work.node.broker.storage.job_records.stored_count() == 0

@@ -200,7 +200,7 @@ def running(directory: Path) -> Iterator[Broker]:
         clock = ManualClock()
         store = kept.store(InlineCommitter, clock, failures.append)
         broker = Broker(Config(), clock, store, kept.definitions, kept.spill)
-        store.restore(kept.found, broker.holders(), broker.lost_ids)
+        broker.storage.recover(kept.found)
         yield broker
         broker.sync()
         store.close()

@@ -178,14 +178,14 @@ async def test_publishing_over_http_requires_permissions(api):
 
 async def test_publish_is_answered_after_the_message_is_stored(api):
     """As a confirm does."""
-    store = api.broker.store
+    store = api.broker.storage.store
     store.appended = 1
     waiting = asyncio.create_task(publish(api))
-    while not api.broker.awaiting_sync:
+    while not api.broker.storage.awaiting_sync:
         await asyncio.sleep(0)
     assert not waiting.done()
     store.synced = 1
-    for each in list(api.broker.awaiting_sync):
+    for each in list(api.broker.storage.awaiting_sync):
         each.synced()
     assert (await waiting).json() == {"routed": True}
 

@@ -58,7 +58,7 @@ def _living(store: Persistence) -> int:
 def _held(process: BrokerProcess) -> int:
     """Return the number of stored messages and ids of all queues and exchanges."""
     messages = sum(queue.ledger.persistent for queue in queues(process)) + sum(map(_stored, held_messages(process)))
-    return messages + sum(each.stored_count() for each in process.broker.id_keepers().values())
+    return messages + sum(each.stored_count() for each in process.broker.storage.id_keepers().values())
 
 
 def _is_tidy(store: Persistence) -> bool:

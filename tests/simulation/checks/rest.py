@@ -29,7 +29,7 @@ def busy(world: "World") -> list[str]:
     figures = {
         "clients": len(process.service.clients.there()),
         "sessions": len(broker.sessions),
-        "connections that wait for the disk": len(broker.awaiting_sync),
+        "connections that wait for the disk": len(broker.storage.awaiting_sync),
         "ends of turns": int(process.service.tick.pending),
         "iterations of the loop": int(not process.loop.is_between_iterations),
         "calls of the loop": len(process.loop._ready) + len(process.loop._readable),

@@ -25,5 +25,5 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         status = connection.status
         if status.paused and not status.state.held and output.writable and not output.dirty:
             yield f"{client.name} is not read, and nothing that it waits for happens"
-        if status.state.outrun and connection not in process.broker.awaiting_sync:
+        if status.state.outrun and connection not in process.broker.storage.awaiting_sync:
             yield f"{client.name} waits for the disk, and is not notified"

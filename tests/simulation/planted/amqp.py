@@ -25,7 +25,7 @@ AMQP = (
     Planted(
         "a connection not told of a sync",
         "connection.py",
-        "            if output.awaiting_sync:\n                self.broker.awaiting_sync[self] = None",
+        "            if output.awaiting_sync:\n                self.client.storage.await_sync(self)",
         "            pass",
     ),
     Planted("a mandatory message not returned", "publishing.py", "if bits & MANDATORY:", "if bits & IMMEDIATE:"),
@@ -259,7 +259,7 @@ AMQP = (
     Planted(
         "a publisher not told that the disk has caught up",
         "connection.py",
-        "            self.blocking.outran()\n            self.broker.awaiting_sync[self] = None",
+        "            self.blocking.outran()\n            self.client.storage.await_sync(self)",
         "            self.blocking.outran()",
     ),
     # --- locks ------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def opened(directory: Path, clock: ManualClock) -> Iterator[tuple[Broker, data.D
     with data.opened(config) as kept:
         store = kept.store(InlineCommitter, clock, _fail)
         broker = Broker(config, clock, store, kept.definitions, kept.spill)
-        store.restore(kept.found, broker.holders(), broker.lost_ids)
+        broker.storage.recover(kept.found)
         broker.sync()
         yield broker, kept
 
