@@ -64,6 +64,7 @@ MODULES_OF = {
         "testing/faults/api.py",
     },
     "put": {
+        "broker/broker.py",
         "broker/policies/limits.py",
         "broker/policies/parameters.py",
         "broker/policies/policies.py",
@@ -73,6 +74,7 @@ MODULES_OF = {
         "management/",
         "store/database/database_definitions.py",
         "store/definitions/definitions.py",
+        "store/definitions/followed_definitions.py",
         "store/definitions/sqlite_definitions.py",
         "testing/retained.py",
     },

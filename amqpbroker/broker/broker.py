@@ -62,8 +62,9 @@ class Broker:
 
     A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
-    whole broker. taps: observers of all vhosts. storage: of all vhosts that have none of their own. storages: all.
-    slices: time limits for the methods of each client.
+    whole broker. taps: observers of all vhosts. vhosts: those that this broker serves, by name. defined_vhosts: all.
+    storage: of all vhosts that have none of their own. storages: all. slices: time limits for the methods of each
+    client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -75,7 +76,9 @@ class Broker:
         store: Store,
         definitions: Definitions | None = None,
         spill: Spill = NO_SPILL,
+        shares_vhosts: bool = False,
     ) -> None:
+        """shares_vhosts: other brokers serve vhosts too, so this one serves only those that are opened."""
         self.sample: Sample | None = None
         self.config = config
         self.clock = clock
@@ -87,6 +90,8 @@ class Broker:
         #: Counters of storages that were discarded.
         self._gone_counters = (0, 0)
         self.vhosts: dict[str, Vhost] = {}
+        self.defined_vhosts: dict[str, VhostDefinition] = {}
+        self._shares_vhosts = shares_vhosts
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
         self.events = EventExchange(
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
@@ -102,11 +107,15 @@ class Broker:
         self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()
         self.tracing = Tracing(self.tap, self.untap, config.cluster_name, largest)
-        self.policies = Policies(self.definitions, self.vhosts, policy_keys(config.compat), self.events)
+        self.policies = Policies(
+            self.definitions, self.defined_vhosts, self.vhosts, policy_keys(config.compat), self.events
+        )
         self.limits = Limits(
             self.definitions, self.users, config.cluster_name, config.channel_max_per_node, self.events
         )
-        self.shovels = Shovels(self.definitions, self.users, self.vhosts, config.shovel_predeclared, self.events)
+        self.shovels = Shovels(
+            self.definitions, self.users, self.defined_vhosts, self.vhosts, config.shovel_predeclared, self.events
+        )
         self.parameters = Parameters(
             {
                 POLICY: PolicyParameters(self.policies, operator=False),
@@ -138,7 +147,7 @@ class Broker:
 
         Objects that an administrator has deleted are not created again.
         """
-        return not self.vhosts and not self.users.list_users()
+        return not self.defined_vhosts and not self.users.list_users()
 
     def add_default_vhost(self) -> None:
         """Add the vhost of the configuration."""
@@ -153,7 +162,7 @@ class Broker:
         """Grant the configured permissions to default users who have none, in the vhosts of their patterns."""
         for user in self.config.default_users:
             if self.users.has(user.name) and not self.users.list_permissions(user.name):
-                self.users.permit_default(user, self.vhosts)
+                self.users.permit_default(user, self.defined_vhosts)
 
     @property
     def cluster_name(self) -> str:
@@ -171,35 +180,35 @@ class Broker:
         default_queue_type: str | None = None,
         protected: bool = False,
         maker: str | None = None,
-    ) -> Vhost:
-        """Return the vhost of that name, and create it if it does not exist.
+    ) -> Vhost | None:
+        """Return the vhost of that name, None if this broker does not serve it; create it if it does not exist.
 
         default_queue_type: None for the configured type. maker: user who gets all permissions in a new vhost. A new
         vhost gets the limits and operator policies that are configured for it. Raises ValueError if the queue type is
         unknown or the maximum number of vhosts is reached, and AmqpError 506.
         """
-        vhost = self.vhosts.get(name)
-        if vhost is None:
-            if 0 < self.config.vhost_max <= len(self.vhosts):
+        if name not in self.defined_vhosts:
+            if 0 < self.config.vhost_max <= len(self.defined_vhosts):
                 raise ValueError(f"cannot create vhost '{name}': vhost limit of {self.config.vhost_max} is reached")
             queue_type = self.config.default_queue_type if default_queue_type is None else default_queue_type
             definition = VhostDefinition(name, description, tuple(tags), _checked_queue_type(queue_type), protected)
             try:
                 with self.definitions.transaction():
                     self.definitions.put(definition)
-                    vhost = self.restore_vhost(definition)
+                    self.restore_vhost(definition)
                     self._add_vhost_defaults(name)
                     if maker is not None:
                         self.definitions.put(PermissionDefinition(maker, name, *EVERYTHING))
             except BaseException:
                 self.vhosts.pop(name, None)
+                self.defined_vhosts.pop(name, None)
                 self.storage.remove(name)
                 self._vhost_deleted(name)
                 raise
-            self.events.vhost_created(vhost, name in self.tracing)
+            self.events.vhost_created(definition, name in self.tracing)
             if maker is not None:
                 self.users.permit_everything(maker, name)
-        return vhost
+        return self.vhosts.get(name)
 
     def _add_vhost_defaults(self, vhost: str) -> None:
         """Set the first matching configured limits, and all operator policies (rabbit_db_vhost_defaults.erl)."""
@@ -222,8 +231,7 @@ class Broker:
         protected: bool | None = None,
     ) -> None:
         """Change each property that is not None. Raises LookupError, ValueError, AmqpError 506."""
-        vhost = self._existing_vhost(name)
-        old = vhost.definition
+        old = self._definition_of(name)
         definition = VhostDefinition(
             name,
             old.description if description is None else description,
@@ -231,13 +239,26 @@ class Broker:
             old.default_queue_type if default_queue_type is None else _checked_queue_type(default_queue_type),
             old.protected if protected is None else protected,
         )
-        self.definitions.put(definition)
-        vhost.definition = definition
-        self.events.vhost_updated(vhost, name in self.tracing)
+        self.put_vhost(definition)
 
-    def restore_vhost(self, definition: VhostDefinition) -> Vhost:
+    def put_vhost(self, definition: VhostDefinition) -> None:
+        """Add a vhost without limits, policies and permissions, or replace its definition. Raises AmqpError 506."""
+        name = definition.name
+        self.definitions.put(definition)
+        if name not in self.defined_vhosts:
+            self.restore_vhost(definition)
+            self.events.vhost_created(definition, name in self.tracing)
+            return
+        self.defined_vhosts[name] = definition
+        if name in self.vhosts:
+            self.vhosts[name].definition = definition
+        self.events.vhost_updated(definition, name in self.tracing)
+
+    def restore_vhost(self, definition: VhostDefinition) -> None:
         """Restore a vhost from its stored definition, without its objects."""
-        return self._restored_vhost(definition, self.storage)
+        self.defined_vhosts[definition.name] = definition
+        if not self._shares_vhosts:
+            self._restored_vhost(definition, self.storage)
 
     def _restored_vhost(self, definition: VhostDefinition, storage: Storage) -> Vhost:
         vhost = Vhost(
@@ -281,7 +302,9 @@ class Broker:
         Its clients are told to reconnect. Nothing stored is changed, except that messages which they had return to
         their queues. Raises LookupError.
         """
-        vhost = self._existing_vhost(name)
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            raise LookupError(f"vhost '{name}' is not served")
         assert vhost.storage is not self.storage, name
         self.shovels.close_vhost(name)
         for session in list(self.sessions):
@@ -291,13 +314,15 @@ class Broker:
 
     def _discard_vhost(self, name: str) -> Storage:
         """Discard a vhost with its storage from memory."""
-        vhost = self.vhosts.pop(name)
-        storage = vhost.storage
+        storage = self.vhosts.pop(name).storage
         storage.discard()
+        self._remove_storage(storage)
+        return storage
+
+    def _remove_storage(self, storage: Storage) -> None:
         self.storages.remove(storage)
         loaded, stored = self._gone_counters
         self._gone_counters = loaded + storage.store.loaded, stored + storage.store.stored
-        return storage
 
     def _count_exchanges(self) -> int:
         return sum(len(vhost.exchanges) for vhost in self.vhosts.values())
@@ -307,28 +332,37 @@ class Broker:
 
         Raises LookupError, ValueError if the vhost is protected, and AmqpError 506, after which nothing has changed.
         """
-        vhost = self._existing_vhost(name)
-        if vhost.protected:
+        if self._definition_of(name).protected:
             raise ValueError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
+        self.remove_vhost(name)
+
+    def remove_vhost(self, name: str) -> None:
+        """Delete a vhost, even if it is protected; see `delete_vhost`. Raises LookupError, AmqpError 506."""
+        definition = self._definition_of(name)
         self.definitions.remove_vhost(name)
-        del self.vhosts[name]
-        vhost.storage.remove(name)
+        del self.defined_vhosts[name]
+        vhost = self.vhosts.pop(name, None)
+        if vhost is not None:
+            vhost.storage.remove(name)
         self._vhost_deleted(name)
-        vhost.close()
+        if vhost is not None:
+            vhost.close()
         log.info("vhost '%s' is deleted", name)
-        self.events.vhost_deleted(vhost)
+        self.events.vhost_deleted(definition)
         for session in list(self.sessions):
             if session.vhost is vhost:
                 session.force_close(errors.vhost_deleted(name))
+        if vhost is not None and vhost.storage is not self.storage:
+            self._remove_storage(vhost.storage)
 
     def _vhost_deleted(self, name: str) -> None:
         for holder in (self.users, self.policies, self.limits, self.shovels, self.tracing):
             holder.vhost_deleted(name)
 
-    def _existing_vhost(self, name: str) -> Vhost:
-        if name not in self.vhosts:
+    def _definition_of(self, name: str) -> VhostDefinition:
+        if name not in self.defined_vhosts:
             raise LookupError(f"vhost '{name}' does not exist")
-        return self.vhosts[name]
+        return self.defined_vhosts[name]
 
     def counters(self) -> tuple[int, ...]:
         totals = self.totals
@@ -415,6 +449,7 @@ class Broker:
         for storage in self.storages:
             storage.discard()
         self.vhosts.clear()
+        self.defined_vhosts.clear()
 
     def sync(self) -> None:
         """End an event loop iteration: appended records become durable, now or soon."""

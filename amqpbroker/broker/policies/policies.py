@@ -4,7 +4,7 @@ At most one policy and one operator policy are in force for a queue or an exchan
 priority.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
@@ -78,11 +78,14 @@ class Policies:
     def __init__(
         self,
         definitions: Definitions,
+        defined: Container[str],
         vhosts: Mapping[str, Governed],
         keys: PolicyKeys,
         events: Events = UNHEARD,
     ) -> None:
+        """defined: names of all vhosts. vhosts: those that this broker serves."""
         self._keys = keys
+        self._defined = defined
         self._definitions = definitions
         self._events = events
         self._vhosts = vhosts
@@ -104,7 +107,7 @@ class Policies:
     def put(self, policy: Policy) -> None:
         """Add a policy, or replace the policy of the same name."""
         self.check(policy)
-        if policy.vhost not in self._vhosts:
+        if policy.vhost not in self._defined:
             raise LookupError(f"vhost '{policy.vhost}' does not exist")
         self._definitions.put(_stored(policy))
         self._policies[policy.operator, policy.vhost, policy.name] = policy
@@ -161,7 +164,8 @@ class Policies:
 
     def _changed(self, operator: bool, vhost: str) -> None:
         self._rank(operator, vhost)
-        self._vhosts[vhost].apply_policies()
+        if vhost in self._vhosts:
+            self._vhosts[vhost].apply_policies()
 
     def _rank(self, operator: bool, vhost: str) -> None:
         self._effective.clear()

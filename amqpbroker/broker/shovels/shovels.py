@@ -65,11 +65,14 @@ class Shovels(Component):
         self,
         definitions: Definitions,
         users: Users,
+        defined: Container[str],
         vhosts: Container[str],
         predeclared: bool,
         events: Events = UNHEARD,
     ) -> None:
+        """defined: names of all vhosts. vhosts: those that this broker serves."""
         self._definitions = definitions
+        self._defined = defined
         self._events = events
         self._users = users
         self._vhosts = vhosts
@@ -97,7 +100,7 @@ class Shovels(Component):
             self._users.permissions(user, vhost)
         except AmqpError:
             return False
-        return vhost in self._vhosts
+        return vhost in self._defined
 
     def put(self, vhost: str, name: str, value: object) -> None:
         definition = read(name, value, self._predeclared)

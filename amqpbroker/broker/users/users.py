@@ -124,7 +124,7 @@ class Users:
             raise ValueError("a user needs a name")
         if name in self._users:
             raise ValueError(f"user '{name}' already exists")
-        return self._put(User(name, NO_PASSWORD if password is None else hash_password(password), tuple(tags)))
+        return self.put(User(name, NO_PASSWORD if password is None else hash_password(password), tuple(tags)))
 
     def put_user(self, name: str, password_hash: bytes, hashing: str, tags: Iterable[str]) -> bool:
         """Add a user, or change these properties of an existing one. Return whether the user is new."""
@@ -132,7 +132,7 @@ class Users:
             raise ValueError("a user needs a name")
         old = self._users.get(name)
         limits = {} if old is None else old.limits
-        self._put(User(name, password_hash, tuple(tags), limits, hashing))
+        self.put(User(name, password_hash, tuple(tags), limits, hashing))
         return old is None
 
     def permit_default(self, default: DefaultUser, vhosts: Iterable[str]) -> None:
@@ -153,18 +153,18 @@ class Users:
         self.on_delete(name)
 
     def change_password(self, name: str, password: str) -> None:
-        self._put(replace(self.user(name), password_hash=hash_password(password), hashing=SHA256))
+        self.put(replace(self.user(name), password_hash=hash_password(password), hashing=SHA256))
 
     def set_password_hash(self, name: str, encoded: str) -> None:
         """Set a hash that was made elsewhere by SHA256, in base64 (see `passwords`); "" for no password."""
-        self._put(replace(self.user(name), password_hash=decode_hash(encoded), hashing=SHA256))
+        self.put(replace(self.user(name), password_hash=decode_hash(encoded), hashing=SHA256))
 
     def clear_password(self, name: str) -> None:
-        self._put(replace(self.user(name), password_hash=NO_PASSWORD))
+        self.put(replace(self.user(name), password_hash=NO_PASSWORD))
 
     def set_tags(self, name: str, tags: Iterable[str]) -> None:
         """Set the tags. They apply to the HTTP API, except impersonator, which applies to new connections."""
-        self._put(replace(self.user(name), tags=tuple(tags)))
+        self.put(replace(self.user(name), tags=tuple(tags)))
 
     def limits(self, name: str) -> Mapping[str, int]:
         """Return the limits of a user, none if the user does not exist (any more)."""
@@ -173,9 +173,10 @@ class Users:
 
     def set_limits(self, name: str, limits: Mapping[str, int]) -> None:
         """Set limits that `Limits` has checked."""
-        self._put(replace(self.user(name), limits=dict(limits)))
+        self.put(replace(self.user(name), limits=dict(limits)))
 
-    def _put(self, user: User) -> User:
+    def put(self, user: User) -> User:
+        """Add a user, or replace the user of the same name."""
         self._definitions.put(_user_definition(user))
         old = self._users.get(user.name)
         self._users[user.name] = user

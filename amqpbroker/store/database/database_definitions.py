@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from psycopg import sql
@@ -110,15 +111,9 @@ class DatabaseDefinitions(Definitions):
 
     def all(self, kind: type[D]) -> list[D]:
         """Return all definitions of one kind that are written, in the order in which they were put."""
-        fields = sql.SQL(", ").join(map(sql.Identifier, kind._fields))
-        query = sql.SQL("SELECT {} FROM {} ORDER BY place").format(fields, _name(kind))
-
-        def rows(connection: TimedConnection) -> list[tuple[Any, ...]]:
-            return connection.execute(query, binary=True).fetchall()
-
         try:
-            return [decoded(kind, row, _CODECS) for row in self._reading.run(rows)]
-        except (OSError, ValueError) as error:
+            return self._reading.run(partial(read_all, kind))
+        except OSError as error:
             raise StoreError(f"{TABLES[kind]}: {error}") from error
 
     # --- safety -------------------------------------------------------------------------------------------------------
@@ -133,6 +128,16 @@ class DatabaseDefinitions(Definitions):
 
     def close(self) -> None:
         pass
+
+
+def read_all(kind: type[D], connection: TimedConnection) -> list[D]:
+    """Return all definitions of one kind, in the order in which they were put. Raises StoreError for a damaged one."""
+    fields = sql.SQL(", ").join(map(sql.Identifier, kind._fields))
+    query = sql.SQL("SELECT {} FROM {} ORDER BY place").format(fields, _name(kind))
+    try:
+        return [decoded(kind, row, _CODECS) for row in connection.execute(query, binary=True).fetchall()]
+    except ValueError as error:
+        raise StoreError(f"{TABLES[kind]}: {error}") from error
 
 
 def _name(kind: type[Any]) -> sql.Identifier:

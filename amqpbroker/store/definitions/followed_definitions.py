@@ -1,0 +1,69 @@
+"""Definitions that several brokers share: one of them writes them, and the others follow it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+from amqpbroker import errors
+from amqpbroker.store.definitions.definitions import D, Definition, Definitions, MemoryDefinitions
+
+#: Ignores changes that are stored already.
+_STORED: Final = MemoryDefinitions()
+
+
+class FollowedDefinitions(Definitions):
+    """Passes changes on to the storage while this broker writes it, and refuses them otherwise."""
+
+    def __init__(self, found: Mapping[type[Any], list[Any]]) -> None:
+        """found: the definitions when this broker started, by kind."""
+        super().__init__()
+        self._found = found
+        self._written: Definitions | None = None
+
+    def write_to(self, definitions: Definitions | None) -> None:
+        """Pass changes on from now on; None: another broker writes."""
+        self._written = definitions
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Store nothing meanwhile, since the changes were stored by another broker."""
+        before, self._written = self._written, _STORED
+        try:
+            yield
+        finally:
+            self._written = before
+
+    def _writable(self) -> Definitions:
+        """Raises AmqpError 506."""
+        if self._written is None:
+            raise errors.not_stored("another broker writes the definitions at the moment; repeat the request")
+        return self._written
+
+    def new_id(self) -> int:
+        return self._writable().new_id()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self._writable().transaction()
+
+    def put(self, *definitions: Definition) -> None:
+        self._writable().put(*definitions)
+
+    def remove(self, *definitions: Definition) -> None:
+        self._writable().remove(*definitions)
+
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
+        self._writable().remove_bindings(vhost, is_exchange, name)
+
+    def remove_vhost(self, name: str) -> None:
+        self._writable().remove_vhost(name)
+
+    def all(self, kind: type[D]) -> list[D]:
+        """Return the definitions of one kind that were found when this broker started."""
+        return list(self._found.get(kind, ()))
+
+    def sync(self) -> None:
+        if self._written is not None:
+            self._written.sync()
+
+    def close(self) -> None:
+        pass
