@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.handover import OnElsewhere
 from amqpbroker.amqp.peer import Encryption, Peer
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.elsewhere import Elsewhere
 from amqpbroker.client.login import PROTOCOL_HEADER, Login, announced
 from amqpbroker.clock import Clock, ManualClock
 from amqpbroker.config import Config
@@ -62,6 +64,16 @@ class Received(NamedTuple):
 
 def make_broker(clock: Clock | None = None, **settings: Any) -> Broker:
     return Broker(Config(**settings), clock or ManualClock(), MemoryStore())
+
+
+class Vhosts(Elsewhere):
+    """Vhosts that other brokers lead."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+
+    def has(self, vhost: str) -> bool:
+        return vhost in self.names
 
 
 class LaggingStore(MemoryStore):
@@ -145,11 +157,17 @@ class Wire:
     """
 
     def __init__(
-        self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1", tls: Encryption | None = None
+        self,
+        broker: Broker,
+        cut: Cut = whole,
+        host: str = "127.0.0.1",
+        tls: Encryption | None = None,
+        on_elsewhere: OnElsewhere | None = None,
     ) -> None:
         self.broker = broker
         self.dirty = False
-        self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672, tls), self._on_dirty)
+        peer = Peer(host, 40000, "127.0.0.1", 5672, tls)
+        self.connection = Connection(broker, peer, self._on_dirty, on_elsewhere)
         self._cut = cut
         self._answers = Answers()
 

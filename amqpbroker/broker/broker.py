@@ -20,6 +20,7 @@ from amqpbroker.broker.counters.stats import (
     summed,
 )
 from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.elsewhere import NOWHERE, Elsewhere
 from amqpbroker.broker.events.tap import Tap
 from amqpbroker.broker.jobs.jobs import Jobs
 from amqpbroker.broker.jobs.records import JobRecords
@@ -91,6 +92,7 @@ class Broker:
         self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
         self.vhosts: dict[str, Vhost] = {}
+        self.elsewhere: Elsewhere = NOWHERE
         self._batches: dict[str, Batches] = {}
         self.batch_records = BatchRecords(self._batches)
         self._jobs: dict[str, Jobs] = {}

@@ -46,9 +46,9 @@ class Leader:
         self._listener = ForwardedListener(loop, sock, secret, {"amqp": self._serve})
         self._listener.start()
 
-    def _serve(self, client, host, port, process):
-        self.served.append((host, port))
-        self.processes.append(process)
+    def _serve(self, client, passed_on):
+        self.served.append((passed_on.host, passed_on.port))
+        self.processes.append(passed_on.process)
         self._tasks.append(asyncio.get_running_loop().create_task(self._echo(client)))
 
     async def _echo(self, client):
