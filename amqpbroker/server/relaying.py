@@ -109,7 +109,7 @@ class Relaying:
     async def _try_leaders(self, client: ClientTransport, peer: Peer, handover: Handover) -> None:
         """Connect to the leader, and again until the time is over: the leader may change. Raises TooLongError."""
         vhost, end = handover.vhost, self._loop.time() + LEADER_S
-        error = errors.vhost_without_leader(vhost)
+        error, reason = errors.vhost_without_leader(vhost), ""
         while not client.closing:
             target = self._target(vhost)
             if target is not None:
@@ -119,8 +119,9 @@ class Relaying:
                 except TooLongError:
                     raise
                 except (OSError, TimeoutError, ValueError) as failure:
-                    reason = str(failure) or "no answer in time"
-                    log.info("the leader of vhost '%s' at %s: %s", vhost, shown(*target[:2]), reason)
+                    earlier, reason = reason, f"{shown(*target[:2])}: {str(failure) or 'no answer in time'}"
+                    if reason != earlier:
+                        log.info("the leader of vhost '%s' at %s", vhost, reason)
                 else:
                     self._relay(client, leader, link, peer, vhost, target)
                     return
