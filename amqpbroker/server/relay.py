@@ -74,7 +74,8 @@ class Side(asyncio.BufferedProtocol):
     def __init__(self, buffer: memoryview, on_lost: Callable[[], None]) -> None:
         self.transport: asyncio.Transport | None = None
         self._buffer = buffer
-        self._on_lost = on_lost
+        #: None once the socket is closed, so that the relay is freed without the garbage collector.
+        self._on_lost: Callable[[], None] | None = on_lost
         self._other: Side | None = None
 
     def begin(self, transport: asyncio.Transport, other: "Side") -> None:
@@ -102,8 +103,10 @@ class Side(asyncio.BufferedProtocol):
             target.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        on_lost, self._on_lost = self._on_lost, None
         self.transport = self._other = None
-        self._on_lost()
+        if on_lost is not None:
+            on_lost()
 
     @property
     def _target(self) -> asyncio.Transport | None:

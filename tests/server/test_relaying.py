@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -12,9 +13,13 @@ import sys
 import pika
 import pytest
 
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.handover import Handover, Recording
 from amqpbroker.config import Tls
 from amqpbroker.server import forwarding, relaying
-from amqpbroker.server.relay import HIGH_BYTES
+from amqpbroker.server.leader_link import LeaderLink
+from amqpbroker.server.relay import HIGH_BYTES, Relay
+from amqpbroker.server.transport import ClientTransport
 from amqpbroker.store.database.leadership import Target
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -100,6 +105,27 @@ def test_a_client_publishes_and_consumes_through_another_broker(brokers):
         assert (info.vhost, info.user, info.peer_host, info.peer_port, info.ssl) == ("x", "guest", *local, False)
         assert brokers.call(lambda: (len(brokers.a.clients.there()), brokers.relaying.files)) == (0, 2)
     brokers.await_idle()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_relayed_connection_is_freed_without_the_garbage_collector(make_loop, authority, encrypted):
+    with TwoBrokers(make_loop, tls(authority)) as brokers, without_collector():
+        for _ in range(3):
+            with brokers.connect(tls=trusting(authority) if encrypted else None) as connection:
+                round_trip(connection)
+            brokers.await_idle()
+        kinds = (Relay, LeaderLink, Connection, ClientTransport, Handover, Recording)
+        until(lambda: not [each for each in gc.get_objects() if type(each) in kinds])
+
+
+@contextlib.contextmanager
+def without_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def test_a_vhost_of_the_broker_itself_is_served_there(brokers):
