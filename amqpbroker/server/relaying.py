@@ -34,6 +34,8 @@ LOOK_S: Final = 0.05
 OTHERS_S: Final = 0.5
 #: Bytes that are passed on at once.
 PART_BYTES: Final = 64 * 1024
+#: Files that a relayed connection has open.
+_FILES_EACH: Final = 2
 #: The most event loop iterations until dropped sockets are closed; with TLS it takes two.
 _TURNS: Final = 10
 
@@ -66,7 +68,7 @@ class Relaying:
     @property
     def files(self) -> int:
         """Number of open files, except for those of clients that wait to be handed over."""
-        return len(self._tasks) + 2 * len(self._relays)
+        return len(self._tasks) + _FILES_EACH * len(self._relays)
 
     def hand_over(self, client: ClientTransport, peer: Peer, handover: Handover) -> None:
         """Connect to the leader of the vhost, and relay the connection from then on; refuse it if that fails."""

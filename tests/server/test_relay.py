@@ -15,10 +15,6 @@ class Socket(Transport):
     def __init__(self):
         super().__init__()
         self.reading = False
-        self.protocol = None
-
-    def set_protocol(self, protocol):
-        self.protocol = protocol
 
     def receive(self, data):
         assert self.reading
