@@ -4,7 +4,8 @@ The waiting broker connects to a port of the leader that is only for this purpos
 waiting broker answers with a greeting: two bytes with the length of a JSON list, which has the protocol, the client's
 address, the process of the waiting broker, and an HMAC of these and of the random bytes, whose key is the leader's
 secret. Then it passes on the bytes of both sides as they are, TLS included. The greeting of a relayed connection
-(relaying.py) also has its TLS parameters, if TLS ended at the broker that relays it.
+(relaying.py) also has its TLS parameters, if TLS ended at the broker that relays it. The leader answers it with a proof
+that it knows the secret, too, since the client's password follows.
 """
 
 import asyncio
@@ -20,12 +21,15 @@ from typing import Final, NamedTuple
 
 from amqpbroker.amqp.peer import Encryption, encryption_from
 from amqpbroker.server.listeners import shown
+from amqpbroker.server.protocols import RELAYED
 from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
 
 #: Random bytes that begin a connection, so that a greeting cannot be used again.
 NONCE_BYTES: Final = 16
+#: Bytes of a leader's proof.
+PROOF_BYTES: Final = 32
 #: Longest greeting, in bytes, and the time within which it must arrive. The names of a certificate may be long.
 MOST_GREETING_BYTES: Final = 32 * 1024
 GREETING_S: Final = 5.0
@@ -213,6 +217,11 @@ def _code(secret: str, nonce: bytes, facts: list[object]) -> str:
     return hmac.new(secret.encode(), nonce + json.dumps(facts).encode(), "sha256").hexdigest()
 
 
+def proof(secret: str, greeting_bytes: bytes) -> bytes:
+    """Return a leader's answer to the greeting of a relayed connection."""
+    return hmac.new(secret.encode(), b"leader" + greeting_bytes, "sha256").digest()
+
+
 class PassedOn(NamedTuple):
     """A connection that another broker passes on.
 
@@ -284,10 +293,12 @@ class ForwardedListener:
         """Read the greeting. Raises ValueError, KeyError, TypeError, OSError."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         await self._loop.sock_sendall(client, nonce)
-        size = int.from_bytes(await self._read(client, 2), "big")
+        head = await self._read(client, 2)
+        size = int.from_bytes(head, "big")
         if size > MOST_GREETING_BYTES:
             raise ValueError(size)
-        code, *facts = json.loads(await self._read(client, size))
+        text = await self._read(client, size)
+        code, *facts = json.loads(text)
         expected = _code(self._secret, nonce, facts)
         if not hmac.compare_digest(str(code).encode(), expected.encode()):
             raise ValueError("wrong secret")
@@ -296,7 +307,10 @@ class ForwardedListener:
             raise TypeError(host)
         if protocol not in self._serve:
             raise ValueError(protocol)
-        return PassedOn(protocol, host, port, process, *[encryption_from(each) for each in tls])
+        passed_on = PassedOn(protocol, host, port, process, *[encryption_from(each) for each in tls])
+        if protocol == RELAYED:
+            await self._loop.sock_sendall(client, proof(self._secret, head + text))
+        return passed_on
 
     async def _read(self, client: socket.socket, size: int) -> bytes:
         found = b""

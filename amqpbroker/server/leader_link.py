@@ -1,10 +1,11 @@
 """The beginning of a relayed connection to a leader: the greeting, and the client's handshake once more."""
 
 import asyncio
+import hmac
 from collections.abc import Callable
 from typing import Final, cast
 
-from amqpbroker.server.forwarding import NONCE_BYTES
+from amqpbroker.server.forwarding import NONCE_BYTES, PROOF_BYTES, proof
 from amqpbroker.wire.frames import END, METHOD, OVERHEAD
 from amqpbroker.wire.methods import BY_NAME
 
@@ -18,18 +19,25 @@ _MOST_FRAME_BYTES: Final = 16 * 1024
 class LeaderLink(asyncio.Protocol):
     """Replays a handshake to a leader, and discards the leader's methods that the client has already.
 
-    greeted: done when the leader's random bytes have arrived. ready: done when everything is discarded, and reading is
-    paused, or if the leader closes the connection instead. Both have an error, or None. rest: bytes for the client.
-    lost: the socket is closed.
+    greeted: done when the leader has proven that it knows its secret. ready: done when everything is discarded, and
+    reading is paused, or if the leader closes the connection instead. Both have an error, or None. rest: bytes for the
+    client. lost: the socket is closed.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, greet: Callable[[bytes], bytes], handshake: bytes) -> None:
-        """greet: returns the greeting for these random bytes; may raise ValueError. handshake: has a password."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, secret: str, greet: Callable[[bytes], bytes], handshake: bytes
+    ) -> None:
+        """secret: of the leader. greet: returns the greeting for its random bytes; may raise ValueError.
+
+        handshake: has a password, so that it is sent only after the proof.
+        """
         self.greeted: asyncio.Future[Exception | None] = loop.create_future()
         self.ready: asyncio.Future[Exception | None] = loop.create_future()
         self.rest = b""
         self.lost = False
+        self._secret = secret
         self._greet = greet
+        self._proof = b""
         self._handshake = handshake
         self._discarded = 0
         self._transport: asyncio.Transport | None = None
@@ -40,8 +48,10 @@ class LeaderLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.rest += data
         try:
-            if not self.greeted.done():
+            if not self._proof:
                 self._answer_nonce()
+            if self._proof and not self.greeted.done():
+                self._check_proof()
             if self.greeted.done():
                 self._discard()
         except ValueError as error:
@@ -56,7 +66,17 @@ class LeaderLink(asyncio.Protocol):
         """Raises ValueError."""
         if len(self.rest) >= NONCE_BYTES and self._transport is not None:
             nonce, self.rest = self.rest[:NONCE_BYTES], self.rest[NONCE_BYTES:]
-            self._transport.write(self._greet(nonce) + self._handshake)
+            greeting = self._greet(nonce)
+            self._proof = proof(self._secret, greeting)
+            self._transport.write(greeting)
+
+    def _check_proof(self) -> None:
+        """Raises ValueError."""
+        if len(self.rest) >= PROOF_BYTES and self._transport is not None:
+            given, self.rest = self.rest[:PROOF_BYTES], self.rest[PROOF_BYTES:]
+            if not hmac.compare_digest(given, self._proof):
+                raise ValueError("another process listens there, which does not know the leader's secret")
+            self._transport.write(self._handshake)
             self._handshake = b""
             self.greeted.set_result(None)
 

@@ -2,13 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
-#: Time for the last bytes of one side after the other one has ended.
-LINGER_S: Final = 5.0
-#: A side that has not taken so many bytes stops the other one from being read, until it has only so few left.
-HIGH_BYTES: Final = 256 * 1024
-LOW_BYTES: Final = 64 * 1024
+from amqpbroker.server.forwarding import LINGER_S
+from amqpbroker.server.transport import WRITE_HIGH_BYTES, WRITE_LOW_BYTES
 
 
 class Relay:
@@ -82,7 +78,7 @@ class Side(asyncio.BufferedProtocol):
         """Serve this socket."""
         self.transport = transport
         self._other = other
-        transport.set_write_buffer_limits(HIGH_BYTES, LOW_BYTES)
+        transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer

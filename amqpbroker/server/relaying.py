@@ -8,13 +8,12 @@ broker; the leader learns the client's address and TLS parameters from the greet
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from amqpbroker import errors
 from amqpbroker.amqp.handover import Handover
 from amqpbroker.amqp.peer import Peer
-from amqpbroker.server.forwarding import TooLongError, greeting
+from amqpbroker.server.forwarding import CONNECT_S, LEADER_S, LOOK_S, OTHERS_S, PART_BYTES, TooLongError, greeting
 from amqpbroker.server.leader_link import LeaderLink
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.protocols import RELAYED
@@ -25,15 +24,6 @@ from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
 
-#: Time for which a client waits until a leader has answered, and for a single connection to a leader.
-LEADER_S: Final = 5.0
-CONNECT_S: Final = 2.0
-#: Interval between two attempts.
-LOOK_S: Final = 0.05
-#: Interval at which connections to earlier leaders are ended.
-OTHERS_S: Final = 0.5
-#: Bytes that are passed on at once.
-PART_BYTES: Final = 64 * 1024
 #: Files that a relayed connection has open.
 _FILES_EACH: Final = 2
 #: The most event loop iterations until dropped sockets are closed; with TLS it takes two.
@@ -140,17 +130,20 @@ class Relaying:
         def greet(nonce: bytes) -> bytes:
             return greeting(target.secret, nonce, RELAYED, peer.host, peer.port, self._process, peer.tls)
 
+        def make() -> LeaderLink:
+            return LeaderLink(self._loop, target.secret, greet, handshake)
+
         async with asyncio.timeout_at(min(self._loop.time() + CONNECT_S, end)):
-            make = partial(LeaderLink, self._loop, greet, handshake)
             leader, link = await self._loop.create_connection(make, target.host, target.port)
         try:
-            set_options(leader.get_extra_info("socket"), leader.get_extra_info("peername")[0])
             async with asyncio.timeout_at(min(self._loop.time() + CONNECT_S, end)):
                 error = await link.greeted
             if error is None:
                 async with asyncio.timeout_at(end):
                     error = await link.ready
             _check(error)
+            if not link.lost:
+                set_options(leader.get_extra_info("socket"), target.host)
         except BaseException:
             leader.abort()
             raise

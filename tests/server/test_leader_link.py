@@ -4,12 +4,15 @@ import asyncio
 
 import pytest
 
+from amqpbroker.server.forwarding import proof
 from amqpbroker.server.leader_link import LeaderLink
 from amqpbroker.wire.frames import frame
 from tests.harness import method, single_bytes, whole
 from tests.server.stand_ins import Transport
 
 NONCE = bytes(range(16))
+GREETING = b"greeting of %b, " % NONCE
+PROVEN = NONCE + proof("secret", GREETING)
 START = method("connection.start", 0, server_properties={}, mechanisms="PLAIN", locales="en_US")
 TUNE = method("connection.tune", 0, channel_max=1, frame_max=4096, heartbeat=0)
 OPEN_OK = method("connection.open-ok", 0)
@@ -24,7 +27,7 @@ class Case:
     """A link that has its transport."""
 
     def __init__(self, greet=lambda nonce: b"greeting of %b, " % nonce):
-        self.link = LeaderLink(asyncio.get_running_loop(), greet, b"handshake")
+        self.link = LeaderLink(asyncio.get_running_loop(), "secret", greet, b"handshake")
         self.transport = Transport()
         self.link.connection_made(self.transport)
 
@@ -46,7 +49,10 @@ class Case:
 async def test_handshake_is_replayed_and_the_first_methods_are_discarded(cut):
     case = Case()
     case.feed(NONCE, cut)
-    assert b"".join(case.transport.written) == b"greeting of %b, handshake" % NONCE
+    assert case.transport.written == [GREETING]
+    assert not case.link.greeted.done()
+    case.feed(PROVEN[16:], cut)
+    assert case.transport.written == [GREETING, b"handshake"]
     assert case.link.greeted.result() is None
     case.feed(START, cut)
     assert case.state == "waits"
@@ -56,14 +62,14 @@ async def test_handshake_is_replayed_and_the_first_methods_are_discarded(cut):
 
 async def test_bytes_behind_the_discarded_methods_are_left_for_the_client():
     case = Case()
-    case.feed(NONCE + START + TUNE + OPEN_OK + b"x")
+    case.feed(PROVEN + START + TUNE + OPEN_OK + b"x")
     assert (case.state, case.link.rest) == ("ready", OPEN_OK + b"x")
 
 
 @pytest.mark.parametrize("before", [b"", START])
 async def test_a_close_of_the_leader_is_left_for_the_client(before):
     case = Case()
-    case.feed(NONCE + before + CLOSE)
+    case.feed(PROVEN + before + CLOSE)
     assert (case.state, case.link.rest, case.transport.reading) == ("ready", CLOSE, False)
 
 
@@ -82,8 +88,16 @@ async def test_a_close_of_the_leader_is_left_for_the_client(before):
 )
 async def test_another_answer_is_an_error(received, error):
     case = Case()
-    case.feed(NONCE + received)
+    case.feed(PROVEN + received)
     assert (case.state, case.transport.reading) == (error, False)
+
+
+@pytest.mark.parametrize("given", [bytes(32), proof("another", GREETING), proof("secret", GREETING + b"x")])
+async def test_handshake_is_not_sent_to_a_process_that_does_not_know_the_secret(given):
+    case = Case()
+    case.feed(NONCE + given + START + TUNE)
+    assert case.transport.written == [GREETING]
+    assert case.state == "another process listens there, which does not know the leader's secret"
 
 
 async def test_a_greeting_that_cannot_be_made_is_an_error():
@@ -93,7 +107,7 @@ async def test_a_greeting_that_cannot_be_made_is_an_error():
     assert case.transport.written == []
 
 
-@pytest.mark.parametrize("received", [b"", NONCE, NONCE + START[:-1]])
+@pytest.mark.parametrize("received", [b"", NONCE, PROVEN, PROVEN + START[:-1]])
 async def test_a_leader_that_closes_before_its_first_method_is_an_error(received):
     case = Case()
     case.feed(received)
@@ -104,7 +118,7 @@ async def test_a_leader_that_closes_before_its_first_method_is_an_error(received
 @pytest.mark.parametrize("received", [START, START + TUNE])
 async def test_a_leader_that_closes_after_its_first_method_has_refused_the_client(received):
     case = Case()
-    case.feed(NONCE + received)
+    case.feed(PROVEN + received)
     case.link.connection_lost(None)
     assert (case.state, case.link.lost) == ("ready", True)
 

@@ -18,8 +18,8 @@ from amqpbroker.amqp.handover import Handover, Recording
 from amqpbroker.config import Tls
 from amqpbroker.server import forwarding, relaying
 from amqpbroker.server.leader_link import LeaderLink
-from amqpbroker.server.relay import HIGH_BYTES, Relay
-from amqpbroker.server.transport import ClientTransport
+from amqpbroker.server.relay import Relay
+from amqpbroker.server.transport import WRITE_HIGH_BYTES, ClientTransport
 from amqpbroker.store.database.leadership import Target
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -180,7 +180,7 @@ def test_large_messages_are_relayed_with_backpressure(make_loop, authority, encr
             assert next(deliveries)[2] == body
             # The client reads no more, until it is the turn of the next messages.
             largest = until(lambda: brokers.call(stalled, brokers))
-            assert largest < 2 * HIGH_BYTES + 2 * relaying.PART_BYTES
+            assert largest < 2 * WRITE_HIGH_BYTES + 2 * relaying.PART_BYTES
             for _ in range(count - 1):
                 assert next(deliveries)[2] == body
         brokers.await_idle()
@@ -190,7 +190,7 @@ def stalled(brokers):
     """Return the largest number of bytes that wait for a client, once a leader is not read because of it."""
     sides = [relay.client.transport for relay in brokers.relaying._relays]
     full = [side.get_write_buffer_size() for side in sides]
-    return max(full) if max(full) > HIGH_BYTES // 2 else 0
+    return max(full) if max(full) > WRITE_HIGH_BYTES // 2 else 0
 
 
 def test_bytes_that_follow_the_handshake_at_once_are_relayed_too(brokers):
@@ -211,12 +211,17 @@ def test_a_broker_that_stops_tells_its_relayed_clients(brokers):
         assert raised.value.reply_code == 320
 
 
-def test_relayed_clients_are_cut_off_when_the_relaying_broker_stops(brokers):
-    with brokers.connect() as connection:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_relayed_clients_are_cut_off_when_the_relaying_broker_stops(make_loop, authority, encrypted):
+    with (
+        TwoBrokers(make_loop, tls(authority)) as brokers,
+        brokers.connect(tls=trusting(authority) if encrypted else None) as connection,
+    ):
         brokers.call(brokers.a.stop)
         with pytest.raises(pika.exceptions.StreamLostError):
             connection.process_data_events(PATIENCE_S)
         until(lambda: brokers.served_by_b() == [])
+        assert brokers.call(lambda: brokers.relaying.files) == 0
 
 
 def test_connections_to_an_earlier_leader_end(brokers, monkeypatch):
@@ -383,9 +388,13 @@ def after_greeting(sent, closes=True):
 
     def serve(client):
         client.sendall(bytes(forwarding.NONCE_BYTES))
+        stream = client.makefile("rb")
+        head = stream.read(2)
+        greeting = head + stream.read(int.from_bytes(head, "big"))
+        client.sendall(forwarding.proof("secret", greeting))
         received = b""
         while CONNECTION_OPEN not in received:
-            data = client.recv(65536)
+            data = stream.read(1)
             if not data:
                 return
             received += data
@@ -396,12 +405,21 @@ def after_greeting(sent, closes=True):
     return serve
 
 
+def impostor(client):
+    """Pretend to be a leader, without its secret."""
+    client.sendall(bytes(forwarding.NONCE_BYTES))
+    client.sendall(client.recv(65536)[:32] + START + TUNE)
+    while data := client.recv(65536):
+        assert b"guest" not in data
+
+
 #: Name -> what a leader does that is as good as none.
 ABSENT = {
     "closes at once": lambda client: None,
     "never answers": silent,
     "closes after the random bytes": lambda client: client.sendall(bytes(16)),
     "closes after the greeting": after_greeting(b""),
+    "does not know the secret": impostor,
     "never answers after the greeting": after_greeting(b"", closes=False),
     "sends half a frame": after_greeting(START[:20], closes=False),
     "sends another header": after_greeting(b"HTTP/1.1 200 OK\r\n", closes=False),

@@ -117,9 +117,7 @@ NOT_LIMITS = {
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
         server.database.LOOK_S server.forwarding.GREETING_S server.forwarding.LEADER_S server.forwarding.CONNECT_S
         server.forwarding.LOOK_S server.forwarding.HEAD_S server.forwarding.OTHERS_S
-        server.forwarding.LINGER_S server.relay.LINGER_S server.relaying.LEADER_S server.relaying.CONNECT_S
-        server.relaying.LOOK_S server.relaying.OTHERS_S server.http.MAKE_S server.http.HANDSHAKE_S
-        server.database.RECOVERIES
+        server.forwarding.LINGER_S server.http.MAKE_S server.http.HANDSHAKE_S server.database.RECOVERIES
         server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.app.HAND_OVER_MS store.database.members.REMOVED_S store.database.members.YIELD_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
@@ -157,12 +155,12 @@ NOT_LIMITS = {
     """,
     "of connections of a broker that waits, which a test drives past its bound (server/test_forwarding.py)": """
         server.forwarding.MOST_GREETINGS server.forwarding.MOST_GREETING_BYTES server.forwarding.PART_BYTES
-        server.forwarding.BACKLOG server.forwarding.NONCE_BYTES server.waiting._FILES_EACH
+        server.forwarding.BACKLOG server.forwarding.NONCE_BYTES server.forwarding.PROOF_BYTES server.waiting._FILES_EACH
         server.waiting._RESERVED_FILES
     """,
     "of relayed connections, which a test drives past its bound (server/test_relaying.py)": """
-        server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relay.HIGH_BYTES
-        server.relay.LOW_BYTES server.relaying.PART_BYTES server.relaying._TURNS server.relaying._FILES_EACH
+        server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS
+        server.relaying._FILES_EACH
     """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
