@@ -33,11 +33,12 @@ class Relay:
             return
         leader.set_protocol(self.leader)
         self.leader.begin(leader, self.client)
-        client.write(to_client)
-        leader.write(to_leader)
         for transport in (client, leader):
             if not transport.is_closing():
                 transport.resume_reading()
+        # Either may stop the other one from being read.
+        client.write(to_client)
+        leader.write(to_leader)
 
     def end(self) -> None:
         """Close both sockets when their last bytes are written, or after a while."""

@@ -24,6 +24,8 @@ from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
 
+#: Longest interval between two attempts: thousands of clients may wait for a leader.
+_PAUSE_S: Final = 0.4
 #: Files that a relayed connection has open.
 _FILES_EACH: Final = 2
 #: The most event loop iterations until dropped sockets are closed; with TLS it takes two.
@@ -101,7 +103,7 @@ class Relaying:
     async def _try_leaders(self, client: ClientTransport, peer: Peer, handover: Handover) -> None:
         """Connect to the leader, and again until the time is over: the leader may change. Raises TooLongError."""
         vhost, end = handover.vhost, self._loop.time() + LEADER_S
-        error, reason = errors.vhost_without_leader(vhost), ""
+        error, reason, pause_s = errors.vhost_without_leader(vhost), "", LOOK_S
         while not client.closing:
             target = self._target(vhost)
             if target is not None:
@@ -120,7 +122,8 @@ class Relaying:
             if self._loop.time() >= end:
                 handover.refuse(error)
                 return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_S)
 
     async def _linked(
         self, target: Target, peer: Peer, handshake: bytes, end: float

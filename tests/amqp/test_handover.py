@@ -124,6 +124,16 @@ def test_nothing_is_recorded_if_this_broker_leads_all_vhosts() -> None:
     assert client.connection.frame_loop._channel_zero._recording is None  # type: ignore[attr-defined]
 
 
+def test_a_broker_that_leads_all_vhosts_refuses_an_unknown_one() -> None:
+    broker = make_broker()
+    broker.users.add_user("ann", PASSWORD, ())
+    client = Wire(broker, on_elsewhere=pytest.fail)
+    client.feed(HEADER + start_ok() + tune_ok())
+    client.receive()
+    client.feed(opening())
+    assert client.closed()[0] == 530
+
+
 def test_a_client_with_a_wrong_password_is_never_handed_over() -> None:
     case = Case()
     case.client.feed(HEADER + start_ok("wrong") + tune_ok() + opening())

@@ -22,6 +22,11 @@ class Socket(Transport):
         buffer[: len(data)] = data
         self.protocol.buffer_updated(len(data))
 
+    def write(self, data):
+        super().write(data)
+        if len(data) > 100:
+            self.protocol.pause_writing()
+
     def lose(self):
         self.closed = True
         self.protocol.connection_lost(None)
@@ -30,12 +35,12 @@ class Socket(Transport):
 class Case:
     """A relay that has begun, unless the leader is gone."""
 
-    def __init__(self, leader_is_there=True):
+    def __init__(self, leader_is_there=True, to_client=b"to client", to_leader=b"to leader"):
         self.ended = []
         self.relay = Relay(asyncio.get_running_loop(), memoryview(bytearray(16)), self.ended.append)
         self.client, self.leader = Socket(), Socket()
         self.client.set_protocol(self.relay.client)
-        self.relay.begin(self.client, self.leader if leader_is_there else None, b"to client", b"to leader")
+        self.relay.begin(self.client, self.leader if leader_is_there else None, to_client, to_leader)
 
 
 async def test_bytes_of_both_sides_are_passed_on():
@@ -54,6 +59,13 @@ async def test_a_side_is_not_read_while_the_other_one_is_full():
     case.relay.client.resume_writing()
     case.relay.leader.resume_writing()
     assert (case.client.reading, case.leader.reading) == (True, True)
+
+
+async def test_first_bytes_that_a_side_does_not_take_stop_the_other_one():
+    case = Case(to_client=bytes(101))
+    assert (case.client.reading, case.leader.reading) == (True, False)
+    case = Case(to_leader=bytes(101))
+    assert (case.client.reading, case.leader.reading) == (False, True)
 
 
 @pytest.mark.parametrize(("first", "second"), [("client", "leader"), ("leader", "client")])

@@ -160,7 +160,7 @@ NOT_LIMITS = {
     """,
     "of relayed connections, which a test drives past its bound (server/test_relaying.py)": """
         server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS
-        server.relaying._FILES_EACH
+        server.relaying._FILES_EACH server.relaying._PAUSE_S
     """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
