@@ -476,10 +476,6 @@ def vhost_deleted(name: str) -> AmqpError:
     return AmqpError(320, f"vhost '{name}' is deleted")
 
 
-def vhost_moved(name: str) -> AmqpError:
-    return AmqpError(320, f"vhost '{name}' is served by another broker from now on; connect again")
-
-
 def user_deleted(name: str) -> AmqpError:
     return AmqpError(320, f"user '{name}' is deleted")
 
@@ -498,6 +494,35 @@ def closed_by_management(reason: str) -> AmqpError:
 
 def shutdown() -> AmqpError:
     return AmqpError(320, "broker forced connection closure with reason 'shutdown'")
+
+
+def vhost_led_elsewhere(vhost: str) -> AmqpError:
+    return AmqpError(320, f"another broker leads vhost '{vhost}' now; connect again")
+
+
+def vhost_without_leader(vhost: str) -> AmqpError:
+    return AmqpError(320, f"no broker leads vhost '{vhost}' at the moment; connect again in a few seconds")
+
+
+def vhost_out_of_reach(vhost: str) -> AmqpError:
+    """Return the error for a vhost whose leader does not answer this broker; the reason is in the log."""
+    return AmqpError(
+        320, f"the broker that leads vhost '{vhost}' cannot be reached from this one; connect again in a few seconds"
+    )
+
+
+def no_files_for_vhost(vhost: str) -> AmqpError:
+    return AmqpError(
+        320, f"no more files may be open here to reach the broker that leads vhost '{vhost}'; connect to that broker"
+    )
+
+
+def certificate_too_long(vhost: str) -> AmqpError:
+    return AmqpError(
+        320,
+        f"the client's certificate has too many names for this broker to pass them on; connect to the broker"
+        f" that leads vhost '{vhost}'",
+    )
 
 
 def node_connection_limit(limit: int) -> AmqpError:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.handover import OnElsewhere
 from amqpbroker.amqp.peer import Encryption, Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.client.login import PROTOCOL_HEADER, Login, announced
 from amqpbroker.clock import Clock, ManualClock
 from amqpbroker.config import Config
+from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, content, frame
@@ -62,6 +64,13 @@ class Received(NamedTuple):
 
 def make_broker(clock: Clock | None = None, **settings: Any) -> Broker:
     return Broker(Config(**settings), clock or ManualClock(), MemoryStore())
+
+
+def lead_elsewhere(broker: Broker, *vhosts: str) -> None:
+    """Make a broker know of vhosts that another one leads, beside those that it serves."""
+    broker.shares_vhosts = True
+    for name in vhosts:
+        broker.restore_vhost(VhostDefinition(name))
 
 
 class LaggingStore(MemoryStore):
@@ -145,11 +154,17 @@ class Wire:
     """
 
     def __init__(
-        self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1", tls: Encryption | None = None
+        self,
+        broker: Broker,
+        cut: Cut = whole,
+        host: str = "127.0.0.1",
+        tls: Encryption | None = None,
+        on_elsewhere: OnElsewhere | None = None,
     ) -> None:
         self.broker = broker
         self.dirty = False
-        self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672, tls), self._on_dirty)
+        peer = Peer(host, 40000, "127.0.0.1", 5672, tls)
+        self.connection = Connection(broker, peer, self._on_dirty, on_elsewhere)
         self._cut = cut
         self._answers = Answers()
 

@@ -5,6 +5,7 @@ from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.closing import Closing
 from amqpbroker.amqp.decoding import arguments_of
+from amqpbroker.amqp.handover import Recording
 from amqpbroker.amqp.handshake import Handshake
 from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.state import Status
@@ -19,14 +20,23 @@ _PROTOCOL_HEADER_0_9 = b"AMQP\x01\x01\0\x09"
 class ChannelZero:
     """Handles the methods of channel 0 that the connection's state allows."""
 
-    __slots__ = ("_client", "_closing", "_handshake", "_output", "_status")
+    __slots__ = ("_client", "_closing", "_handshake", "_output", "_recording", "_status")
 
-    def __init__(self, status: Status, client: Client, output: Output, closing: Closing, handshake: Handshake) -> None:
+    def __init__(
+        self,
+        status: Status,
+        client: Client,
+        output: Output,
+        closing: Closing,
+        handshake: Handshake,
+        recording: Recording | None,
+    ) -> None:
         self._status = status
         self._client = client
         self._output = output
         self._closing = closing
         self._handshake = handshake
+        self._recording = recording
 
     def greet(self, data: bytes) -> int:
         """Handle the protocol header; a header other than AMQP 0-9-1 is answered with the supported version.
@@ -40,6 +50,8 @@ class ChannelZero:
             self._output.write(_PROTOCOL_HEADER)
             self._closing.finish(connection_log.bad_header(data))
             return len(data)
+        if self._recording is not None:
+            self._recording.add_header(data[: len(_PROTOCOL_HEADER)])
         self._handshake.start()
         return len(_PROTOCOL_HEADER)
 
@@ -61,4 +73,6 @@ class ChannelZero:
         elif name == "connection.update-secret":
             self._output.write(frame(METHOD, 0, methods.encode("connection.update-secret-ok")))
         else:
+            if self._recording is not None:
+                self._recording.add_method(payload)
             self._handshake.handle(name, arguments)

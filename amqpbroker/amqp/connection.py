@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, final
 
 from amqpbroker import errors
+from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.channel_zero import ChannelZero
@@ -16,6 +17,7 @@ from amqpbroker.amqp.closing import Closing
 from amqpbroker.amqp.connection_info import connection_info
 from amqpbroker.amqp.dispatch import Dispatch
 from amqpbroker.amqp.frame_loop import FrameLoop
+from amqpbroker.amqp.handover import OnElsewhere, Recording
 from amqpbroker.amqp.handshake import Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
@@ -42,8 +44,17 @@ class Connection(Session):
     refers to the connection, until the connection has left the broker.
     """
 
-    def __init__(self, broker: "Broker", peer: Peer, on_dirty: Callable[[], None]) -> None:
-        """on_dirty: schedules a call of `collect` at the end of the event loop iteration."""
+    def __init__(
+        self,
+        broker: "Broker",
+        peer: Peer,
+        on_dirty: Callable[[], None],
+        on_elsewhere: OnElsewhere | None = None,
+    ) -> None:
+        """on_dirty: schedules a call of `collect` at the end of the event loop iteration.
+
+        on_elsewhere: hands the connection over, with `hand_over`, if another broker leads its vhost.
+        """
         super().__init__()
         config = broker.config
         self.broker = broker
@@ -57,6 +68,9 @@ class Connection(Session):
         self.closer = Closing(
             broker.clock, self.status, self.client, self.output, self.heartbeat, self._channels, registration
         )
+        if not broker.shares_vhosts:
+            on_elsewhere = None
+        recording = None if on_elsewhere is None else Recording()
         handshake = Handshake(
             broker,
             self.status,
@@ -66,8 +80,10 @@ class Connection(Session):
             self.blocking,
             registration,
             self.closer,
+            recording,
+            on_elsewhere,
         )
-        channel_zero = ChannelZero(self.status, self.client, self.output, self.closer, handshake)
+        channel_zero = ChannelZero(self.status, self.client, self.output, self.closer, handshake, recording)
         dispatch = Dispatch(
             broker,
             self.status,
@@ -130,6 +146,16 @@ class Connection(Session):
         Also return the number of bytes, of these and those that follow, that belong to a partly handled frame.
         """
         return self.frame_loop.take_unhandled()
+
+    def hand_over(self) -> bytes:
+        """End the connection, but not its socket, which belongs to another protocol handler from now on.
+
+        Return the client's bytes after connection.open.
+        """
+        rest, _ = self.frame_loop.take_unhandled()
+        self.closer.lose(connection_log.HANDED_OVER)
+        self.frame_loop.discard()
+        return rest
 
     # --- output
     # ---------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ IN_ORDER = Cause(logging.INFO)
 CLIENT_GONE = Cause(logging.WARNING, "client unexpectedly closed TCP connection")
 NOTHING_CAME = Cause(logging.DEBUG, "connection_closed_with_no_data_received")
 TIMED_OUT = Cause(logging.ERROR, "{handshake_timeout,handshake}")
+HANDED_OVER = Cause(logging.DEBUG, "handed over to the broker that leads its vhost")
 TORN_FRAMES = Cause(logging.ERROR, "fatal_frame_error")
 
 

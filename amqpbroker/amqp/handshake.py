@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from amqpbroker import __version__, errors
 from amqpbroker.amqp import connection_log
@@ -10,11 +10,12 @@ from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.closing import Closing
 from amqpbroker.amqp.connection_log import log_failure
+from amqpbroker.amqp.handover import Handover, OnElsewhere, Recording
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.registration import Registration
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
-from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, OPENING, STARTING, TUNING, State, Status
+from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, HANDING_OVER, OPENING, STARTING, TUNING, State, Status
 from amqpbroker.broker.users.auth_backend import Identified
 from amqpbroker.broker.users.logins import AMQP
 from amqpbroker.broker.users.permissions import Permissions
@@ -62,7 +63,10 @@ class Handshake:
         blocking: Blocking,
         registration: Registration,
         closing: Closing,
+        recording: Recording | None,
+        on_elsewhere: OnElsewhere | None,
     ) -> None:
+        """recording, on_elsewhere: None if this broker leads all vhosts, or the connection cannot be handed over."""
         self._broker = broker
         self._status = status
         self._client = client
@@ -71,6 +75,8 @@ class Handshake:
         self._blocking = blocking
         self._registration = registration
         self._closing = closing
+        self._recording = recording
+        self._on_elsewhere = on_elsewhere
 
     def _send(self, name: str, **arguments: Any) -> None:
         self._output.write(frame(METHOD, 0, methods.encode(name, **arguments)))
@@ -202,13 +208,24 @@ class Handshake:
 
     def _open(self, arguments: dict[str, Any]) -> None:
         client, logins, name = self._client, self._broker.logins, arguments["virtual_host"]
+        if self._on_elsewhere is not None and self._broker.is_elsewhere(name):
+            self._hand_over(name, self._on_elsewhere)
+            return
         self._look_up(name)
         answer = self._answer(AUTHORIZING, lambda permissions: self._permitted(name, permissions))
         inside = client.peer.user is not None
         self._request(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
 
+    def _hand_over(self, vhost: str, on_elsewhere: OnElsewhere) -> None:
+        """Hand the connection over to the broker that leads the vhost, which checks the limits and the permissions."""
+        handshake = b"" if self._recording is None else self._recording.complete()
+        handover = Handover(vhost, handshake, self._answer(HANDING_OVER, _refuse))
+        self._request(HANDING_OVER, partial(on_elsewhere, handover))
+
     def _look_up(self, vhost: str) -> None:
-        """Select the vhost. Raises AmqpError if it does not exist, or has as many connections as allowed."""
+        """Select the vhost. Raises AmqpError if it is not led here, or has as many connections as allowed."""
+        if self._broker.is_elsewhere(vhost):
+            raise errors.vhost_led_elsewhere(vhost)
         self._registration.check_node_limit()
         self._client.requested(self._broker.vhost(vhost))
         self._registration.check_limits()
@@ -219,6 +236,8 @@ class Handshake:
         if permissions is None:
             raise errors.vhost_access_refused(vhost, self._client.user.name)
         self._client.permitted(permissions)
+        if self._recording is not None:
+            self._recording.discard()
         self._closing.opened()
         self._send("connection.open-ok")
         connection_log.granted(self._client)
@@ -256,6 +275,10 @@ class Handshake:
                 self._output.mark_dirty()
 
         return answer
+
+
+def _refuse(error: AmqpError) -> NoReturn:
+    raise error
 
 
 def _within(name: str, value: int, limit: int) -> int:

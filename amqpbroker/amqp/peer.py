@@ -50,6 +50,37 @@ class Encryption:
             "peer_cert_validity": certificate.validity if certificate is not None else None,
         }
 
+    def facts(self) -> list[Any]:
+        """Return all fields as JSON."""
+        return [self.protocol, self.key_exchange, self.cipher, self.hash, _certificate_facts(self.certificate)]
+
+
+def encryption_from(facts: Any) -> Encryption:
+    """Return what `Encryption.facts` described. Raises ValueError, TypeError."""
+    match facts:
+        case [str(protocol), str(key_exchange), str(cipher), str(hash_), certificate]:
+            return Encryption(protocol, key_exchange, cipher, hash_, _certificate_from(certificate))
+    raise ValueError("not the facts of an encryption")
+
+
+def _certificate_facts(certificate: Certificate | None) -> list[Any] | None:
+    if certificate is None:
+        return None
+    names = [list(name) for name in certificate.alternative_names]
+    return [certificate.subject, certificate.issuer, certificate.validity, list(certificate.common_names), names]
+
+
+def _certificate_from(facts: Any) -> Certificate | None:
+    """Return what `_certificate_facts` described. Raises ValueError, TypeError."""
+    match facts:
+        case None:
+            return None
+        case [str(subject), str(issuer), str(validity), [*common], [*alternative]]:
+            pairs = [(kind, name) for kind, name in alternative]
+            if all(isinstance(text, str) for text in (*common, *[text for pair in pairs for text in pair])):
+                return Certificate(subject, issuer, validity, tuple(common), tuple(pairs))
+    raise ValueError("not the facts of a certificate")
+
 
 def encryption(suite: str, version: str, certificate: Certificate | None = None) -> Encryption:
     """Convert OpenSSL's names, such as ECDHE-ECDSA-AES256-GCM-SHA384 and TLSv1.2."""
@@ -71,7 +102,8 @@ def encryption(suite: str, version: str, certificate: Certificate | None = None)
 class Peer:
     """The two addresses of a connection and its TLS parameters. tls: None for a connection without TLS.
 
-    user: the authenticated user, for connections from within this process; otherwise None.
+    user: the authenticated user, for connections from within this process; otherwise None. relayed: another broker
+    relays the connection, so that it is not handed over again.
     """
 
     host: str
@@ -80,6 +112,7 @@ class Peer:
     local_port: int
     tls: Encryption | None = None
     user: "User | None" = None
+    relayed: bool = False
 
     @property
     def name(self) -> str:

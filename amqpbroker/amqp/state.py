@@ -99,7 +99,7 @@ class State:
 
 def _handshake(name: str, meaning: str, follows: Iterable[str], acts_on: Iterable[str], held: bool) -> State:
     """Return a state before the connection is open."""
-    private = name not in ("opening", "authorizing")
+    private = name not in ("opening", "handing over", "authorizing")
     return State(
         name,
         meaning,
@@ -164,9 +164,16 @@ TUNING: Final = _handshake(
 OPENING: Final = _handshake(
     "opening",
     "waits for connection.open",
-    ("authorizing", "closing", "closed"),
+    ("handing over", "authorizing", "closing", "closed"),
     ("connection.open",),
     held=False,
+)
+HANDING_OVER: Final = _handshake(
+    "handing over",
+    "is handed over to the broker that leads the vhost",
+    ("closing", "closed"),
+    (),
+    held=True,
 )
 AUTHORIZING: Final = _handshake(
     "authorizing",
@@ -255,6 +262,7 @@ STATES: Final = (
     AUTHENTICATING,
     TUNING,
     OPENING,
+    HANDING_OVER,
     AUTHORIZING,
     RUNNING,
     BLOCKING,

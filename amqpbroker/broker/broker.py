@@ -63,8 +63,8 @@ class Broker:
     A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
     whole broker. taps: observers of all vhosts. vhosts: those that this broker serves, by name. defined_vhosts: all.
-    storage: of all vhosts that have none of their own. storages: all. slices: time limits for the methods of each
-    client.
+    shares_vhosts: other brokers serve vhosts, too. storage: of all vhosts that have none of their own. storages: all.
+    slices: time limits for the methods of each client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -91,7 +91,7 @@ class Broker:
         self._gone_counters = (0, 0)
         self.vhosts: dict[str, Vhost] = {}
         self.defined_vhosts: dict[str, VhostDefinition] = {}
-        self._shares_vhosts = shares_vhosts
+        self.shares_vhosts: bool = shares_vhosts
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
         self.events = EventExchange(
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
@@ -257,7 +257,7 @@ class Broker:
     def restore_vhost(self, definition: VhostDefinition) -> None:
         """Restore a vhost from its stored definition, without its objects."""
         self.defined_vhosts[definition.name] = definition
-        if not self._shares_vhosts:
+        if not self.shares_vhosts:
             self._restored_vhost(definition, self.storage)
 
     def _restored_vhost(self, definition: VhostDefinition, storage: Storage) -> Vhost:
@@ -309,7 +309,7 @@ class Broker:
         self.shovels.close_vhost(name)
         for session in list(self.sessions):
             if session.vhost is vhost:
-                session.force_close(errors.vhost_moved(name))
+                session.force_close(errors.vhost_led_elsewhere(name))
         return self._discard_vhost(name)
 
     def _discard_vhost(self, name: str) -> Storage:
@@ -323,6 +323,10 @@ class Broker:
         self.storages.remove(storage)
         loaded, stored = self._gone_counters
         self._gone_counters = loaded + storage.store.loaded, stored + storage.store.stored
+
+    def is_elsewhere(self, vhost: str) -> bool:
+        """Return whether the vhost exists and this broker does not serve it, but another one, or none at the moment."""
+        return vhost not in self.vhosts and vhost in self.defined_vhosts
 
     def _count_exchanges(self) -> int:
         return sum(len(vhost.exchanges) for vhost in self.vhosts.values())

@@ -4,15 +4,20 @@ import asyncio
 import itertools
 import logging
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.peer import Peer
+from amqpbroker.amqp.peer import Encryption, Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.users.users import User
 from amqpbroker.clock import Clock
 from amqpbroker.server.reading import Reading
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.transport import ClientTransport, Connect, Served
+
+if TYPE_CHECKING:
+    from amqpbroker.server.relaying import Relaying
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +33,8 @@ class Clients:
 
     def __init__(self, broker: Broker, clock: Clock, tick: Tick, loop: asyncio.AbstractEventLoop, most: int) -> None:
         self.connect: Connect = self._connection
+        #: Relays the connections whose vhosts other brokers lead.
+        self.relaying: Relaying | None = None
         self._broker = broker
         self._clock = clock
         self._tick = tick
@@ -53,6 +60,14 @@ class Clients:
         """Serve a client at this address, whose connection another broker passes on."""
         return self._serving(lambda peer, client: self.connect(replace(peer, host=host, port=port), client))
 
+    def come_relayed(self, host: str, port: int, tls: Encryption | None) -> ClientTransport:
+        """Serve a client at this address, whose connection another broker relays. tls: between these two."""
+
+        def connect(peer: Peer, client: ClientTransport) -> Served:
+            return self.connect(replace(peer, host=host, port=port, tls=tls, relayed=True), client)
+
+        return self._serving(connect)
+
     def come_inside(self, user: User) -> ClientTransport:
         """Serves a connection from within this process. Its name has a number where others have their port."""
         peer = Peer("127.0.0.1", next(self._insiders), "127.0.0.1", 0, user=user)
@@ -60,7 +75,8 @@ class Clients:
 
     def is_full(self, coming: int = 0) -> bool:
         """Return whether no further client is admitted, beside `coming` ones that are not identified yet."""
-        if len(self._there) + coming < self._most:
+        relayed = 0 if self.relaying is None else self.relaying.files
+        if len(self._there) + relayed + coming < self._most:
             return False
         if not self._refused:
             log.error("refusing clients: %d are connected, and no more files may be open", len(self._there))
@@ -72,7 +88,12 @@ class Clients:
         self._closed = True
 
     async def drain(self, wait_ms: int) -> None:
-        """Tell all that the broker stops, wait so long for them to go, and drop who is still there."""
+        """Tell all that the broker stops, wait so long for them to go, and drop who is still there.
+
+        Relayed connections end at once and without a word, since only their leaders know where their frames end.
+        """
+        if self.relaying is not None:
+            await self.relaying.close()
         if not self._there:
             return
         log.info("stopping: closing %d connections", len(self._there))
@@ -104,7 +125,9 @@ class Clients:
         return ClientTransport(self._reading, connect, self._clock, self._tick, self._admit, self._remove)
 
     def _connection(self, peer: Peer, client: ClientTransport) -> Served:
-        return Connection(self._broker, peer, client.on_dirty)
+        if self.relaying is None or peer.relayed or peer.user is not None:
+            return Connection(self._broker, peer, client.on_dirty)
+        return Connection(self._broker, peer, client.on_dirty, partial(self.relaying.hand_over, client, peer))
 
     def _admit(self, client: ClientTransport) -> bool:
         if self._closed or self.is_full():

@@ -13,10 +13,10 @@ from amqpbroker.broker.node import Listening
 from amqpbroker.config import Config, Listener
 from amqpbroker.config.accepted import LISTENER
 from amqpbroker.server.clients import Clients
-from amqpbroker.server.forwarding import ForwardedListener, Serve
+from amqpbroker.server.forwarding import ForwardedListener, PassedOn, Serve
 from amqpbroker.server.http import HttpListener
 from amqpbroker.server.listeners import listen, shown
-from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, bind
+from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, RELAYED, bind
 from amqpbroker.server.tls import TlsContexts
 from amqpbroker.store.database.leadership import Target
 
@@ -70,29 +70,35 @@ class DatabaseListeners:
     ) -> ForwardedListener:
         """Serve the connections that other brokers pass on, until `close` of what is returned. web: by protocol."""
 
-        def plain(client: socket.socket, host: str, port: int, process: str) -> None:
-            self._start(loop, loop.connect_accepted_socket(partial(clients.come_for, host, port), client))
+        def plain(client: socket.socket, passed_on: PassedOn) -> None:
+            come = partial(clients.come_for, passed_on.host, passed_on.port)
+            self._start(loop, loop.connect_accepted_socket(come, client))
 
-        def secured(client: socket.socket, host: str, port: int, process: str) -> None:
+        def relayed(client: socket.socket, passed_on: PassedOn) -> None:
+            come = partial(clients.come_relayed, passed_on.host, passed_on.port, passed_on.tls)
+            self._start(loop, loop.connect_accepted_socket(come, client))
+
+        def secured(client: socket.socket, passed_on: PassedOn) -> None:
             if len(self._connecting) >= config.bounds.handshakes or clients.is_full(len(self._connecting) + 1):
                 client.close()
                 return
             made = loop.connect_accepted_socket(
-                partial(clients.come_for, host, port),
+                partial(clients.come_for, passed_on.host, passed_on.port),
                 client,
                 ssl=tls[AMQPS].context,
                 ssl_handshake_timeout=config.ssl_handshake_timeout_ms / 1000,
             )
             self._start(loop, made)
 
-        def by_http(protocol: str, client: socket.socket, host: str, port: int, process: str) -> None:
+        def by_http(client: socket.socket, passed_on: PassedOn) -> None:
+            protocol, host, port, process, _ = passed_on
             context = tls[protocol].context if protocol in tls else None
             web[protocol].serve_passed_on(client, host, port, context, process)
 
-        served: dict[str, Serve] = {AMQP: plain}
+        served: dict[str, Serve] = {AMQP: plain, RELAYED: relayed}
         if AMQPS in tls:
             served[AMQPS] = secured
-        served |= {protocol: partial(by_http, protocol) for protocol in (HTTP, HTTPS) if protocol in web}
+        served |= {protocol: by_http for protocol in (HTTP, HTTPS) if protocol in web}
         listener = ForwardedListener(loop, self._forwarded, self.target.secret, served)
         listener.start()
         return listener

@@ -3,7 +3,9 @@
 The waiting broker connects to a port of the leader that is only for this purpose. The leader sends 16 random bytes. The
 waiting broker answers with a greeting: two bytes with the length of a JSON list, which has the protocol, the client's
 address, the process of the waiting broker, and an HMAC of these and of the random bytes, whose key is the leader's
-secret. Then it passes on the bytes of both sides as they are, TLS included.
+secret. Then it passes on the bytes of both sides as they are, TLS included. The greeting of a relayed connection
+(relaying.py) also has its TLS parameters, if TLS ended at the broker that relays it. The leader answers it with a proof
+that it knows the secret, too, since the client's password follows.
 """
 
 import asyncio
@@ -15,17 +17,21 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
+from amqpbroker.amqp.peer import Encryption, encryption_from
 from amqpbroker.server.listeners import shown
+from amqpbroker.server.protocols import RELAYED
 from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
 
 #: Random bytes that begin a connection, so that a greeting cannot be used again.
 NONCE_BYTES: Final = 16
-#: Longest greeting, in bytes, and the time within which it must arrive.
-MOST_GREETING_BYTES: Final = 1024
+#: Bytes of a leader's proof.
+PROOF_BYTES: Final = 32
+#: Longest greeting, in bytes, and the time within which it must arrive. The names of a certificate may be long.
+MOST_GREETING_BYTES: Final = 32 * 1024
 GREETING_S: Final = 5.0
 #: Time for which a client waits until there is a leader, and for the connection to it.
 LEADER_S: Final = 5.0
@@ -184,18 +190,53 @@ async def _reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ans
     await writer.drain()
 
 
-def greeting(secret: str, nonce: bytes, protocol: str, host: str, port: int, process: str = "") -> bytes:
-    text = json.dumps([_code(secret, nonce, protocol, host, port, process), protocol, host, port, process]).encode()
+class TooLongError(ValueError):
+    """A greeting that no broker accepts, because of the names in the client's certificate."""
+
+
+def greeting(
+    secret: str,
+    nonce: bytes,
+    protocol: str,
+    host: str,
+    port: int,
+    process: str = "",
+    tls: Encryption | None = None,
+) -> bytes:
+    """Return the greeting. Raises TooLongError."""
+    facts: list[object] = [protocol, host, port, process]
+    if tls is not None:
+        facts.append(tls.facts())
+    text = json.dumps([_code(secret, nonce, facts), *facts]).encode()
+    if len(text) > MOST_GREETING_BYTES:
+        raise TooLongError(f"a greeting of {len(text)} bytes is too long")
     return len(text).to_bytes(2, "big") + text
 
 
-def _code(secret: str, nonce: bytes, protocol: str, host: str, port: int, process: str) -> str:
-    told = json.dumps([protocol, host, port, process]).encode()
-    return hmac.new(secret.encode(), nonce + told, "sha256").hexdigest()
+def _code(secret: str, nonce: bytes, facts: list[object]) -> str:
+    return hmac.new(secret.encode(), nonce + json.dumps(facts).encode(), "sha256").hexdigest()
 
 
-#: Serves a client's socket; called with the socket, the client's host and port, and the process that passes it on.
-Serve = Callable[[socket.socket, str, int, str], None]
+def proof(secret: str, greeting_bytes: bytes) -> bytes:
+    """Return a leader's answer to the greeting of a relayed connection."""
+    return hmac.new(secret.encode(), b"leader" + greeting_bytes, "sha256").digest()
+
+
+class PassedOn(NamedTuple):
+    """A connection that another broker passes on.
+
+    protocol, host, port: of the client. process: of that broker. tls: of the client, if TLS ended at that broker.
+    """
+
+    protocol: str
+    host: str
+    port: int
+    process: str
+    tls: Encryption | None = None
+
+
+#: Serves a client's socket.
+Serve = Callable[[socket.socket, PassedOn], None]
 
 
 class ForwardedListener:
@@ -238,7 +279,7 @@ class ForwardedListener:
 
     async def _greet(self, client: socket.socket) -> None:
         try:
-            protocol, host, port, process = await asyncio.wait_for(self._greeting(client), GREETING_S)
+            passed_on = await asyncio.wait_for(self._greeting(client), GREETING_S)
         except (OSError, ValueError, KeyError, TypeError, TimeoutError):
             log.warning("a connection at the port for other brokers is closed: it has no valid greeting")
             client.close()
@@ -246,27 +287,30 @@ class ForwardedListener:
         except asyncio.CancelledError:
             client.close()
             raise
-        self._serve[protocol](client, host, port, process)
+        self._serve[passed_on.protocol](client, passed_on)
 
-    async def _greeting(self, client: socket.socket) -> tuple[str, str, int, str]:
-        """Return the protocol, the client's address and the process of the waiting broker.
-
-        Raises ValueError, KeyError, TypeError, OSError.
-        """
+    async def _greeting(self, client: socket.socket) -> PassedOn:
+        """Read the greeting. Raises ValueError, KeyError, TypeError, OSError."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         await self._loop.sock_sendall(client, nonce)
-        size = int.from_bytes(await self._read(client, 2), "big")
+        head = await self._read(client, 2)
+        size = int.from_bytes(head, "big")
         if size > MOST_GREETING_BYTES:
             raise ValueError(size)
-        code, protocol, host, port, process = json.loads(await self._read(client, size))
-        expected = _code(self._secret, nonce, protocol, host, port, process)
+        text = await self._read(client, size)
+        code, *facts = json.loads(text)
+        expected = _code(self._secret, nonce, facts)
         if not hmac.compare_digest(str(code).encode(), expected.encode()):
             raise ValueError("wrong secret")
+        protocol, host, port, process, *tls = facts
         if not (isinstance(host, str) and isinstance(port, int) and isinstance(process, str)):
             raise TypeError(host)
         if protocol not in self._serve:
             raise ValueError(protocol)
-        return protocol, host, port, process
+        passed_on = PassedOn(protocol, host, port, process, *[encryption_from(each) for each in tls])
+        if protocol == RELAYED:
+            await self._loop.sock_sendall(client, proof(self._secret, head + text))
+        return passed_on
 
     async def _read(self, client: socket.socket, size: int) -> bytes:
         found = b""

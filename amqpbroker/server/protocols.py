@@ -14,6 +14,8 @@ HTTP = "http"
 HTTPS = "https"
 METRICS = "http/prometheus"
 METRICS_TLS = "https/prometheus"
+#: AMQP of clients whose connections other brokers relay. It has no listener of its own.
+RELAYED = "amqp/relayed"
 
 
 def bind(config: Config) -> dict[str, list[socket.socket]]:

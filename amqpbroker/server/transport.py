@@ -40,6 +40,7 @@ class Served(Protocol):
     def set_writable(self, writable: bool) -> None: ...
     def stop_deliveries(self) -> None: ...
     def shutdown(self) -> None: ...
+    def hand_over(self) -> bytes: ...
     def lost(self) -> None: ...
 
 
@@ -210,6 +211,24 @@ class ClientTransport(asyncio.BufferedProtocol):
         """Wrap the protocol handler of the socket from now on."""
         if self._connection is not None:
             self._connection = before(self._connection)
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, bytes] | None:
+        """Pass the socket to another protocol handler, which has to resume reading.
+
+        Return the socket's transport, and the client's bytes that nobody has handled. Return None if the connection has
+        ended.
+        """
+        self.end_turn()  # write what the connection has sent
+        connection, transport = self._connection, self._transport
+        if connection is None or transport is None or self.closing:
+            return None
+        self._set_reading(False)
+        rest = connection.hand_over()
+        self._connection = self._transport = None
+        transport.set_protocol(protocol)
+        self._admitted = False
+        self._forget(self)
+        return transport, rest
 
     # --- state for tests ----------------------------------------------------------------------------------------------
 

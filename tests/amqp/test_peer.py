@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from amqpbroker.amqp.peer import Peer, encryption
+from amqpbroker.amqp.peer import Peer, encryption, encryption_from
 from amqpbroker.wire.certificate import Certificate
 from tests.harness import Wire, make_broker
 
@@ -47,3 +49,35 @@ def test_a_connection_without_tls_shows_no_parameters():
 
 def test_a_connection_is_named_by_both_ends() -> None:
     assert Peer("10.0.0.9", 4711, "10.0.0.1", 5672).name == "10.0.0.9:4711 -> 10.0.0.1:5672"
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        None,
+        CERTIFICATE,
+        Certificate("CN=a", "CN=b", "from - to", ("a", "ä"), (("dns", "localhost"), ("ip", "::1"))),
+    ],
+)
+def test_encryption_is_the_same_after_json(certificate):
+    tls = encryption("TLS_AES_256_GCM_SHA384", "TLSv1.3", certificate)
+    assert encryption_from(json.loads(json.dumps(tls.facts()))) == tls
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        None,
+        "text",
+        [],
+        ["tlsv1.3", "any", "aes_256_gcm", 1, None],
+        ["tlsv1.3", "any", "aes_256_gcm", "aead", 1],
+        ["tlsv1.3", "any", "aes_256_gcm", "aead", ["CN=a", "CN=b", "from - to", [1], []]],
+        ["tlsv1.3", "any", "aes_256_gcm", "aead", ["CN=a", "CN=b", "from - to", [], [["dns"]]]],
+        ["tlsv1.3", "any", "aes_256_gcm", "aead", ["CN=a", "CN=b", "from - to", [], [["dns", 1]]]],
+        ["tlsv1.3", "any", "aes_256_gcm", "aead", ["CN=a", "CN=b", "from - to", [], [1]]],
+    ],
+)
+def test_facts_that_describe_no_encryption_are_refused(facts):
+    with pytest.raises((ValueError, TypeError)):
+        encryption_from(facts)

@@ -17,6 +17,7 @@ from amqpbroker.amqp.state import (
     CLOSING,
     CONNECTED,
     FLOW,
+    HANDING_OVER,
     HANDSHAKE_TIMEOUT,
     HEADER,
     LINGERING,
@@ -37,7 +38,7 @@ from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BODY, frame
 from amqpbroker.wire.values import Field
 from tests.amqp.late_backend import LateBackend
-from tests.harness import Wire, make_broker, method
+from tests.harness import Wire, lead_elsewhere, make_broker, method
 
 GREETING = b"AMQP\0\0\x09\x01"
 TOLD = ("authentication_failure_close", "connection.blocked")
@@ -130,6 +131,14 @@ def authorizing(case: Case) -> None:
     case.greet(4)
 
 
+def handing_over(case: Case) -> None:
+    lead_elsewhere(case.broker, "x")
+    case.client = Wire(case.broker, on_elsewhere=lambda handover: None)
+    case.greet(3)
+    case.client.send(0, "connection.open", virtual_host="x")
+    assert case.client.receive() == []
+
+
 def running(case: Case) -> None:
     case.open()
 
@@ -195,6 +204,7 @@ REACHED: dict[State, Callable[[Case], None]] = {
     AUTHENTICATING: authenticating,
     TUNING: tuning,
     OPENING: opening,
+    HANDING_OVER: handing_over,
     AUTHORIZING: authorizing,
     RUNNING: running,
     BLOCKING: blocking,
@@ -362,7 +372,7 @@ def test_connection_is_closed_after_the_time_in_the_state_table(case: Case) -> N
 def test_missed_heartbeats_close_a_connection_unless_it_is_paused(case: Case) -> None:
     state = case.state
     case.clock.advance(INTERVAL_S * 3000)
-    has_heartbeats = (case.opened or state in (OPENING, AUTHORIZING)) and not state.deaf
+    has_heartbeats = (case.opened or state in (OPENING, HANDING_OVER, AUTHORIZING)) and not state.deaf
     is_over = (has_heartbeats and not state.held) or ended(state)
     assert case.state is (CLOSED if is_over else state)
 

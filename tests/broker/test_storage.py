@@ -71,7 +71,7 @@ def test_another_broker_serves_a_vhost_as_it_was_left(kept):
     closed = first.close_vhost("v")
     assert client.closed() == (
         320,
-        "CONNECTION_FORCED - vhost 'v' is served by another broker from now on; connect again",
+        "CONNECTION_FORCED - another broker leads vhost 'v' now; connect again",
     )
     assert closed is storage
     storage.store.close()

@@ -34,6 +34,10 @@ class Connection:
     def lost(self):
         self._called("lost")
 
+    def hand_over(self):
+        self._called("hand_over")
+        return b"rest"
+
     def stop_deliveries(self):
         self._called("stop_deliveries")
 
@@ -59,12 +63,16 @@ class Transport:
         self.reading = True
         self.closed = False
         self.aborted = False
+        self.protocol = None
 
     def get_extra_info(self, name):
         return self.extra.get(name)
 
     def set_write_buffer_limits(self, high, low):
         assert low < high
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
 
     def write(self, data):
         self.written.append(data)

@@ -5,11 +5,13 @@ import logging
 
 import pytest
 
+from amqpbroker.amqp.peer import encryption
+from amqpbroker.amqp.state import CLOSING, HANDING_OVER
 from amqpbroker.broker.users.users import User
 from amqpbroker.clock import ManualClock
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.tick import Tick
-from tests.harness import make_broker
+from tests.harness import lead_elsewhere, make_broker, method
 from tests.server.stand_ins import Connection, Transport
 
 STOP_MS = 3_000
@@ -64,6 +66,74 @@ async def test_clients_in_a_tls_handshake_count_towards_the_limit(coming, full):
     clientele = Clientele(most=3)
     clientele.come()
     assert clientele.clients.is_full(coming) == full
+
+
+class Relaying:
+    """Stands in for server.relaying.Relaying: relayed connections have so many files open."""
+
+    def __init__(self, files=0):
+        self.files = files
+        self.handed = []
+        self.closed = False
+
+    def hand_over(self, client, peer, handover):
+        self.handed.append((client, peer.host, handover))
+
+    async def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize(("files", "full"), [(2, False), (3, True)])
+async def test_files_of_relayed_connections_count_towards_the_limit(files, full):
+    clientele = Clientele(most=4)
+    clientele.clients.relaying = Relaying(files)
+    clientele.come()
+    assert clientele.clients.is_full() == full
+
+
+async def test_relayed_connections_end_when_the_broker_stops():
+    clientele = Clientele()
+    relaying = clientele.clients.relaying = Relaying()
+    await (await clientele.stop())
+    assert relaying.closed
+
+
+async def test_a_relayed_client_has_the_address_and_the_tls_parameters_of_its_greeting():
+    clientele = Clientele()
+    tls = encryption("TLS_AES_256_GCM_SHA384", "TLSv1.3")
+    clientele.clients.come_relayed("10.0.0.7", 4711, tls).connection_made(Transport())
+    peer = clientele.clients.there()[0]._connection.peer
+    assert (peer.host, peer.port, peer.local_host, peer.tls, peer.relayed) == ("10.0.0.7", 4711, "10.0.0.1", tls, True)
+
+
+@pytest.mark.parametrize(
+    ("come", "handed"),
+    [
+        (lambda clients: clients.come(), 1),
+        (lambda clients: clients.come_for("10.0.0.7", 4711), 1),
+        (lambda clients: clients.come_relayed("10.0.0.7", 4711, None), 0),
+        (lambda clients: clients.come_inside(GUEST), 0),
+    ],
+)
+async def test_connections_of_other_brokers_and_of_this_one_are_not_handed_over(come, handed):
+    broker = make_broker(loopback_users=frozenset())
+    lead_elsewhere(broker, "x")
+    tick = Tick(lambda _: None, lambda: None, pytest.fail)
+    clients = Clients(broker, ManualClock(), tick, asyncio.get_running_loop(), 2)
+    relaying = clients.relaying = Relaying()
+    client = come(clients)
+    client.connection_made(Transport())
+    mechanism = "PLAIN" if client._connection.peer.user is None else "EXTERNAL"
+    login = {"client_properties": {}, "mechanism": mechanism, "response": b"\0guest\0guest", "locale": "en_US"}
+    for data in (
+        b"AMQP\0\0\x09\x01",
+        method("connection.start-ok", 0, **login),
+        method("connection.tune-ok", 0, channel_max=10, frame_max=4096, heartbeat=0),
+        method("connection.open", 0, virtual_host="x"),
+    ):
+        client._connection.feed(data)
+    assert len(relaying.handed) == handed
+    assert client._connection.status.state is (HANDING_OVER if handed else CLOSING)
 
 
 async def test_internal_clients_have_consecutive_numbers_as_ports():

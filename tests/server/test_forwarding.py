@@ -3,12 +3,15 @@
 import asyncio
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 
+from amqpbroker.amqp.peer import encryption
 from amqpbroker.server import forwarding
-from amqpbroker.server.forwarding import ForwardedListener, Forwarding, greeting
+from amqpbroker.server.forwarding import ForwardedListener, Forwarding, TooLongError, greeting
 from amqpbroker.store.database.leadership import Target
+from amqpbroker.wire.certificate import Certificate
 
 
 def bound():
@@ -42,13 +45,15 @@ class Leader:
         self.target = Target("127.0.0.1", sock.getsockname()[1], secret)
         self.served = []
         self.processes = []
+        self.tls = []
         self._tasks = []
         self._listener = ForwardedListener(loop, sock, secret, {"amqp": self._serve})
         self._listener.start()
 
-    def _serve(self, client, host, port, process):
-        self.served.append((host, port))
-        self.processes.append(process)
+    def _serve(self, client, passed_on):
+        self.served.append((passed_on.host, passed_on.port))
+        self.processes.append(passed_on.process)
+        self.tls.append(passed_on.tls)
         self._tasks.append(asyncio.get_running_loop().create_task(self._echo(client)))
 
     async def _echo(self, client):
@@ -170,9 +175,45 @@ async def test_connections_are_limited(connect):
     await leader.close()
 
 
+TLS = encryption("TLS_AES_256_GCM_SHA384", "TLSv1.3")
+
+
+async def test_a_greeting_has_the_tls_parameters_of_the_client(connect):
+    leader = Leader(asyncio.get_running_loop())
+    reader, writer = await connect(leader.target.port)
+    writer.write(greeting("secret", await reader.readexactly(16), "amqp", "h", 1, "p", TLS) + b"x")
+    assert await reader.readexactly(1) == b"x"
+    assert leader.tls == [TLS]
+    await leader.close()
+
+
+def certified(names):
+    """Return TLS parameters with a certificate that has so many alternative names."""
+    alternative = tuple(("dns", f"host-{number}.example") for number in range(names))
+    return replace(TLS, certificate=Certificate("CN=a", "CN=b", "from - to", ("a",), alternative))
+
+
+async def test_a_greeting_with_many_names_is_accepted(connect):
+    leader = Leader(asyncio.get_running_loop())
+    reader, writer = await connect(leader.target.port)
+    writer.write(greeting("secret", await reader.readexactly(16), "amqp", "h", 1, tls=certified(800)) + b"x")
+    assert await reader.readexactly(1) == b"x"
+    assert leader.tls == [certified(800)]
+    await leader.close()
+
+
+def test_a_greeting_with_too_many_names_cannot_be_made():
+    with pytest.raises(TooLongError):
+        greeting("secret", bytes(16), "amqp", "h", 1, tls=certified(2000))
+
+
 def framed(told):
     text = json.dumps(told).encode()
     return len(text).to_bytes(2, "big") + text
+
+
+def signed(nonce, facts):
+    return framed([forwarding._code("secret", nonce, facts), *facts])
 
 
 #: Name -> what is sent to the leader, by its nonce.
@@ -188,6 +229,10 @@ WRONG = {
     "another process": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, "p").replace(b'"p"', b'"q"'),
     "a process that is none": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, 1),
     "a host that is none": lambda nonce: greeting("secret", nonce, "amqp", 1, 1),
+    "other TLS parameters": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, "p", TLS).replace(b"any", b"all"),
+    "TLS parameters that are none": lambda nonce: signed(nonce, ["amqp", "h", 1, "p", ["x"]]),
+    "two TLS parameters": lambda nonce: signed(nonce, ["amqp", "h", 1, "p", TLS.facts(), TLS.facts()]),
+    "a short list with its code": lambda nonce: signed(nonce, ["amqp", "h", 1]),
     "a short list": lambda nonce: framed(["x"]),
     "no list": lambda nonce: framed(1),
     "no JSON": lambda nonce: b"\0\x01[",

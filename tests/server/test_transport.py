@@ -404,6 +404,47 @@ def test_lost_connection_gets_no_other_protocol_handler():
     client.protocol.interpose(pytest.fail)
 
 
+def test_socket_is_passed_to_another_protocol_handler_with_everything_that_was_sent_before():
+    client, other = Client(), object()
+    client.connection.output = b"last"
+    client.connection.on_dirty()
+    assert client.protocol.hand_over(other) == (client.transport, b"rest")
+    assert (client.transport.protocol, client.transport.reading) == (other, False)
+    assert client.transport.written == [b"last"]
+    assert client.forgotten == [client.protocol]
+    calls = list(client.connection.calls)
+    client.turn()
+    client.protocol.shutdown()
+    client.protocol.abort()
+    client.protocol.on_dirty()
+    client.turn()
+    assert (client.connection.calls, client.transport.aborted) == (calls, False)
+    assert ("lost",) not in calls
+
+
+def test_socket_with_further_data_is_not_read_after_it_is_passed_on():
+    client = Client()
+    client.receive(bytes(40))
+    client.protocol.hand_over(object())
+    client.turn()
+    assert not client.transport.reading
+
+
+@pytest.mark.parametrize("end", ["lost", "closing", "closed", "failing"])
+def test_socket_of_an_ended_connection_is_not_passed_on(end, caplog):
+    client = Client()
+    if end == "lost":
+        client.protocol.connection_lost(None)
+    elif end == "closing":
+        client.connection.closing = True
+    elif end == "closed":
+        client.transport.closed = True
+    else:
+        client.connection.fails_in = "collect"
+    assert client.protocol.hand_over(object()) is None
+    assert client.transport.protocol is None
+
+
 class Asker:
     """Two clients on one tick; the second one gets output whenever the first one sends."""
 

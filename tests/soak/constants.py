@@ -155,8 +155,12 @@ NOT_LIMITS = {
     """,
     "of connections of a broker that waits, which a test drives past its bound (server/test_forwarding.py)": """
         server.forwarding.MOST_GREETINGS server.forwarding.MOST_GREETING_BYTES server.forwarding.PART_BYTES
-        server.forwarding.BACKLOG server.forwarding.NONCE_BYTES server.waiting._FILES_EACH
+        server.forwarding.BACKLOG server.forwarding.NONCE_BYTES server.forwarding.PROOF_BYTES server.waiting._FILES_EACH
         server.waiting._RESERVED_FILES
+    """,
+    "of relayed connections, which a test drives past its bound (server/test_relaying.py)": """
+        server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS
+        server.relaying._FILES_EACH server.relaying._PAUSE_S
     """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",

@@ -118,6 +118,10 @@ class Splitter:
             return self._opaque()
         return None if found is None else Frame(found[0], found[1], frame(*found))
 
+    def rest(self) -> bytes:
+        """Remove and return all bytes."""
+        return self._reader.take(self._reader.held)
+
     def _opaque(self) -> Frame | None:
         self._passing = _ENDLESS
         return self.next()

@@ -174,6 +174,11 @@ class Line:
     def shutdown(self) -> None:
         self._connection.shutdown()
 
+    def hand_over(self) -> bytes:
+        rest = self._connection.hand_over() + self._incoming.rest()
+        self.lost()
+        return rest
+
     def lost(self) -> None:
         self._cut = self._over = True
         self._out.clear()

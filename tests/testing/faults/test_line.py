@@ -6,7 +6,7 @@ from amqpbroker.testing.faults import target
 from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.publishing import Nack
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading
-from tests.harness import Wire, make_broker
+from tests.harness import Wire, lead_elsewhere, make_broker
 from tests.testing.faults.raw import HEADER, method, publish
 
 
@@ -143,3 +143,20 @@ def test_closing_connection_is_not_read_under_a_stop_reading_fault():
     line.feed(method(0, "connection.close"))
     assert b"".join(line.collect()) == b""
     assert not line.reading
+
+
+def test_a_connection_that_is_handed_over_takes_along_all_unhandled_frames():
+    broker = make_broker()
+    lead_elsewhere(broker, "x")
+    handed = []
+    wire = Wire(broker, on_elsewhere=handed.append)
+    line = before(wire, Nack())
+    login = {"client_properties": {}, "mechanism": "PLAIN", "response": b"\0guest\0guest", "locale": "en_US"}
+    line.feed(HEADER + method(0, "connection.start-ok", **login))
+    line.feed(method(0, "connection.tune-ok", channel_max=100, frame_max=131072, heartbeat=0))
+    rest = method(1, "channel.open") + method(1, "confirm.select")[:-1]
+    line.feed(method(0, "connection.open", virtual_host="x") + rest)
+    assert [handover.vhost for handover in handed] == ["x"]
+    assert line.hand_over() == rest
+    assert line.collect() == []
+    assert wire.connection.closing

@@ -1,0 +1,191 @@
+"""Relayed connections: clients of vhosts that other brokers lead.
+
+A connection that is to be handed over waits in its handshake. The handshake is replayed to the leader, which
+authenticates the client again and checks its permissions. Then both sockets belong to a `Relay`. TLS ends at this
+broker; the leader learns the client's address and TLS parameters from the greeting (forwarding.py).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from amqpbroker import errors
+from amqpbroker.amqp.handover import Handover
+from amqpbroker.amqp.peer import Peer
+from amqpbroker.server.forwarding import CONNECT_S, LEADER_S, LOOK_S, OTHERS_S, PART_BYTES, TooLongError, greeting
+from amqpbroker.server.leader_link import LeaderLink
+from amqpbroker.server.listeners import shown
+from amqpbroker.server.protocols import RELAYED
+from amqpbroker.server.relay import Relay
+from amqpbroker.server.socket_options import set_options
+from amqpbroker.server.transport import ClientTransport
+from amqpbroker.store.database.leadership import Target
+
+log = logging.getLogger(__name__)
+
+#: Longest interval between two attempts: thousands of clients may wait for a leader.
+_PAUSE_S: Final = 0.4
+#: Files that a relayed connection has open.
+_FILES_EACH: Final = 2
+#: The most event loop iterations until dropped sockets are closed; with TLS it takes two.
+_TURNS: Final = 10
+
+
+class Relaying:
+    """Hands connections over, and relays them until they end or their vhost gets another leader."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        target: Callable[[str], Target | None],
+        is_full: Callable[[], bool],
+        process: str = "",
+    ) -> None:
+        """target: returns the port of a vhost's leader, None if there is none at the moment.
+
+        is_full: returns whether no more files may be open. process: of this broker.
+        """
+        self._loop = loop
+        self._target = target
+        self._is_full = is_full
+        self._process = process
+        self._buffer = memoryview(bytearray(PART_BYTES))
+        self._tasks: set[asyncio.Task[None]] = set()
+        #: The vhost and the leader of each connection.
+        self._relays: dict[Relay, tuple[str, Target]] = {}
+        self._looking: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def files(self) -> int:
+        """Number of open files, except for those of clients that wait to be handed over."""
+        return len(self._tasks) + _FILES_EACH * len(self._relays)
+
+    def hand_over(self, client: ClientTransport, peer: Peer, handover: Handover) -> None:
+        """Connect to the leader of the vhost, and relay the connection from then on; refuse it if that fails."""
+        if self._closed:
+            handover.refuse(errors.shutdown())
+        elif self._is_full():
+            handover.refuse(errors.no_files_for_vhost(handover.vhost))
+        else:
+            task = self._loop.create_task(self._hand_over(client, peer, handover))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End all connections."""
+        self._closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for relay in list(self._relays):
+            relay.abort()
+        for _ in range(_TURNS):
+            if not self._relays:
+                break
+            await asyncio.sleep(0)
+        if self._looking is not None:
+            self._looking.cancel()
+
+    # --- handover -----------------------------------------------------------------------------------------------------
+
+    async def _hand_over(self, client: ClientTransport, peer: Peer, handover: Handover) -> None:
+        try:
+            await self._try_leaders(client, peer, handover)
+        except TooLongError:
+            handover.refuse(errors.certificate_too_long(handover.vhost))
+        except Exception:
+            log.exception("internal error in the handover of connection %s", peer.name)
+            client.abort()
+
+    async def _try_leaders(self, client: ClientTransport, peer: Peer, handover: Handover) -> None:
+        """Connect to the leader, and again until the time is over: the leader may change. Raises TooLongError."""
+        vhost, end = handover.vhost, self._loop.time() + LEADER_S
+        error, reason, pause_s = errors.vhost_without_leader(vhost), "", LOOK_S
+        while not client.closing:
+            target = self._target(vhost)
+            if target is not None:
+                error = errors.vhost_out_of_reach(vhost)
+                try:
+                    leader, link = await self._linked(target, peer, handover.handshake, end)
+                except TooLongError:
+                    raise
+                except (OSError, TimeoutError, ValueError) as failure:
+                    earlier, reason = reason, f"{shown(*target[:2])}: {str(failure) or 'no answer in time'}"
+                    if reason != earlier:
+                        log.info("the leader of vhost '%s' at %s", vhost, reason)
+                else:
+                    self._relay(client, leader, link, peer, vhost, target)
+                    return
+            if self._loop.time() >= end:
+                handover.refuse(error)
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_S)
+
+    async def _linked(
+        self, target: Target, peer: Peer, handshake: bytes, end: float
+    ) -> tuple[asyncio.Transport, LeaderLink]:
+        """Connect to a leader, and replay the handshake. Raises OSError, TimeoutError, ValueError."""
+
+        def greet(nonce: bytes) -> bytes:
+            return greeting(target.secret, nonce, RELAYED, peer.host, peer.port, self._process, peer.tls)
+
+        def make() -> LeaderLink:
+            return LeaderLink(self._loop, target.secret, greet, handshake)
+
+        async with asyncio.timeout_at(min(self._loop.time() + CONNECT_S, end)):
+            leader, link = await self._loop.create_connection(make, target.host, target.port)
+        try:
+            async with asyncio.timeout_at(min(self._loop.time() + CONNECT_S, end)):
+                error = await link.greeted
+            if error is None:
+                async with asyncio.timeout_at(end):
+                    error = await link.ready
+            _check(error)
+            if not link.lost:
+                set_options(leader.get_extra_info("socket"), target.host)
+        except BaseException:
+            leader.abort()
+            raise
+        return leader, link
+
+    # --- relays -------------------------------------------------------------------------------------------------------
+
+    def _relay(
+        self,
+        client: ClientTransport,
+        leader: asyncio.Transport,
+        link: LeaderLink,
+        peer: Peer,
+        vhost: str,
+        target: Target,
+    ) -> None:
+        relay = Relay(self._loop, self._buffer, self._ended)
+        handed = client.hand_over(relay.client)
+        if handed is None:
+            leader.abort()
+            return
+        log.info("connection %s is relayed to %s, which leads vhost '%s'", peer.name, shown(*target[:2]), vhost)
+        self._relays[relay] = vhost, target
+        if self._looking is None:
+            self._looking = self._loop.call_later(OTHERS_S, self._end_others)
+        transport, rest = handed
+        relay.begin(transport, None if link.lost else leader, link.rest, rest)
+
+    def _end_others(self) -> None:
+        """End connections to earlier leaders, which may be gone without a word, again and again."""
+        for relay, (vhost, leader) in list(self._relays.items()):
+            if self._target(vhost) not in (None, leader):
+                relay.end()
+        self._looking = self._loop.call_later(OTHERS_S, self._end_others) if self._relays else None
+
+    def _ended(self, relay: Relay) -> None:
+        self._relays.pop(relay, None)
+
+
+def _check(error: Exception | None) -> None:
+    if error is not None:
+        raise error
