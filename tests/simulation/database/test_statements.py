@@ -11,8 +11,11 @@ FOLDER = Path(amqpbroker.store.database.__file__).parent
 STATEMENT = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|BEGIN|COMMIT|ROLLBACK)\b")
 PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 
-#: Statements that no world sends, since its brokers only put definitions, and no operator looks at or changes brokers.
+#: Statements that no world sends, since its brokers only put definitions and follow none, and no operator looks at or
+#: changes brokers.
 NOT_SENT = {
+    "SELECT epoch, number FROM proof WHERE log = %s",
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",
     "SELECT process, node, address, version, seen > clock_timestamp() - %s * interval '1 second', drained,"
     " round(extract(epoch FROM started) * 1000)::bigint, round(extract(epoch FROM seen) * 1000)::bigint, lag"
