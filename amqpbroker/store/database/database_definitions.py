@@ -34,11 +34,14 @@ class DatabaseDefinitions(Definitions):
     A change survives the process after the next `sync`, not before: whoever reports it to a client waits for that.
     """
 
-    def __init__(self, log: str, reading: Session, fence: Fence) -> None:
-        """reading: for the event loop's thread. fence: for the thread that calls `sync`. Raises OSError, StoreError."""
+    def __init__(self, log: str, reading: Session, fence: Fence, vhost: str | None = None) -> None:
+        """reading: for the event loop's thread. fence: for the thread that calls `sync`. vhost: whose definitions they
+        are, None for all. Raises OSError, StoreError.
+        """
         super().__init__()
         self._log = log
         self._reading = reading
+        self._vhost = vhost
         self._fence = fence
         #: Statements that are not written yet, and those of the open transaction.
         self._changes: list[Statement] = []
@@ -112,7 +115,7 @@ class DatabaseDefinitions(Definitions):
     def all(self, kind: type[D]) -> list[D]:
         """Return all definitions of one kind that are written, in the order in which they were put."""
         try:
-            return self._reading.run(partial(read_all, kind))
+            return self._reading.run(partial(read_all, kind, vhost=self._vhost))
         except OSError as error:
             raise StoreError(f"{TABLES[kind]}: {error}") from error
 
@@ -130,12 +133,20 @@ class DatabaseDefinitions(Definitions):
         pass
 
 
-def read_all(kind: type[D], connection: TimedConnection) -> list[D]:
-    """Return all definitions of one kind, in the order in which they were put. Raises StoreError for a damaged one."""
-    fields = sql.SQL(", ").join(map(sql.Identifier, kind._fields))
-    query = sql.SQL("SELECT {} FROM {} ORDER BY place").format(fields, _name(kind))
+_ALL: Final = sql.SQL("SELECT {} FROM {} ORDER BY place")
+_OF_VHOST: Final = sql.SQL("SELECT {} FROM {} WHERE vhost = %s ORDER BY place")
+
+
+def read_all(kind: type[D], connection: TimedConnection, vhost: str | None = None) -> list[D]:
+    """Return all definitions of one kind, in the order in which they were put. Raises StoreError for a damaged one.
+
+    vhost: only those of this vhost, of a kind that has one.
+    """
+    fields, values = sql.SQL(", ").join(map(sql.Identifier, kind._fields)), [] if vhost is None else [_text(vhost)]
+    query = _ALL if vhost is None else _OF_VHOST
     try:
-        return [decoded(kind, row, _CODECS) for row in connection.execute(query, binary=True).fetchall()]
+        rows = connection.execute(query.format(fields, _name(kind)), values, binary=True).fetchall()
+        return [decoded(kind, row, _CODECS) for row in rows]
     except ValueError as error:
         raise StoreError(f"{TABLES[kind]}: {error}") from error
 

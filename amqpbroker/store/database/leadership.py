@@ -107,9 +107,9 @@ class Leadership:
         # After the row: a holder says who may lead before it releases the leadership.
         if not may_lead(connection):
             if had_lock:
-                self._unlock(connection)
+                self.unlock(connection)
             return False
-        has_lock = self._acquire(connection)
+        has_lock = self.lock(connection)
         if has_lock and not had_lock:
             self._locked_s = now_s
         renewed = row is not None and row.until != self._until
@@ -119,7 +119,7 @@ class Leadership:
         self._seen_on = connection
         if has_lock and renewed and had_lock and not (row is not None and row.released):
             # The holder is alive, and has lost its lock together with its connection.
-            self._unlock(connection)
+            self.unlock(connection)
             return False
         silent_s = now_s - max(self._until_s, self._locked_s if has_lock else self._until_s)
         if has_lock and (row is None or row.released or silent_s >= GRACE_S):
@@ -165,7 +165,7 @@ class Leadership:
         return self._locked is not None
 
     def _renew(self, connection: TimedConnection) -> None:
-        self._acquire(connection)
+        self.lock(connection)
         with connection.transaction():
             # Where no standby answers, nothing is written, but the lease need not end.
             connection.execute("SET LOCAL synchronous_commit TO local")
@@ -175,19 +175,26 @@ class Leadership:
                 [self.lease_s, self._log, self.epoch, self._holder.process],
             )
         if not renewed.rowcount:
-            row = self._row(connection)
-            # Epochs only grow, unless a standby was promoted that did not have the last takeover.
-            if row is None or row.leader.epoch <= self.epoch:
-                raise lost()
-            raise FencedError(errno.EPERM, "Another broker leads now", self._log)
+            raise self.loss(connection)
 
-    def release(self) -> None:
-        """Give the leadership up, so that another broker takes it at once. Raises OSError."""
+    def loss(self, connection: TimedConnection) -> OSError:
+        """Return the error of a leadership that cannot be renewed: FencedError, LostError."""
+        row = self._row(connection)
+        # Epochs only grow, unless a standby was promoted that did not have the last takeover.
+        if row is None or row.leader.epoch <= self.epoch:
+            return lost()
+        return FencedError(errno.EPERM, "Another broker leads now", self._log)
+
+    def release(self, successor: str = "") -> None:
+        """Give the leadership up, so that another broker takes it at once. Raises OSError.
+
+        successor: process of the broker that is to take it, "" for any.
+        """
 
         def end(connection: TimedConnection) -> None:
             connection.execute(
-                "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s AND process = %s",
-                [self._log, self.epoch, self._holder.process],
+                "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s",
+                [successor, self._log, self.epoch, self._holder.process],
             )
 
         if self.epoch:
@@ -197,15 +204,17 @@ class Leadership:
         """End the session. Without `release`, others take over after the grace."""
         self._session.close()
 
-    def _acquire(self, connection: TimedConnection) -> bool:
+    def lock(self, connection: TimedConnection) -> bool:
         """Return whether this session has the lock, after trying to get it."""
         if self._locked is not connection:
             found = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._lock]).fetchone()
             self._locked = connection if found is not None and found[0] else None
         return self._locked is connection
 
-    def _unlock(self, connection: TimedConnection) -> None:
-        connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock])
+    def unlock(self, connection: TimedConnection) -> None:
+        """Release the lock, if this session has it."""
+        if self._locked is connection:
+            connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock])
         self._locked = None
 
     def _row(self, connection: TimedConnection) -> _Row | None:

@@ -10,13 +10,21 @@ from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
 
 #: Version of the tables. A broker refuses a database of a newer one.
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: Key of the advisory lock under which the tables are made.
 _MAKING: Final = 0x616D7170
 
 #: Type of a field of a definition -> type of its column; other fields are JSON in a column of type text.
 _COLUMNS: Final[dict[Any, str]] = {bytes: "bytea", bool: "boolean", int: "bigint"}
+
+#: Version -> what makes the tables of the next version of them. Brokers of the earlier version may still write to them.
+_MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
+    1: (
+        "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
+        "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
+    )
+}
 
 #: Not part of the version, since nothing of the store is there. lag: in seconds. yields: time until which the broker
 #: leaves the leadership to others.
@@ -44,6 +52,10 @@ def make_tables(session: Session) -> None:
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
             connection.execute(_BROKERS)
             version: int = VERSION if found is None else found[0]
+            for earlier in range(version, VERSION):
+                for change in _MIGRATIONS[earlier]:
+                    connection.execute(change)
+                connection.execute("UPDATE format SET version = %s", [earlier + 1])
             return version
 
     version = session.run(make)
@@ -62,7 +74,8 @@ def _statements() -> list[sql.Composed]:
         # Renewed all the time, so it is not the row that writers lock.
         "CREATE TABLE leadership (log text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL,"
         " address text NOT NULL, process text NOT NULL, host text NOT NULL, port integer NOT NULL,"
-        " secret text NOT NULL, released boolean NOT NULL, until timestamptz NOT NULL)",
+        " secret text NOT NULL, released boolean NOT NULL, busy boolean NOT NULL DEFAULT false,"
+        " successor text NOT NULL DEFAULT '', until timestamptz NOT NULL)",
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
         # A row of the last writer, which proves that its last write is there.
         "CREATE TABLE proof (log text PRIMARY KEY, epoch bigint NOT NULL, number bigint NOT NULL)",

@@ -170,7 +170,7 @@ def renew(session: Backend, names: Names, values: Any) -> Result:
 
 
 def release(session: Backend, names: Names, values: Any) -> Result:
-    log, epoch, process = values
+    _successor, log, epoch, process = values
     return _change_leader(session, log, epoch, process, 8, True)
 
 
@@ -381,7 +381,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')": insert_leader,
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
     " WHERE log = %s AND epoch = %s AND process = %s": renew,
-    "UPDATE leadership SET released = true WHERE log = %s AND epoch = %s AND process = %s": release,
+    "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s": release,
     "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"
     " FROM leadership WHERE log = %s": select_leader,
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

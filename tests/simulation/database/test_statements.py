@@ -11,9 +11,17 @@ FOLDER = Path(amqpbroker.store.database.__file__).parent
 STATEMENT = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|BEGIN|COMMIT|ROLLBACK)\b")
 PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 
-#: Statements that no world sends, since its brokers only put definitions and follow none, and no operator looks at or
-#: changes brokers.
+#: Statements that no world sends: its brokers only put definitions and follow none, each leads one log, all tables are
+#: new, and no operator looks at or changes brokers.
 NOT_SENT = {
+    "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
+    "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
+    "UPDATE format SET version = %s",
+    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second', busy = log = ANY(%s)"
+    " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch",
+    "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
+    " busy, successor FROM leadership",
+    "SELECT {} FROM {} WHERE vhost = %s ORDER BY place",
     "SELECT epoch, number FROM proof WHERE log = %s",
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",

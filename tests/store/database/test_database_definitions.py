@@ -1,6 +1,7 @@
 import pytest
 
 from amqpbroker.errors import AmqpError
+from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.definitions.definitions import (
     BindingDefinition,
     ExchangeDefinition,
@@ -10,7 +11,7 @@ from amqpbroker.store.definitions.definitions import (
 )
 from amqpbroker.store.log import FencedError, UnwrittenError
 from amqpbroker.store.record import MAX_ID
-from tests.store.database.opening import Opened
+from tests.store.database.opening import LOG, Opened
 from tests.store.database.test_database_files import LOST
 from tests.store.definitions.test_definitions import KINDS, SAMPLES
 
@@ -154,3 +155,13 @@ def test_a_broker_that_was_replaced_cannot_change_definitions(definitions, datab
     with pytest.raises(FencedError):
         definitions.sync()
     assert found(database) == []
+
+
+def test_definitions_of_one_vhost_are_read_without_those_of_others(opened):
+    names = ("v", "v2", "tä'st", 'a"\\b\x00')
+    opened.definitions.put(*[QueueDefinition(name, "q", number, False, b"") for number, name in enumerate(names, 1)])
+    opened.definitions.sync()
+    for number, name in enumerate(names, 1):
+        own = DatabaseDefinitions(LOG, opened.reading, opened.fence, name)
+        assert own.all(QueueDefinition) == [QueueDefinition(name, "q", number, False, b"")]
+        assert own.all(BindingDefinition) == []

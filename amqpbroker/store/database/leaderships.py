@@ -1,0 +1,117 @@
+"""The leaderships that one broker has of several logs, over one session, and what all brokers see of all logs."""
+
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Final, LiteralString, NamedTuple
+
+from amqpbroker.store.database.leadership import Leader, Leadership, Target
+from amqpbroker.store.database.session import Session, TimedConnection
+
+#: Renews the leases of all logs of a process at once, and tells which logs these are.
+_RENEW: Final[LiteralString] = (
+    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second', busy = log = ANY(%s)"
+    " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch"
+)
+_ALL: Final[LiteralString] = (
+    "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
+    " busy, successor FROM leadership"
+)
+
+
+class Held(NamedTuple):
+    """The leadership of a log, as all brokers see it.
+
+    leader: the present holder, or the last one if `valid` is False. busy: it has clients. successor: process of the
+    broker to which the last holder has handed the log over, "" if it has not.
+    """
+
+    log: str
+    leader: Leader
+    valid: bool
+    busy: bool
+    successor: str
+
+
+class Leaderships:
+    """The logs that a broker leads, and those that it tries to take. Used by a thread at a time.
+
+    held: names of the logs that it leads, with the epoch of each.
+    """
+
+    def __init__(
+        self, session: Session, holder: Leader, lease_s: float, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """session: for this object only. holder: this broker. lease_s, now_s: as of `Leadership`."""
+        self.held: dict[str, int] = {}
+        self.lease_s = lease_s
+        self._session = session
+        self._holder = holder
+        self._now_s = now_s
+        self._by_log: dict[str, Leadership] = {}
+
+    def all(self) -> list[Held]:
+        """Return the leaderships of all logs that have ever had a leader. Raises OSError."""
+
+        def read(connection: TimedConnection) -> list[Held]:
+            return [
+                Held(log, Leader(name, address, process, Target(*target), epoch), *state)
+                for log, name, address, process, *target, epoch, valid, busy, successor in connection.execute(_ALL)
+                for state in [(valid, busy, successor)]
+            ]
+
+        return self._session.run(read)
+
+    def try_take(self, log: str) -> bool:
+        """Take the leadership of a log unless another broker has it; return whether it was taken. Raises OSError.
+
+        It may need several calls, with a pause between them: see `Leadership.try_take`.
+        """
+        leadership = self._by_log.get(log)
+        if leadership is None:
+            leadership = Leadership(self._session, log, self._holder, self.lease_s, self._now_s)
+            self._by_log[log] = leadership
+        taken = leadership.try_take()
+        if taken:
+            self.held[log] = leadership.epoch
+        return taken
+
+    def abandon(self, log: str) -> None:
+        """Try to take a log no longer. Raises OSError."""
+        leadership = self._by_log.pop(log, None)
+        if leadership is not None:
+            self._session.run(leadership.unlock)
+
+    def renew(self, busy: Collection[str] = ()) -> dict[str, OSError]:
+        """Renew the leases of all logs that are held; return the logs that are lost, with the reason of each.
+
+        busy: those with clients. A reason is FencedError if another broker has taken the log over, and LostError if the
+        database does not know of this leadership. Raises OSError, after which nothing may be renewed.
+        """
+        return self._session.run(partial(self._renew, list(busy)))
+
+    def _renew(self, busy: list[str], connection: TimedConnection) -> dict[str, OSError]:
+        for log in self.held:
+            # After a new connection: others may wait for the lock.
+            self._by_log[log].lock(connection)
+        with connection.transaction():
+            connection.execute("SET LOCAL synchronous_commit TO local")
+            values = [self.lease_s, busy, self._holder.process, list(self.held)]
+            renewed = dict(connection.execute(_RENEW, values).fetchall())
+        lost = {log: self._by_log[log].loss(connection) for log in self.held if renewed.get(log) != self.held[log]}
+        for log in lost:
+            del self.held[log], self._by_log[log]
+        return lost
+
+    def release(self, log: str, successor: str = "") -> None:
+        """Give a log up, so that another broker takes it at once. Raises OSError.
+
+        successor: process of the broker that is to take it, "" for any.
+        """
+        self._by_log[log].release(successor)
+        del self.held[log]
+        self.abandon(log)
+
+    def close(self) -> None:
+        """End the session. Others take over after the grace what was not released."""
+        self._session.close()

@@ -1,0 +1,134 @@
+"""Several logs, each led by one of several brokers, each with one session for all."""
+
+import pytest
+
+from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
+from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.log import FencedError, LostError, UnwrittenError
+from tests.store.database.test_leadership import Brokers as OneLog
+
+
+class Brokers(OneLog):
+    def leaderships(self, name, lease_s=60.0):
+        holder = Leader(name, f"{name}:5672", f"process of {name}")
+        session = self.session(session_name(holder.process, "lease"))
+        return Leaderships(session, holder, lease_s, lambda: self.now_s)
+
+    def end_session(self, name):
+        """End a broker's session, as a failover of the database does."""
+        self._any.run(
+            lambda connection: connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+                [session_name(f"process of {name}", "lease")],
+            )
+        )
+
+    def run(self, statement, *values):
+        self._any.run(lambda connection: connection.execute(statement, values))
+
+
+@pytest.fixture
+def brokers(database):
+    made = Brokers(database)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair(brokers):
+    return brokers.leaderships("a"), brokers.leaderships("b")
+
+
+def leaders(leaderships):
+    return {held.log: held.leader.name for held in leaderships.all() if held.valid}
+
+
+def test_each_log_has_a_leader_of_its_own(pair):
+    a, b = pair
+    assert (a.try_take("v1"), b.try_take("v2"), b.try_take("v1"), a.try_take("v2")) == (True, True, False, False)
+    assert leaders(a) == leaders(b) == {"v1": "a", "v2": "b"}
+    assert (a.held, b.held) == ({"v1": 1}, {"v2": 1})
+
+
+def test_a_released_log_shows_who_had_it_and_who_is_to_take_it(pair):
+    a, b = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    a.release("v1", "process of b")
+    released = {held.log: held for held in b.all()}["v1"]
+    assert (released.valid, released.leader.name, released.successor) == (False, "a", "process of b")
+    assert (a.held, b.try_take("v1"), b.try_take("v2")) == ({"v2": 1}, True, False)
+    taken = {held.log: held for held in a.all()}["v1"]
+    assert (taken.leader.name, taken.leader.epoch, taken.successor) == ("b", 2, "")
+
+
+def test_renewals_show_which_logs_have_clients(pair):
+    a, b = pair
+    for log in ("v1", "v2", "v3"):
+        a.try_take(log)
+    assert a.renew(["v2"]) == {}
+    assert {held.log: held.busy for held in b.all()} == {"v1": False, "v2": True, "v3": False}
+    assert a.renew() == {}
+    assert not any(held.busy for held in b.all())
+
+
+def test_a_log_that_another_broker_has_taken_is_lost_alone(brokers, pair):
+    a, b = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    brokers.end_session("a")
+    brokers.run("UPDATE leadership SET until = 'epoch' WHERE log = 'v1'")
+    assert not b.try_take("v1")
+    brokers.now_s += GRACE_S
+    assert b.try_take("v1")
+    with pytest.raises(UnwrittenError):
+        a.renew()
+    lost = a.renew()
+    assert [(log, type(error)) for log, error in lost.items()] == [("v1", FencedError)]
+    assert a.held == {"v2": 1}
+    assert a.renew() == {}
+
+
+def test_a_leadership_that_the_database_does_not_know_is_lost(brokers, pair):
+    a, _ = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    brokers.run("DELETE FROM leadership WHERE log = 'v2'")
+    lost = a.renew()
+    assert [(log, type(error)) for log, error in lost.items()] == [("v2", LostError)]
+
+
+def test_a_broker_that_lost_its_session_locks_all_its_logs_again(brokers, pair):
+    a, b = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    brokers.end_session("a")
+    with pytest.raises(UnwrittenError):
+        a.renew()
+    assert a.renew() == {}
+    for log in ("v1", "v2"):
+        for _ in range(3):
+            brokers.now_s += GRACE_S
+            assert not b.try_take(log)
+
+
+def test_a_log_that_is_tried_no_longer_is_left_to_others(brokers, pair):
+    a, b = pair
+    a.try_take("v1")
+    brokers.end_session("a")
+    assert not b.try_take("v1")
+    b.abandon("v1")
+    b.abandon("never tried")
+    c = brokers.leaderships("c")
+    c.try_take("v1")
+    brokers.now_s += GRACE_S
+    assert c.try_take("v1")
+
+
+def test_nothing_is_locked_after_the_end(brokers, pair):
+    a, b = pair
+    a.try_take("v1")
+    b.try_take("v1")
+    a.close()
+    b.close()
+    assert brokers.are_unlocked()

@@ -1,0 +1,53 @@
+"""The tables of the store, and those of earlier versions."""
+
+import pytest
+
+from amqpbroker.store.database import schema
+from amqpbroker.store.database.session import Session
+from amqpbroker.store.log import StoreError
+
+COLUMNS = (
+    "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
+    " WHERE table_schema = 'amqpbroker' ORDER BY table_name, column_name"
+)
+
+
+@pytest.fixture
+def session(database):
+    made = Session(database, "schema", 10)
+    yield made
+    made.close()
+
+
+def run(session, *statements):
+    return [session.run(lambda connection, text=text: connection.execute(text)) for text in statements]
+
+
+def columns(session):
+    (found,) = run(session, COLUMNS)
+    return found.fetchall()
+
+
+def test_tables_of_an_earlier_version_become_those_of_this_one(session):
+    schema.make_tables(session)
+    made = columns(session)
+    run(
+        session,
+        "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor",
+        "INSERT INTO leadership VALUES ('0', 1, 'a', 'a:5672', 'p', '', 0, '', false, now())",
+        "UPDATE format SET version = 1",
+    )
+    schema.make_tables(session)
+    schema.make_tables(session)
+    assert columns(session) == made
+    busy, version = run(session, "SELECT busy, successor FROM leadership", "SELECT version FROM format")
+    assert (busy.fetchall(), version.fetchall()) == ([(False, "")], [(schema.VERSION,)])
+
+
+def test_tables_of_a_newer_version_are_refused_and_stay(session):
+    schema.make_tables(session)
+    run(session, f"UPDATE format SET version = {schema.VERSION + 1}")
+    with pytest.raises(StoreError, match=f"has version {schema.VERSION + 1} of the store, of a newer amqpbroker"):
+        schema.make_tables(session)
+    (version,) = run(session, "SELECT version FROM format")
+    assert version.fetchall() == [(schema.VERSION + 1,)]
