@@ -24,6 +24,7 @@ from amqpbroker.server.protocols import url_of
 from amqpbroker.server.waiting import Waiting
 from amqpbroker.server.waiting_control import WaitingControl
 from amqpbroker.store.database import schema
+from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.members import Facts, Members
@@ -31,7 +32,6 @@ from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.reporting import Reporting
 from amqpbroker.store.database.session import described
 from amqpbroker.store.database.storage import (
-    LOG,
     READING_DEADLINE_S,
     READING_REST_S,
     DatabaseStorage,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg import sql
 
 from amqpbroker import errors
-from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.definitions.definitions import (
     KEYS,
@@ -21,11 +21,15 @@ from amqpbroker.store.definitions.definitions import (
     Definitions,
     ExchangeDefinition,
     QueueDefinition,
+    StreamOffsetDefinition,
     VhostDefinition,
 )
 from amqpbroker.store.definitions.tables import CODECS, TABLES, Codec, decoded, encoded
 from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import MAX_ID
+
+#: Kinds whose definitions are written with the log of the messages of their vhost.
+OBJECTS: Final = (ExchangeDefinition, QueueDefinition, BindingDefinition, StreamOffsetDefinition)
 
 
 class DatabaseDefinitions(Definitions):
@@ -34,14 +38,11 @@ class DatabaseDefinitions(Definitions):
     A change survives the process after the next `sync`, not before: whoever reports it to a client waits for that.
     """
 
-    def __init__(self, log: str, reading: Session, fence: Fence, vhost: str | None = None) -> None:
-        """reading: for the event loop's thread. fence: for the thread that calls `sync`. vhost: whose definitions they
-        are, None for all. Raises OSError, StoreError.
-        """
+    def __init__(self, log: str, reading: Session, fence: Fence) -> None:
+        """reading: for the event loop's thread. fence: for the thread that calls `sync`. Raises OSError, StoreError."""
         super().__init__()
         self._log = log
         self._reading = reading
-        self._vhost = vhost
         self._fence = fence
         #: Statements that are not written yet, and those of the open transaction.
         self._changes: list[Statement] = []
@@ -80,7 +81,8 @@ class DatabaseDefinitions(Definitions):
         with self.transaction():
             for definition in definitions:
                 kind = type(definition)
-                self._change(_PUT[kind], (_key(kind, definition), *encoded(definition, _CODECS)))
+                log = (self._log,) if kind in OBJECTS else ()
+                self._change(_PUT[kind], (self._key(definition), *encoded(definition, _CODECS), *log))
                 if isinstance(definition, QueueDefinition | ExchangeDefinition) and definition.id:
                     self._change(_LAST_ID, (self._log, definition.id))
 
@@ -88,23 +90,36 @@ class DatabaseDefinitions(Definitions):
         with self.transaction():
             for definition in definitions:
                 kind = type(definition)
-                self._change(sql.SQL("DELETE FROM {} WHERE key = %s").format(_name(kind)), (_key(kind, definition),))
+                self._change(sql.SQL("DELETE FROM {} WHERE key = %s").format(_name(kind)), (self._key(definition),))
 
     def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
         with self.transaction():
-            ended = sql.SQL("DELETE FROM {} WHERE vhost = %s AND to_exchange = %s AND destination = %s")
-            table, encoded = _name(BindingDefinition), (_text(vhost), is_exchange, _text(name))
-            self._change(ended.format(table), encoded)
+            ended = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s")
+            table, place = _name(BindingDefinition), (self._log, _text(vhost))
+            self._change(ended.format(table), (*place, is_exchange, _text(name)))
             if is_exchange:
-                begun = sql.SQL("DELETE FROM {} WHERE vhost = %s AND source = %s")
-                self._change(begun.format(table), (_text(vhost), _text(name)))
+                begun = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND source = %s")
+                self._change(begun.format(table), (*place, _text(name)))
 
     def remove_vhost(self, name: str) -> None:
         with self.transaction():
             for kind in TABLES:
-                if "vhost" in kind._fields:
+                if kind in OBJECTS:
+                    objects = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s")
+                    self._change(objects.format(_name(kind)), (self._log, _text(name)))
+                elif "vhost" in kind._fields:
                     self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (_text(name),))
             self.remove(VhostDefinition(name))
+
+    def _key(self, definition: Definition) -> bytes:
+        """Return a digest of the fields that are the key, which may be longer than what an index can have.
+
+        Two logs may have an object of the same vhost and name: one of them is of a vhost that is deleted.
+        """
+        kind = type(definition)
+        parts = [value.hex() if isinstance(value, bytes) else value for value in definition[: KEYS[kind]]]
+        log = [self._log] if kind in OBJECTS and self._log != LOG else []
+        return hashlib.sha256(json.dumps(log + parts).encode()).digest()
 
     def _change(self, query: sql.Composed, values: tuple[Any, ...]) -> None:
         assert self._open is not None, "within a transaction"
@@ -115,7 +130,7 @@ class DatabaseDefinitions(Definitions):
     def all(self, kind: type[D]) -> list[D]:
         """Return all definitions of one kind that are written, in the order in which they were put."""
         try:
-            return self._reading.run(partial(read_all, kind, vhost=self._vhost))
+            return self._reading.run(partial(read_all, kind, log=self._log if kind in OBJECTS else None))
         except OSError as error:
             raise StoreError(f"{TABLES[kind]}: {error}") from error
 
@@ -134,16 +149,16 @@ class DatabaseDefinitions(Definitions):
 
 
 _ALL: Final = sql.SQL("SELECT {} FROM {} ORDER BY place")
-_OF_VHOST: Final = sql.SQL("SELECT {} FROM {} WHERE vhost = %s ORDER BY place")
+_OF_LOG: Final = sql.SQL("SELECT {} FROM {} WHERE log = %s ORDER BY place")
 
 
-def read_all(kind: type[D], connection: TimedConnection, vhost: str | None = None) -> list[D]:
+def read_all(kind: type[D], connection: TimedConnection, log: str | None = None) -> list[D]:
     """Return all definitions of one kind, in the order in which they were put. Raises StoreError for a damaged one.
 
-    vhost: only those of this vhost, of a kind that has one.
+    log: the one in which they are, of a kind of `OBJECTS`.
     """
-    fields, values = sql.SQL(", ").join(map(sql.Identifier, kind._fields)), [] if vhost is None else [_text(vhost)]
-    query = _ALL if vhost is None else _OF_VHOST
+    fields, values = sql.SQL(", ").join(map(sql.Identifier, kind._fields)), [] if log is None else [log]
+    query = _ALL if log is None else _OF_LOG
     try:
         rows = connection.execute(query.format(fields, _name(kind)), values, binary=True).fetchall()
         return [decoded(kind, row, _CODECS) for row in rows]
@@ -157,7 +172,7 @@ def _name(kind: type[Any]) -> sql.Identifier:
 
 def _upsert(kind: type[Definition]) -> sql.Composed:
     """Return a statement that changes nothing where the definition is unchanged, as in a repeated import."""
-    fields = [sql.Identifier(field) for field in kind._fields]
+    fields = [sql.Identifier(field) for field in (*kind._fields, *(["log"] if kind in OBJECTS else []))]
     return sql.SQL(
         "INSERT INTO {table} (key, {fields}) VALUES (%s, {values}) ON CONFLICT (key) DO UPDATE"
         " SET place = DEFAULT, {changes} WHERE ({old}) IS DISTINCT FROM ({new})"
@@ -184,12 +199,6 @@ def _from_text(text: str) -> str:
 
 
 _CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (_text, _from_text)}
-
-
-def _key(kind: type[Any], definition: Definition) -> bytes:
-    """Return a digest of the fields that are the key, which may be longer than what an index can have."""
-    parts = [value.hex() if isinstance(value, bytes) else value for value in definition[: KEYS[kind]]]
-    return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
 _PUT: Final = {kind: _upsert(kind) for kind in TABLES}

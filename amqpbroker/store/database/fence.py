@@ -9,6 +9,9 @@ from psycopg import errors, sql
 from amqpbroker.store.database.session import Session, TimedConnection, lost
 from amqpbroker.store.log import FencedError
 
+#: Name of the log that all brokers share.
+LOG: Final = "0"
+
 #: Fails with a division by zero if the epoch is another one, so that a whole transaction needs one round trip. The lock
 #: makes a broker that takes over wait for the transaction, whose effects it then finds. Transactions of one leader
 #: share it.

@@ -5,6 +5,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
+from amqpbroker.store.database.database_definitions import OBJECTS
 from amqpbroker.store.database.session import SCHEMA, Session
 from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
@@ -23,6 +24,10 @@ _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
     1: (
         "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
         "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
+        "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
+        "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
+        "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
+        "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
     )
 }
 
@@ -86,6 +91,7 @@ def _statements() -> list[sql.Composed]:
             sql.SQL("{} {} NOT NULL").format(sql.Identifier(field), sql.SQL(_COLUMNS.get(wanted, "text")))
             for field, wanted in kind.__annotations__.items()
         ]
+        columns += [sql.SQL("log text NOT NULL DEFAULT '0'").format()] if kind in OBJECTS else []
         tables.append(
             sql.SQL("CREATE TABLE {} (key bytea PRIMARY KEY, place bigserial, {})").format(
                 sql.Identifier(table), sql.SQL(", ").join(columns)

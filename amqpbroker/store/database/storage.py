@@ -9,15 +9,13 @@ from pathlib import Path
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
-from amqpbroker.store.database.fence import Fence
+from amqpbroker.store.database.fence import LOG, Fence
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.log import StoreError
 
-#: Name of the log that has everything.
-LOG = "0"
 #: Longest call to the database, in seconds.
 DEADLINE_S = 10.0
 #: The same for the event loop, and the time in which it does not try again: other clients wait meanwhile.

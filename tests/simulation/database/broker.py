@@ -5,11 +5,12 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from amqpbroker.server import database as server_database
+from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.renewing import Renewing
-from amqpbroker.store.database.storage import LOG, READING_DEADLINE_S, READING_REST_S, DatabaseStorage, session
+from amqpbroker.store.database.storage import READING_DEADLINE_S, READING_REST_S, DatabaseStorage, session
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.journal.journal import Journal, segment_name
 from amqpbroker.store.log import StoreError, UnwrittenError

@@ -21,7 +21,12 @@ NOT_SENT = {
     " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch",
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
     " busy, successor FROM leadership",
-    "SELECT {} FROM {} WHERE vhost = %s ORDER BY place",
+    "SELECT {} FROM {} WHERE log = %s ORDER BY place",
+    "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
+    "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
+    "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
+    "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
+    "DELETE FROM {} WHERE log = %s AND vhost = %s",
     "SELECT epoch, number FROM proof WHERE log = %s",
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",
@@ -32,8 +37,8 @@ NOT_SENT = {
     "UPDATE brokers SET yields = clock_timestamp()"
     " + CASE WHEN (process = %s) = %s THEN 0 ELSE %s END * interval '1 second'",
     "DELETE FROM {} WHERE vhost = %s",
-    "DELETE FROM {} WHERE vhost = %s AND to_exchange = %s AND destination = %s",
-    "DELETE FROM {} WHERE vhost = %s AND source = %s",
+    "DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s",
+    "DELETE FROM {} WHERE log = %s AND vhost = %s AND source = %s",
 }
 
 #: Statement that psycopg's methods send.

@@ -10,11 +10,9 @@ from functools import partial
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
-from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.leadership import Leader, Leadership, session_name
 from amqpbroker.store.database.session import Session
-
-LOG = "0"
 
 
 class FaultyFence(Fence):

@@ -11,7 +11,7 @@ from amqpbroker.store.definitions.definitions import (
 )
 from amqpbroker.store.log import FencedError, UnwrittenError
 from amqpbroker.store.record import MAX_ID
-from tests.store.database.opening import LOG, Opened
+from tests.store.database.opening import Opened
 from tests.store.database.test_database_files import LOST
 from tests.store.definitions.test_definitions import KINDS, SAMPLES
 
@@ -157,11 +157,22 @@ def test_a_broker_that_was_replaced_cannot_change_definitions(definitions, datab
     assert found(database) == []
 
 
-def test_definitions_of_one_vhost_are_read_without_those_of_others(opened):
-    names = ("v", "v2", "tä'st", 'a"\\b\x00')
-    opened.definitions.put(*[QueueDefinition(name, "q", number, False, b"") for number, name in enumerate(names, 1)])
-    opened.definitions.sync()
-    for number, name in enumerate(names, 1):
-        own = DatabaseDefinitions(LOG, opened.reading, opened.fence, name)
-        assert own.all(QueueDefinition) == [QueueDefinition(name, "q", number, False, b"")]
-        assert own.all(BindingDefinition) == []
+def test_objects_of_one_log_are_apart_from_those_of_others(opened, database):
+    old, new = [DatabaseDefinitions(log, opened.reading, opened.fence) for log in ("v1", "v2")]
+    binding = BindingDefinition("v", "x", False, "q", b"k", b"")
+    for number, definitions in enumerate((old, new), 1):
+        definitions.put(QueueDefinition("v", "q", number, False, b""), binding)
+        definitions.sync()
+    new.remove_bindings("v", False, "q")
+    new.sync()
+    assert (old.all(QueueDefinition), old.all(BindingDefinition)) == (
+        [QueueDefinition("v", "q", 1, False, b"")],
+        [binding],
+    )
+    assert (new.all(QueueDefinition), new.all(BindingDefinition)) == ([QueueDefinition("v", "q", 2, False, b"")], [])
+    opened.definitions.remove_vhost("v")
+    old.remove(QueueDefinition("v", "q", 1, False, b""))
+    for definitions in (opened.definitions, old):
+        definitions.sync()
+    assert (old.all(QueueDefinition), new.all(QueueDefinition)) == ([], [QueueDefinition("v", "q", 2, False, b"")])
+    assert found(database) == []

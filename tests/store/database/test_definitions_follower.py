@@ -4,8 +4,9 @@ import pytest
 
 from amqpbroker.broker.following import FOLLOWED
 from amqpbroker.store.database.definitions_follower import Changes, DefinitionsFollower
+from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.definitions.definitions import PermissionDefinition, UserDefinition, VhostDefinition
-from tests.store.database.opening import LOG, Opened
+from tests.store.database.opening import Opened
 
 NOTHING = Changes([], [])
 ANN = UserDefinition("ann", b"hash", ("administrator",))

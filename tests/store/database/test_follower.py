@@ -6,9 +6,9 @@ import pytest
 
 from amqpbroker.store import record
 from amqpbroker.store.database import follower as module
+from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.log import StoreError
-from tests.store.database.opening import LOG
 from tests.store.database.test_database_files import Database
 from tests.store.test_log import appended, made
 

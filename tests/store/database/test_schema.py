@@ -34,6 +34,7 @@ def test_tables_of_an_earlier_version_become_those_of_this_one(session):
     run(
         session,
         "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor",
+        *[f"ALTER TABLE {table} DROP COLUMN log" for table in ("exchange", "queue", "binding", "stream_offset")],
         "INSERT INTO leadership VALUES ('0', 1, 'a', 'a:5672', 'p', '', 0, '', false, now())",
         "UPDATE format SET version = 1",
     )
