@@ -152,6 +152,7 @@ NOT_LIMITS = {
     "a part of what is read or written whole": """
         store.database.database_files.DatabaseFiles.at_once store.database.database_files._ROW_BYTES
         store.database.follower.STEP_BYTES
+        store.database.vhost_logs._FILES_AT_ONCE
     """,
     "of connections of a broker that waits, which a test drives past its bound (server/test_forwarding.py)": """
         server.forwarding.MOST_GREETINGS server.forwarding.MOST_GREETING_BYTES server.forwarding.PART_BYTES

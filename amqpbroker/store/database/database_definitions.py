@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import sql
 
 from amqpbroker import errors
+from amqpbroker.store.database import vhost_logs
+from amqpbroker.store.database.encoding import from_text, to_text
 from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.definitions.definitions import (
@@ -85,6 +87,8 @@ class DatabaseDefinitions(Definitions):
                 self._change(_PUT[kind], (self._key(definition), *encoded(definition, _CODECS), *log))
                 if isinstance(definition, QueueDefinition | ExchangeDefinition) and definition.id:
                     self._change(_LAST_ID, (self._log, definition.id))
+                if isinstance(definition, VhostDefinition):
+                    self._change(vhost_logs.ADD, (to_text(definition.name), to_text(definition.name)))
 
     def remove(self, *definitions: Definition) -> None:
         with self.transaction():
@@ -95,21 +99,22 @@ class DatabaseDefinitions(Definitions):
     def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
         with self.transaction():
             ended = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s")
-            table, place = _name(BindingDefinition), (self._log, _text(vhost))
-            self._change(ended.format(table), (*place, is_exchange, _text(name)))
+            table, place = _name(BindingDefinition), (self._log, to_text(vhost))
+            self._change(ended.format(table), (*place, is_exchange, to_text(name)))
             if is_exchange:
                 begun = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND source = %s")
-                self._change(begun.format(table), (*place, _text(name)))
+                self._change(begun.format(table), (*place, to_text(name)))
 
     def remove_vhost(self, name: str) -> None:
         with self.transaction():
             for kind in TABLES:
                 if kind in OBJECTS:
                     objects = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s")
-                    self._change(objects.format(_name(kind)), (self._log, _text(name)))
+                    self._change(objects.format(_name(kind)), (self._log, to_text(name)))
                 elif "vhost" in kind._fields:
-                    self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (_text(name),))
+                    self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (to_text(name),))
             self.remove(VhostDefinition(name))
+            self._change(vhost_logs.REMOVE, (to_text(name),))
 
     def _key(self, definition: Definition) -> bytes:
         """Return a digest of the fields that are the key, which may be longer than what an index can have.
@@ -121,7 +126,7 @@ class DatabaseDefinitions(Definitions):
         log = [self._log] if kind in OBJECTS and self._log != LOG else []
         return hashlib.sha256(json.dumps(log + parts).encode()).digest()
 
-    def _change(self, query: sql.Composed, values: tuple[Any, ...]) -> None:
+    def _change(self, query: LiteralString | sql.Composed, values: tuple[Any, ...]) -> None:
         assert self._open is not None, "within a transaction"
         self._open.append(Statement(query, values))
 
@@ -186,19 +191,7 @@ def _upsert(kind: type[Definition]) -> sql.Composed:
     )
 
 
-def _text(value: str) -> str:
-    """Encode a name, which may have characters that PostgreSQL cannot store: NUL and surrogates.
-
-    Most names stay as they are.
-    """
-    return json.dumps(value, ensure_ascii=True)[1:-1] if "\\" in value or not value.isprintable() else value
-
-
-def _from_text(text: str) -> str:
-    return str(json.loads(f'"{text}"')) if "\\" in text else text
-
-
-_CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (_text, _from_text)}
+_CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (to_text, from_text)}
 
 
 _PUT: Final = {kind: _upsert(kind) for kind in TABLES}

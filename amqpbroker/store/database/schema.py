@@ -19,6 +19,11 @@ _MAKING: Final = 0x616D7170
 #: Type of a field of a definition -> type of its column; other fields are JSON in a column of type text.
 _COLUMNS: Final[dict[Any, str]] = {bytes: "bytea", bool: "boolean", int: "bigint"}
 
+#: The log of each vhost. removed: the vhost is deleted, and what it has stored is not removed yet.
+_VHOST_LOG: Final[LiteralString] = (
+    "CREATE TABLE vhost_log (number bigserial PRIMARY KEY, vhost text NOT NULL, removed boolean NOT NULL DEFAULT false)"
+)
+
 #: Version -> what makes the tables of the next version of them. Brokers of the earlier version may still write to them.
 _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
     1: (
@@ -28,6 +33,8 @@ _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
         "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
         "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
         "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
+        _VHOST_LOG,
+        "INSERT INTO vhost_log (vhost) SELECT name FROM vhost ORDER BY place",
     )
 }
 
@@ -84,6 +91,7 @@ def _statements() -> list[sql.Composed]:
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
         # A row of the last writer, which proves that its last write is there.
         "CREATE TABLE proof (log text PRIMARY KEY, epoch bigint NOT NULL, number bigint NOT NULL)",
+        _VHOST_LOG,
     ]
     tables = [sql.SQL(statement).format() for statement in made]
     for kind, table in TABLES.items():

@@ -37,19 +37,21 @@ class DatabaseStorage:
     synchronous: the settings of the server make a commit wait for a standby.
     """
 
-    def __init__(self, url: str, process: str, epoch: int) -> None:
-        """process, epoch: of the leadership."""
-        self._sessions = tuple(session(url, process, use) for use in ("reading", "writing", "removal"))
+    def __init__(self, url: str, process: str, epoch: int, log: str = LOG) -> None:
+        """process, epoch: of the leadership of the log."""
+        prefix = "" if log == LOG else f"{log} "
+        self._sessions = tuple(session(url, process, prefix + use) for use in ("reading", "writing", "removal"))
         self._epoch = epoch
+        self._log = log
 
     def open(self) -> None:
         """Connect, and find what there is. Raises OSError, StoreError."""
         reading, writing, removal = self._sessions
-        epoch = self._epoch
-        fence = Fence(writing, LOG, epoch)
-        self.definitions = DatabaseDefinitions(LOG, reading, fence)
+        log, epoch = self._log, self._epoch
+        self.fence = fence = Fence(writing, log, epoch)
+        self.definitions = DatabaseDefinitions(log, reading, fence)
         self.synchronous: bool = reading.run(_is_synchronous)
-        self.files = DatabaseFiles(LOG, reading, fence, Fence(removal, LOG, epoch, proves=False))
+        self.files = DatabaseFiles(log, reading, fence, Fence(removal, log, epoch, proves=False))
 
     def read_on(self, follower: Follower) -> bool:
         """Complete a follower with the rest of the journal; return whether it has all that the files have.

@@ -34,6 +34,9 @@ def test_tables_of_an_earlier_version_become_those_of_this_one(session):
     run(
         session,
         "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor",
+        "DROP TABLE vhost_log",
+        "INSERT INTO vhost (key, name, description, tags, default_queue_type, protected)"
+        " VALUES ('\\x00', 'v', '', '[]', '', false)",
         *[f"ALTER TABLE {table} DROP COLUMN log" for table in ("exchange", "queue", "binding", "stream_offset")],
         "INSERT INTO leadership VALUES ('0', 1, 'a', 'a:5672', 'p', '', 0, '', false, now())",
         "UPDATE format SET version = 1",
@@ -41,8 +44,13 @@ def test_tables_of_an_earlier_version_become_those_of_this_one(session):
     schema.make_tables(session)
     schema.make_tables(session)
     assert columns(session) == made
-    busy, version = run(session, "SELECT busy, successor FROM leadership", "SELECT version FROM format")
-    assert (busy.fetchall(), version.fetchall()) == ([(False, "")], [(schema.VERSION,)])
+    found = run(
+        session,
+        "SELECT busy, successor FROM leadership",
+        "SELECT vhost, removed FROM vhost_log",
+        "SELECT version FROM format",
+    )
+    assert [each.fetchall() for each in found] == [[(False, "")], [("v", False)], [(schema.VERSION,)]]
 
 
 def test_tables_of_a_newer_version_are_refused_and_stay(session):

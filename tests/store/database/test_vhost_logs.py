@@ -1,0 +1,116 @@
+"""The logs of vhosts in a database."""
+
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.store.database.fence import Statement
+from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
+from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.database.storage import DatabaseStorage
+from amqpbroker.store.database.vhost_logs import VhostLog, read_logs, remove_log
+from amqpbroker.store.definitions.definitions import QueueDefinition, VhostDefinition
+from amqpbroker.store.log import FencedError, UnwrittenError
+from tests.store.database.opening import Opened
+
+STRANGE = "tä's\"\\t\x00\udcff"
+QUEUE = QueueDefinition("v", "q", 1, False, b"")
+
+
+@pytest.fixture
+def opened(database):
+    made = Opened(database)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def logs(opened):
+    return lambda: opened.reading.run(read_logs)
+
+
+@pytest.fixture
+def led(opened, database):
+    """Returns a function that leads a log, and returns its storage."""
+    storages = []
+
+    def lead(log):
+        process, times = f"process {len(storages)}", count(0, GRACE_S)
+        session = opened.session(database, session_name(process, "lease"))
+        leaderships = Leaderships(session, Leader("b", "", process), 0.0, partial(next, times))
+        while not leaderships.try_take(log):
+            pass
+        storages.append(DatabaseStorage(database, process, leaderships.held[log], log))
+        storages[-1].open()
+        return storages[-1]
+
+    yield lead
+    for storage in storages:
+        storage.close()
+
+
+def test_each_vhost_has_a_log_from_its_creation_on(opened, logs):
+    for name in ("v", STRANGE, "v"):
+        opened.definitions.put(VhostDefinition(name, "described"))
+    opened.definitions.sync()
+    assert logs() == [VhostLog(1, "v", False), VhostLog(2, STRANGE, False)]
+    assert logs()[0].name == "v1"
+
+
+def test_a_vhost_that_is_created_again_has_another_log(opened, logs):
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.remove_vhost("v")
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.sync()
+    assert logs() == [VhostLog(1, "v", True), VhostLog(2, "v", False)]
+
+
+def test_the_storages_of_two_logs_have_nothing_in_common(opened, led):
+    first, second = led("v1"), led("v2")
+    for number, storage in enumerate((first, second), 1):
+        storage.definitions.put(QUEUE._replace(id=number))
+        storage.definitions.sync()
+        descriptor = storage.files.create(Path("/journal/1"))
+        storage.files.write(descriptor, b"%d" % number)
+        storage.files.flush()
+    assert [storage.definitions.all(QueueDefinition)[0].id for storage in (first, second)] == [1, 2]
+    files = [storage.files for storage in (first, second)]
+    assert [each.read(each.open(Path("/journal/1")), 0, 9) for each in files] == [b"1", b"2"]
+
+
+def test_what_a_deleted_vhost_has_stored_is_removed(opened, logs, led, monkeypatch):
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.remove_vhost("v")
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.sync()
+    removed, kept = logs()
+    old, new = led(removed.name), led(kept.name)
+    for storage in (old, new):
+        storage.definitions.put(QUEUE)
+        storage.definitions.sync()
+        for number in range(5):
+            storage.files.write(storage.files.create(Path(f"/journal/{number}")), b"data")
+        storage.files.flush()
+    late = led(removed.name)
+    with pytest.raises(UnwrittenError):
+        # The takeover has ended its session.
+        old.fence.write([Statement("SELECT 1")])
+    with pytest.raises(FencedError):
+        old.fence.write([Statement("SELECT 1")])
+    monkeypatch.setattr("amqpbroker.store.database.vhost_logs._FILES_AT_ONCE", 2)
+    opened.reading.run(lambda connection: remove_log(removed, connection, late.fence))
+    assert logs() == [kept]
+    assert late.definitions.all(QueueDefinition) == []
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'amqpbroker' AND tablename LIKE %s"
+    found = [
+        len(opened.reading.run(lambda connection, log=log: connection.execute(tables, [f"{log.name}/%"]).fetchall()))
+        for log in (removed, kept)
+    ]
+    assert found == [0, 5]
+    assert new.definitions.all(QueueDefinition) == [QUEUE]
+    with pytest.raises(FencedError):
+        late.fence.write([Statement("SELECT 1")])
+    new.definitions.put(QUEUE._replace(name="r"))
+    new.definitions.sync()
