@@ -49,7 +49,7 @@ def takers(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
     if new:
         counts = _counts(vhosts, found, order)
         for name in new:
-            found[name] = chosen = _least(name, order.candidates(name), counts, order)
+            found[name] = chosen = _fewest(name, counts, order)
             counts[chosen] += 1
     return found
 
@@ -89,33 +89,35 @@ class _Moves:
         #: The share of a broker, rounded down and up.
         self._low = len(vhosts) // len(order.brokers)
         self._high = -(-len(vhosts) // len(order.brokers))
-        self._moved: dict[str, str] = {}
-        self._leaders = {vhost.name: vhost.leader for vhost in vhosts if vhost.leader}
-        self._movable = [
-            vhost.name
-            for vhost in sorted(vhosts)
-            if vhost.leader and (with_clients or not vhost.has_clients or vhost.leader not in self._counts)
-        ]
+        #: The vhosts that may move, by the broker that leads them after all moves so far.
+        self._movable: dict[str, set[str]] = {identity: set() for identity in order.brokers}
+        #: The first leader of each vhost that has moved, and the last one.
+        self._moved: dict[str, tuple[str, str]] = {}
+        for vhost in vhosts:
+            if vhost.leader and (with_clients or not vhost.has_clients or vhost.leader not in self._counts):
+                self._movable.setdefault(vhost.leader, set()).add(vhost.name)
 
     def result(self) -> dict[str, str]:
         self._move_misplaced()
         # Where brokers prefer some vhosts, a move may make others possible.
         while self._even_out():
             pass
-        return {name: target for name, target in self._moved.items() if target != self._leaders[name]}
+        return {name: last for name, (first, last) in self._moved.items() if first != last}
 
     def _move_misplaced(self) -> None:
         """Move the vhosts of brokers that are not able, or that do not prefer a vhost which another one prefers."""
-        for name in self._movable:
-            candidates = self._order.candidates(name)
-            leader = self._leaders[name]
-            if leader in self._counts and (candidates is self._order.brokers or leader in candidates):
-                continue
+        misplaced = sorted(
+            (name, leader)
+            for leader, names in self._movable.items()
+            for name in names
+            if not self._is_candidate(leader, name)
+        )
+        for name, leader in misplaced:
             # The standby follows the vhost, so it takes over faster than others.
-            standby = self._order.first(name, leader)
-            if self._counts[standby] >= self._high:
-                standby = _least(name, candidates, self._counts, self._order)
-            self._move(name, standby)
+            target = self._order.first(name, leader)
+            if self._counts[target] >= self._high:
+                target = self._fewest(name)
+            self._move(name, leader, target)
 
     def _even_out(self) -> bool:
         """Move vhosts from brokers with more than their share to those with less. Return whether any was moved."""
@@ -127,28 +129,27 @@ class _Moves:
 
     def _move_above(self, most: int) -> bool:
         """Move vhosts from brokers with more than `most`, one of the shares. Return whether any was moved."""
-        above: dict[str, list[str]] = {leader: [] for leader, count in self._counts.items() if count > most}
-        for name in self._movable if above else ():
-            leader = self._leader(name)
-            if leader in above and len(self._order.candidates(name)) > 1:
-                above[leader].append(name)
         moved = False
-        for leader, names in above.items():
+        above = {
             # Last in the order of a vhost, a broker is unlikely to lead it again.
-            names.sort(key=partial(self._order.score, broker=leader))
+            leader: sorted(self._movable[leader], key=partial(self._order.score, broker=leader))
+            for leader, count in self._counts.items()
+            if count > most
+        }
+        for leader, names in above.items():
             # Standbys follow the vhosts, so they take over faster than others.
             for name in self._above(most, leader, names):
                 standby = self._order.first(name, leader)
-                if self._counts[standby] < self._low and standby in self._order.candidates(name):
-                    self._move(name, standby)
+                if self._counts[standby] < self._low and self._is_candidate(standby, name):
+                    self._move(name, leader, standby)
                     moved = True
         for leader, names in above.items():
             for name in self._above(most, leader, names):
-                target = _least(name, self._order.candidates(name), self._counts, self._order)
+                target = self._fewest(name)
                 # A target that would have as many as the leader has now could move it back.
                 limit = self._low if most == self._low else self._counts[leader] - 1
                 if self._counts[target] < limit:
-                    self._move(name, target)
+                    self._move(name, leader, target)
                     moved = True
         return moved
 
@@ -157,18 +158,24 @@ class _Moves:
         for name in names:
             if self._counts[leader] <= most:
                 return
-            if self._leader(name) == leader:
+            if name in self._movable[leader]:
                 yield name
 
-    def _leader(self, name: str) -> str:
-        return self._moved.get(name) or self._leaders[name]
+    def _is_candidate(self, broker: str, name: str) -> bool:
+        candidates = self._order.candidates(name)
+        return broker in (self._counts if candidates is self._order.brokers else candidates)
 
-    def _move(self, name: str, target: str) -> None:
-        leader = self._leader(name)
+    def _fewest(self, name: str) -> str:
+        return _fewest(name, self._counts, self._order)
+
+    def _move(self, name: str, leader: str, target: str) -> None:
         if leader in self._counts:
             self._counts[leader] -= 1
         self._counts[target] += 1
-        self._moved[name] = target
+        self._movable[leader].remove(name)
+        self._movable[target].add(name)
+        first, _ = self._moved.get(name, (leader, ""))
+        self._moved[name] = (first, target)
 
 
 def _counts(vhosts: Iterable[Vhost], taken: dict[str, str], order: Order) -> dict[str, int]:
@@ -181,7 +188,8 @@ def _counts(vhosts: Iterable[Vhost], taken: dict[str, str], order: Order) -> dic
     return counts
 
 
-def _least(name: str, candidates: Sequence[str], counts: dict[str, int], order: Order) -> str:
-    """Return the candidate with the fewest vhosts; of several, the first in the order of the vhost."""
-    fewest = min(counts[identity] for identity in candidates)
+def _fewest(name: str, counts: dict[str, int], order: Order) -> str:
+    """Return the candidate of a vhost with the fewest vhosts; of several, the first in the order of the vhost."""
+    candidates = order.candidates(name)
+    fewest = min([counts[identity] for identity in candidates])
     return order.best(name, [identity for identity in candidates if counts[identity] == fewest])

@@ -282,6 +282,38 @@ def test_brokers_that_carry_out_a_plan_at_different_times_move_each_vhost_once(s
     assert set(moved.values()) <= {1}
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_no_vhost_moves_twice_when_brokers_act_on_old_and_different_views(seed):
+    """Brokers join or leave. Then each broker acts on one of the last ten states, never on an older one than before."""
+    rng = random.Random(seed)
+    patterns = ["v1", "v2", "v", None, None, None] if seed % 2 else [None]
+    brokers = [Broker(name, pattern=rng.choice(patterns)) for name in LETTERS]
+    before = ordered(brokers)
+    vhosts = settled(new(rng.randint(5, 100)), before)
+    vhosts = applied(vhosts, moves(vhosts, before))
+    gone = brokers[: rng.choice([0, 1])]
+    brokers = [*brokers[len(gone) :], *map(Broker, "kl"[: rng.randint(len(gone) == 0, 2)])]
+    order = ordered(brokers)
+    states = [died(vhosts, *(broker.identity for broker in gone))]
+    state = {vhost.name: vhost for vhost in states[0]}
+    seen = dict.fromkeys(order.brokers, 0)
+    moved = Counter()
+    while takers(states[-1], order) or moves(states[-1], order):
+        assert len(states) < 1_000
+        broker = rng.choice(order.brokers)
+        seen[broker] = rng.randint(max(seen[broker], len(states) - 10), len(states) - 1)
+        view = states[seen[broker]]
+        for name, taker in takers(view, order).items():
+            if taker == broker and not state[name].leader:
+                state[name] = Vhost(name, broker)
+        for name, target in moves(view, order).items():
+            if state[name].leader == broker:
+                state[name] = Vhost(name, last_leader=broker, successor=target)
+                moved[name] += 1
+        states.append(list(state.values()))
+    assert set(moved.values()) <= {1}
+
+
 @pytest.mark.parametrize("count", [3, 10, 57, 200])
 def test_moves_after_a_broker_joins_or_leaves_are_bounded(count):
     names = list(LETTERS)
