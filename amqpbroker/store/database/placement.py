@@ -4,6 +4,7 @@ All functions depend only on their arguments, so that every broker with the same
 A broker only carries out its own part. Brokers with different views cannot both lead a vhost: see leadership.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -67,7 +68,9 @@ def standbys(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
     return found
 
 
-def moves(vhosts: Iterable[Vhost], order: Order, with_clients: bool = False) -> dict[str, str]:
+def moves(
+    vhosts: Iterable[Vhost], order: Order, with_clients: bool = False, at_once: int | None = None
+) -> dict[str, str]:
     """Return the vhosts that their leaders should hand over now, each with the broker that should take it.
 
     A broker that is not able any more hands over all its vhosts. Another one hands over vhosts that it does not prefer
@@ -75,9 +78,22 @@ def moves(vhosts: Iterable[Vhost], order: Order, with_clients: bool = False) -> 
     the number of vhosts divided by that of able brokers. After all these moves there are no others until brokers or
     vhosts change.
 
-    with_clients: also move vhosts with clients, for an operator.
+    with_clients: also move vhosts with clients, for an operator. at_once: greatest number of free vhosts that a broker
+    should have to take, because it takes one after another; None for no limit.
     """
-    return _Moves(list(vhosts), order, with_clients).result() if order.brokers else {}
+    vhosts = list(vhosts)
+    found = _Moves(vhosts, order, with_clients).result() if order.brokers else {}
+    return found if at_once is None else _limited(found, Counter(takers(vhosts, order).values()), at_once)
+
+
+def _limited(found: dict[str, str], taking: Counter[str], at_once: int) -> dict[str, str]:
+    """Return the first moves to each broker. taking: number of vhosts that a broker should take without them."""
+    first = {}
+    for name, target in found.items():
+        if taking[target] < at_once:
+            taking[target] += 1
+            first[name] = target
+    return first
 
 
 class _Moves:

@@ -1,6 +1,5 @@
 """A broker's process: it reads the table from time to time, takes vhosts one after another, and hands some over."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -23,10 +22,11 @@ class Costs(NamedTuple):
     round_trip_s: float = 0.001
     statements: int = 4
     look_s: float = 1.0
-    balance_s: float = 5.0
+    balance_s: float = 2.0
     lag_s: float = 3.0
     lagging: float = 0.05
     fresh_s: float = 0.5
+    at_once: int | None = 10
     lease_s: float = 10.0
 
 
@@ -128,14 +128,10 @@ class Process:
         self._take(view)
         if age_s <= self._costs.fresh_s and self._events.now_s - self._balanced_s >= self._costs.balance_s:
             self._balanced_s = self._events.now_s
-            self.hand_over(view.moves)
+            for name, successor in view.moves.items():
+                if name in self.leading:
+                    self._hand_over(name, successor)
         self._events.after(self._costs.look_s * (0.9 + 0.2 * self._chance.random()), self._look)
-
-    def hand_over(self, moves: Mapping[str, str]) -> None:
-        """Hand over those of some vhosts that this broker leads. moves: vhost -> successor."""
-        for name, successor in moves.items():
-            if name in self.leading:
-                self._hand_over(name, successor)
 
     def _hand_over(self, name: str, successor: str) -> None:
         epoch = self.leading.pop(name)

@@ -54,7 +54,8 @@ def phases(world: World, restarts: int) -> Iterator[Figures]:
         return False
 
     yield world.event(f"{restarts} restart one after another", lambda: None, restart)
-    yield world.event("an operator rebalances", world.rebalance)
+    yield world.event("an operator rebalances", lambda: world.table.rebalance(True))
+    world.table.rebalance(False)
 
 
 def row(figures: Figures) -> tuple[str, ...]:

@@ -32,9 +32,12 @@ class Session(NamedTuple):
 class View:
     """The brokers and vhosts at one time. Decisions are made once for all brokers that read the same view."""
 
-    def __init__(self, vhosts: list[Vhost], order: Order) -> None:
+    def __init__(self, vhosts: list[Vhost], order: Order, at_once: int | None, with_clients: bool) -> None:
+        """at_once, with_clients: of the moves."""
         self.vhosts = vhosts
         self.order = order
+        self._at_once = at_once
+        self._with_clients = with_clients
 
     @cached_property
     def takers(self) -> dict[str, list[str]]:
@@ -46,15 +49,18 @@ class View:
 
     @cached_property
     def moves(self) -> dict[str, str]:
-        return moves(self.vhosts, self.order)
+        return moves(self.vhosts, self.order, self._with_clients, self._at_once)
 
 
 class Table:
-    """The database. rows: by vhost. lease_s: time without a renewal after which a leader may be replaced."""
+    """The database. rows: by vhost."""
 
-    def __init__(self, names: Iterable[str], with_clients: Iterable[str], lease_s: float) -> None:
+    def __init__(self, names: Iterable[str], with_clients: Iterable[str], lease_s: float, at_once: int | None) -> None:
+        """lease_s: time without a renewal after which a leader may be replaced. at_once: moves to each broker."""
         self.rows = dict.fromkeys(names, Row())
         self.lease_s = lease_s
+        self._rebalancing = False
+        self._at_once = at_once
         self._with_clients = set(with_clients)
         self._locks: dict[str, int] = {}
         self._locks_of: dict[int, set[str]] = {}
@@ -128,6 +134,11 @@ class Table:
         """Return whether the database accepts a write of a leader with this epoch."""
         return self.rows[name].epoch == epoch
 
+    def rebalance(self, enabled: bool) -> None:
+        """Move vhosts with clients too, as an operator orders, or no longer."""
+        self._rebalancing = enabled
+        self._view = None
+
     # --- views --------------------------------------------------------------------------------------------------------
 
     def read(self, now_s: float) -> View:
@@ -143,7 +154,8 @@ class Table:
             identities = frozenset(self._sessions[process].identity for process in alive)
             if identities not in self._orders:
                 self._orders[identities] = Order([Broker(each) for each in identities], lambda _pattern, _vhost: False)
-            self._view = View(list(self._vhosts.values()), self._orders[identities])
+            vhosts = list(self._vhosts.values())
+            self._view = View(vhosts, self._orders[identities], self._at_once, self._rebalancing)
         return self._view
 
     def _set(self, name: str, row: Row) -> None:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from amqpbroker.store.database.placement import moves
 from tests.simulation.chance import Chance
 from tests.simulation.placement.broker import Costs, Process
 from tests.simulation.placement.events import Events
@@ -56,7 +55,9 @@ class World:
         names = [f"tenant-{number}" for number in range(vhosts)]
         self.events = Events()
         self.costs = costs
-        self.table = Table(names, [name for name in names if chance.random() < with_clients], costs.lease_s)
+        self.table = Table(
+            names, [name for name in names if chance.random() < with_clients], costs.lease_s, costs.at_once
+        )
         self.brokers: dict[str, Process] = {}
         #: The broker that leads each vhost.
         self._leader: dict[str, Process] = {}
@@ -151,13 +152,6 @@ class World:
         """Stop a broker in order."""
         broker.stop()
         del self.brokers[broker.identity]
-
-    def rebalance(self) -> None:
-        """Move vhosts with clients too, as an operator orders."""
-        view = self.table.read(self.events.now_s)
-        found = moves(view.vhosts, view.order, with_clients=True)
-        for broker in self.brokers.values():
-            broker.hand_over(found)
 
     # --- figures ------------------------------------------------------------------------------------------------------
 

@@ -195,6 +195,22 @@ def test_free_vhosts_count_for_the_brokers_that_will_take_them():
     assert moves([*led({"a": 4}), *handed_over], ordered("ab")) == {}
 
 
+def test_only_some_vhosts_move_to_a_broker_at_once():
+    vhosts = led({"a": 60, "b": 0, "c": 0})
+    order = ordered("abc")
+    assert Counter(moves(vhosts, order, at_once=5).values()) == {"b": 5, "c": 5}
+    first = moves(vhosts, order, at_once=5)
+    handed_over = [
+        Vhost(vhost.name, last_leader="a", successor=first[vhost.name]) if vhost.name in first else vhost
+        for vhost in vhosts
+    ]
+    assert moves(handed_over, order, at_once=5) == {}
+    assert Counter(moves(handed_over, order, at_once=7).values()) == {"b": 2, "c": 2}
+    while found := moves(vhosts, order, at_once=3):
+        vhosts = applied(vhosts, found)
+    assert after_moves(vhosts, {}) == {"a": 20, "b": 20, "c": 20}
+
+
 # --- any views --------------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +310,7 @@ def test_no_vhost_moves_twice_when_brokers_act_on_old_and_different_views(seed):
     gone = brokers[: rng.choice([0, 1])]
     brokers = [*brokers[len(gone) :], *map(Broker, "kl"[: rng.randint(len(gone) == 0, 2)])]
     order = ordered(brokers)
+    at_once = rng.choice([None, 1, 5])
     states = [died(vhosts, *(broker.identity for broker in gone))]
     state = {vhost.name: vhost for vhost in states[0]}
     seen = dict.fromkeys(order.brokers, 0)
@@ -306,7 +323,7 @@ def test_no_vhost_moves_twice_when_brokers_act_on_old_and_different_views(seed):
         for name, taker in takers(view, order).items():
             if taker == broker and not state[name].leader:
                 state[name] = Vhost(name, broker)
-        for name, target in moves(view, order).items():
+        for name, target in moves(view, order, at_once=at_once).items():
             if state[name].leader == broker:
                 state[name] = Vhost(name, last_leader=broker, successor=target)
                 moved[name] += 1
