@@ -5,10 +5,10 @@ A broker only carries out its own part. Brokers with different views cannot both
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from amqpbroker.store.database.placement_groups import Group, Led
 from amqpbroker.store.database.placement_order import Order
 
 
@@ -48,9 +48,13 @@ def takers(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
         else:
             new.append(vhost.name)
     if new:
-        counts = _counts(vhosts, found, order)
+        counts = dict.fromkeys(order.brokers, 0)
+        for vhost in vhosts:
+            leader = vhost.leader or found.get(vhost.name)
+            if leader in counts:
+                counts[leader] += 1
         for name in new:
-            found[name] = chosen = _fewest(name, counts, order)
+            found[name] = chosen = order.fewest(name, counts)
             counts[chosen] += 1
     return found
 
@@ -73,17 +77,40 @@ def moves(
 ) -> dict[str, str]:
     """Return the vhosts that their leaders should hand over now, each with the broker that should take it.
 
-    A broker that is not able any more hands over all its vhosts. Another one hands over vhosts that it does not prefer
-    while another broker does, and as many others as it has more than its share, if other brokers have less. A share is
-    the number of vhosts divided by that of able brokers. After all these moves there are no others until brokers or
-    vhosts change.
+    A broker that is not able any more hands over all its vhosts, to their standbys. Another one hands over vhosts that
+    it does not prefer while another broker does, and as many others as it has more than its share, if other brokers
+    have less. Vhosts that fewer brokers prefer move first, because the shares of the others depend on them.
 
     with_clients: also move vhosts with clients, for an operator. at_once: greatest number of free vhosts that a broker
     should have to take, because it takes one after another; None for no limit.
     """
+    if not order.brokers:
+        return {}
     vhosts = list(vhosts)
-    found = _Moves(vhosts, order, with_clients).result() if order.brokers else {}
-    return found if at_once is None else _limited(found, Counter(takers(vhosts, order).values()), at_once)
+    taken = takers(vhosts, order)
+    groups: dict[int, Group] = {}
+    found: dict[str, str] = {}
+    counts = dict.fromkeys(order.brokers, 0)
+    for vhost in vhosts:
+        candidates = order.candidates(vhost.name)
+        group = groups.get(id(candidates))
+        if group is None:
+            group = groups[id(candidates)] = Group(candidates, order)
+        if vhost.leader in counts:
+            group.add(Led(vhost.name, vhost.leader, with_clients or not vhost.has_clients))
+        elif vhost.leader:
+            found[vhost.name] = standby = order.first(vhost.name, vhost.leader)
+            group.add_coming(standby)
+        else:
+            group.add_coming(taken[vhost.name])
+    unsettled: set[str] = set()
+    for group in sorted(groups.values(), key=lambda each: (len(each.candidates), each.candidates)):
+        further = group.moves(counts)
+        if unsettled.isdisjoint(group.candidates):
+            found |= further
+        if further:
+            unsettled.update(group.candidates)
+    return found if at_once is None else _limited(found, Counter(taken.values()), at_once)
 
 
 def _limited(found: dict[str, str], taking: Counter[str], at_once: int) -> dict[str, str]:
@@ -94,118 +121,3 @@ def _limited(found: dict[str, str], taking: Counter[str], at_once: int) -> dict[
             taking[target] += 1
             first[name] = target
     return first
-
-
-class _Moves:
-    """Finds moves one after another, each given those before it, until there is none."""
-
-    def __init__(self, vhosts: list[Vhost], order: Order, with_clients: bool) -> None:
-        self._order = order
-        self._counts = _counts(vhosts, takers(vhosts, order), order)
-        #: The share of a broker, rounded down and up.
-        self._low = len(vhosts) // len(order.brokers)
-        self._high = -(-len(vhosts) // len(order.brokers))
-        #: The vhosts that may move, by the broker that leads them after all moves so far.
-        self._movable: dict[str, set[str]] = {identity: set() for identity in order.brokers}
-        #: The first leader of each vhost that has moved, and the last one.
-        self._moved: dict[str, tuple[str, str]] = {}
-        for vhost in vhosts:
-            if vhost.leader and (with_clients or not vhost.has_clients or vhost.leader not in self._counts):
-                self._movable.setdefault(vhost.leader, set()).add(vhost.name)
-
-    def result(self) -> dict[str, str]:
-        self._move_misplaced()
-        # Where brokers prefer some vhosts, a move may make others possible.
-        while self._even_out():
-            pass
-        return {name: last for name, (first, last) in self._moved.items() if first != last}
-
-    def _move_misplaced(self) -> None:
-        """Move the vhosts of brokers that are not able, or that do not prefer a vhost which another one prefers."""
-        misplaced = sorted(
-            (name, leader)
-            for leader, names in self._movable.items()
-            for name in names
-            if not self._is_candidate(leader, name)
-        )
-        for name, leader in misplaced:
-            # The standby follows the vhost, so it takes over faster than others.
-            target = self._order.first(name, leader)
-            if self._counts[target] >= self._high:
-                target = self._fewest(name)
-            self._move(name, leader, target)
-
-    def _even_out(self) -> bool:
-        """Move vhosts from brokers with more than their share to those with less. Return whether any was moved."""
-        moved = self._move_above(self._high)
-        if min(self._counts.values()) < self._low:
-            # Such as a broker that has joined, while none has more than the share rounded up.
-            moved |= self._move_above(self._low)
-        return moved
-
-    def _move_above(self, most: int) -> bool:
-        """Move vhosts from brokers with more than `most`, one of the shares. Return whether any was moved."""
-        moved = False
-        above = {
-            # Last in the order of a vhost, a broker is unlikely to lead it again.
-            leader: sorted(self._movable[leader], key=partial(self._order.score, broker=leader))
-            for leader, count in self._counts.items()
-            if count > most
-        }
-        for leader, names in above.items():
-            # Standbys follow the vhosts, so they take over faster than others.
-            for name in self._above(most, leader, names):
-                standby = self._order.first(name, leader)
-                if self._counts[standby] < self._low and self._is_candidate(standby, name):
-                    self._move(name, leader, standby)
-                    moved = True
-        for leader, names in above.items():
-            for name in self._above(most, leader, names):
-                target = self._fewest(name)
-                # A target that would have as many as the leader has now could move it back.
-                limit = self._low if most == self._low else self._counts[leader] - 1
-                if self._counts[target] < limit:
-                    self._move(name, leader, target)
-                    moved = True
-        return moved
-
-    def _above(self, most: int, leader: str, names: Sequence[str]) -> Iterator[str]:
-        """Yield the vhosts that a broker still leads, until it has at most `most`."""
-        for name in names:
-            if self._counts[leader] <= most:
-                return
-            if name in self._movable[leader]:
-                yield name
-
-    def _is_candidate(self, broker: str, name: str) -> bool:
-        candidates = self._order.candidates(name)
-        return broker in (self._counts if candidates is self._order.brokers else candidates)
-
-    def _fewest(self, name: str) -> str:
-        return _fewest(name, self._counts, self._order)
-
-    def _move(self, name: str, leader: str, target: str) -> None:
-        if leader in self._counts:
-            self._counts[leader] -= 1
-        self._counts[target] += 1
-        self._movable[leader].remove(name)
-        self._movable[target].add(name)
-        first, _ = self._moved.get(name, (leader, ""))
-        self._moved[name] = (first, target)
-
-
-def _counts(vhosts: Iterable[Vhost], taken: dict[str, str], order: Order) -> dict[str, int]:
-    """Return the number of vhosts of each able broker, with free ones that it takes."""
-    counts = dict.fromkeys(order.brokers, 0)
-    for vhost in vhosts:
-        leader = vhost.leader or taken.get(vhost.name)
-        if leader in counts:
-            counts[leader] += 1
-    return counts
-
-
-def _fewest(name: str, counts: dict[str, int], order: Order) -> str:
-    """Return the candidate of a vhost with the fewest vhosts; of several, the first in the order of the vhost."""
-    candidates = order.candidates(name)
-    fewest = min([counts[identity] for identity in candidates])
-    return order.best(name, [identity for identity in candidates if counts[identity] == fewest])

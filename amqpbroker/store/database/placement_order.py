@@ -4,7 +4,7 @@ All brokers compute the same order, because it depends only on the names, and no
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 _DIGEST_BYTES: Final = 8
@@ -47,7 +47,10 @@ class Order:
         self._first: dict[str, Sequence[str]] = {}
 
     def candidates(self, vhost: str) -> Sequence[str]:
-        """Return the brokers that should lead a vhost: those that prefer it, `brokers` if there are none."""
+        """Return the brokers that should lead a vhost: those that prefer it, `brokers` if there are none.
+
+        Vhosts with equal candidates have the same object.
+        """
         if not self._preferring:
             return self.brokers
         found = self._candidates.get(vhost)
@@ -55,7 +58,8 @@ class Order:
             matching = tuple(pattern for pattern in self._preferring if self._matches(pattern, vhost))
             found = self._groups.get(matching)
             if found is None:
-                found = sorted(identity for pattern in matching for identity in self._preferring[pattern])
+                made = sorted(identity for pattern in matching for identity in self._preferring[pattern])
+                found = next((known for known in self._groups.values() if known == made), made)
                 self._groups[matching] = found
             self._candidates[vhost] = found
         return found
@@ -73,6 +77,12 @@ class Order:
             return among[0]
         scores = self._scores(vhost, among)
         return among[scores.index(max(scores))]
+
+    def fewest(self, vhost: str, counts: Mapping[str, int]) -> str:
+        """Return the candidate of a vhost with the least count; of several, the first in the order of the vhost."""
+        candidates = self.candidates(vhost)
+        fewest = min([counts[identity] for identity in candidates])
+        return self.best(vhost, [identity for identity in candidates if counts[identity] == fewest])
 
     def score(self, vhost: str, broker: str) -> int:
         """Return a number that is greater the earlier a broker is in the order of a vhost, without preferences."""

@@ -153,31 +153,40 @@ def test_vhosts_with_clients_move_only_for_an_operator():
     assert list(moves([v._replace(leader="a") for v in idle] + vhosts, order)) == ["c-0"]
 
 
-def test_vhost_moves_to_a_broker_that_prefers_it():
+def test_vhost_moves_to_a_broker_that_prefers_it_before_others_move():
     order = ordered(["a", Broker("b", pattern="a-"), Broker("c", pattern="a-")])
     vhosts = led({"a": 4, "b": 4})
-    found = moves(vhosts, order)
-    assert {found[f"a-{number}"] for number in range(4)} == {"b", "c"}
-    assert after_moves(vhosts, found) == {"a": 2, "b": 3, "c": 3}
     assert moves([vhost._replace(has_clients=True) for vhost in vhosts], order) == {}
+    found = moves(vhosts, order)
+    assert found.keys() == {f"a-{number}" for number in range(4)}
+    assert Counter(found.values()) == {"b": 2, "c": 2}
+    vhosts = applied(vhosts, found)
+    found = moves(vhosts, order)
+    assert after_moves(vhosts, found) == {"a": 2, "b": 3, "c": 3}
+    assert moves(applied(vhosts, found), order) == {}
 
 
-def test_vhost_does_not_leave_a_broker_that_prefers_it_for_one_that_does_not():
-    vhosts = led({"a": 10})
+def test_brokers_with_vhosts_that_they_prefer_get_fewer_others():
+    order = ordered([Broker("a", pattern="a-"), "b", "c"])
+    assert moves(led({"a": 5, "b": 3, "c": 3}), order) == {}
+    vhosts = led({"a": 5}) + [vhost._replace(leader="a") for vhost in led({"x": 6})]
+    assert Counter(moves(vhosts, order).values()) == {"b": 3, "c": 3}
+
+
+@pytest.mark.parametrize("count", [9, 10, 11])
+def test_vhost_does_not_leave_a_broker_that_prefers_it_for_one_that_does_not(count):
+    vhosts = led({"a": count})
     assert moves(vhosts, ordered([Broker("a", pattern="a-"), "b"])) == {}
     both = ordered([Broker("a", pattern="a-"), "b", Broker("c", pattern="a-")])
-    assert Counter(moves(vhosts, both).values()) == {"c": 5}
+    assert Counter(moves(vhosts, both).values()) == {"c": count // 2}
 
 
 def test_broker_that_is_not_able_any_more_hands_over_all_its_vhosts_to_their_standbys():
-    vhosts = led({"a": 10}, has_clients=True) + led({"b": 0, "c": 0})
+    vhosts = led({"a": 30}, has_clients=True) + led({"b": 1, "c": 1})
     order = ordered([Broker("a", able=False), "b", "c"])
-    found = moves(vhosts, order)
-    assert len(found) == 10
-    assert Counter(found.values()) == {"b": 5, "c": 5}
     behind = standbys(vhosts, order)
-    # A standby that has its share already does not get more.
-    assert sum(found[name] == behind[name] for name in found) >= 5
+    assert moves(vhosts, order) == {name: standby for name, standby in behind.items() if name.startswith("a")}
+    assert Counter(moves(vhosts, order, at_once=3).values()) == {"b": 3, "c": 3}
 
 
 def test_a_broker_that_joins_gets_vhosts_that_it_follows_first():
@@ -254,16 +263,17 @@ def test_any_view_leads_to_a_state_without_moves(seed):
     assert not free & moves(vhosts, order).keys()
     vhosts = settled(vhosts, order)
     for with_clients in (False, True):
-        found = moves(vhosts, order, with_clients)
-        moved = applied(vhosts, found)
-        assert moves(moved, order, with_clients) == {}
-        for vhost in vhosts:
-            if target := found.get(vhost.name):
-                assert target in order.brokers
-                assert target != vhost.leader
-                assert target in order.candidates(vhost.name) or vhost.leader not in order.brokers
-                assert with_clients or not vhost.has_clients or vhost.leader not in order.brokers
-    assert all(vhost.leader in order.candidates(vhost.name) for vhost in moved)
+        moved = Counter()
+        while found := moves(vhosts, order, with_clients):
+            for vhost in vhosts:
+                if target := found.get(vhost.name):
+                    assert target != vhost.leader
+                    assert target in order.candidates(vhost.name)
+                    assert with_clients or not vhost.has_clients or vhost.leader not in order.brokers
+            moved.update(vhost.name for vhost in vhosts if vhost.name in found and vhost.leader in order.brokers)
+            vhosts = applied(vhosts, found)
+        assert set(moved.values()) <= {1}
+    assert all(vhost.leader in order.candidates(vhost.name) for vhost in vhosts)
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -280,13 +290,11 @@ def test_as_few_vhosts_move_as_have_to(seed):
     assert all(low <= left[broker] <= high for broker in counts)
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_brokers_that_carry_out_a_plan_at_different_times_move_each_vhost_once(seed):
+@pytest.mark.parametrize("seed", range(100))
+def test_brokers_that_act_at_different_times_move_each_vhost_once(seed):
     """All views are up to date, and each broker hands its vhosts over when it likes."""
     rng = random.Random(seed)
     vhosts, order = random_view(rng)
-    if not order.brokers:
-        return
     state = {vhost.name: vhost for vhost in settled(vhosts, order)}
     moved = Counter()
     while found := moves(state.values(), order):
@@ -294,8 +302,9 @@ def test_brokers_that_carry_out_a_plan_at_different_times_move_each_vhost_once(s
         for name, target in found.items():
             if state[name].leader == leader:
                 state[name] = state[name]._replace(leader=target)
-                moved[name] += 1
-    assert set(moved.values()) <= {1}
+                # Standbys may hand over what they take from a broker that is not able.
+                moved[name] += leader in order.brokers
+    assert set(moved.values()) <= {0, 1}
 
 
 @pytest.mark.parametrize("seed", range(60))
