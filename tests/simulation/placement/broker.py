@@ -93,6 +93,9 @@ class Process:
     def wake(self) -> None:
         """Continue after a hang."""
         self.is_hung = False
+        for name, epoch in list(self.leading.items()):
+            if not self._table.accepts(name, epoch):
+                del self.leading[name]
         self._renew()
         self._look()
 
@@ -107,28 +110,26 @@ class Process:
             self.leading.clear()
             self._taking.clear()
             self.number = self._table.connect(self.identity, self._events.now_s)
-        for name, epoch in list(self.leading.items()):
-            if not self._table.accepts(name, epoch):
-                del self.leading[name]
         self._events.after(MOST_S, self._renew)
 
     def _look(self) -> None:
         if not self.acts:
             return
         view = self._table.read(self._events.now_s)
+        for_moves = self._table.read_for_moves(self._events.now_s)
         self._witness.queried(len(view.vhosts) // max(1, len(view.order.brokers)))
         lag_s = self._costs.round_trip_s
         if self._chance.random() < self._costs.lagging:
             lag_s += self._chance.random() * self._costs.lag_s
-        self._events.after(lag_s, lambda: self._act(view, lag_s))
+        self._events.after(lag_s, lambda: self._act(view, for_moves, lag_s))
 
-    def _act(self, view: View, age_s: float) -> None:
+    def _act(self, view: View, for_moves: View, age_s: float) -> None:
         if not self.acts:
             return
         self._take(view)
         if age_s <= self._costs.fresh_s and self._events.now_s - self._balanced_s >= self._costs.balance_s:
             self._balanced_s = self._events.now_s
-            for name, successor in view.moves.items():
+            for name, successor in for_moves.moves.items():
                 if name in self.leading:
                     self._hand_over(name, successor)
         self._events.after(self._costs.look_s * (0.9 + 0.2 * self._chance.random()), self._look)

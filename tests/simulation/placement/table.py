@@ -11,6 +11,9 @@ from typing import NamedTuple
 from amqpbroker.store.database.placement import Vhost, moves, takers
 from amqpbroker.store.database.placement_order import Broker, Order
 
+#: Finding moves is the greatest part of a simulation, so brokers share views for it.
+MOVES_S = 0.5
+
 
 class Row(NamedTuple):
     """A leadership. process: session of the broker that took it last, 0 before. released: it has given it up."""
@@ -70,6 +73,8 @@ class Table:
         self._alive: frozenset[int] = frozenset()
         self._orders: dict[frozenset[str], Order] = {}
         self._view: View | None = None
+        self._moves_view: View | None = None
+        self._moves_s = 0.0
 
     # --- sessions and locks -------------------------------------------------------------------------------------------
 
@@ -137,7 +142,7 @@ class Table:
     def rebalance(self, enabled: bool) -> None:
         """Move vhosts with clients too, as an operator orders, or no longer."""
         self._rebalancing = enabled
-        self._view = None
+        self._view = self._moves_view = None
 
     # --- views --------------------------------------------------------------------------------------------------------
 
@@ -157,6 +162,12 @@ class Table:
             vhosts = list(self._vhosts.values())
             self._view = View(vhosts, self._orders[identities], self._at_once, self._rebalancing)
         return self._view
+
+    def read_for_moves(self, now_s: float) -> View:
+        """Return a view that is at most MOVES_S old, from which all brokers find moves meanwhile."""
+        if self._moves_view is None or now_s - self._moves_s > MOVES_S:
+            self._moves_view, self._moves_s = self.read(now_s), now_s
+        return self._moves_view
 
     def _set(self, name: str, row: Row) -> None:
         self.rows[name] = row
