@@ -1,14 +1,17 @@
 """Brokers with one PostgreSQL database beside three nodes of RabbitMQ with a quorum queue, on this machine.
 
-usage: python -m tests.bench.high_availability [--seconds N] [--waiting N] [rabbitmq] [amqpbroker]
+usage: python -m tests.bench.high_availability [--seconds N] [--rounds N] [--waiting N] [rabbitmq] [amqpbroker]
+
+It is also a group of `make bench`, which writes both into docs/performance.md (high_availability_report.py).
 
 The database has one synchronous standby, and both servers sync. Measures persistent messages with confirms, 1,000 of
 them open: those of an application, which differ in size and properties, and equal ones of 100 bytes. Then the time of a
 confirm at 500 messages a second, and the time from `kill -9` of the leader until a client that connects again has a
 confirm, with N messages of 100 bytes waiting (1,000,000 by default).
 
-For amqpbroker, also the time from other failures to a confirm: SIGSTOP of the leader, a cut between the leader and its
-database that loses what is sent and closes nothing, and the promotion of a standby after `kill -9` of the primary.
+For amqpbroker, also the time from other failures to a confirm: SIGSTOP of the leader, whose lease is ten seconds, a cut
+between the leader and its database that loses what is sent and closes nothing, and the promotion of a standby after
+`kill -9` of the primary.
 """
 
 import argparse
@@ -16,16 +19,19 @@ import contextlib
 import os
 import queue
 import signal
+import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from amqpbroker.wire.values import Table, longstr
 from conformance.rabbitmq import Node, install
+from tests.bench.brokers import OURS, THEIRS
 from tests.bench.client_processes import ClientProcesses, measure, measure_all
 from tests.bench.clients import publish
 from tests.bench.processes import family, with_environment
@@ -34,14 +40,15 @@ from tests.bench.shapes import percentiles_ms
 from tests.failover.cluster import Broker, Brokers, Databases
 from tests.harness import published
 from tests.load.client import LoadClient
+from tests.postgresql import programs
 
 IN_FLIGHT = 1_000
 RATE = 500
 SIZE = 100
 QUEUE = "bench"
 LOADS: dict[str, Load] = {
-    "of an application": Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT),
-    f"{SIZE} B": Repeated((QUEUE,), size=SIZE, persistent=True, in_flight=IN_FLIGHT),
+    "persistent messages of an application": Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT),
+    f"equal persistent messages of {SIZE} B": Repeated((QUEUE,), size=SIZE, persistent=True, in_flight=IN_FLIGHT),
 }
 COOKIE = "bench"
 #: Lease of the brokers, which is not waited for after `kill -9`.
@@ -50,6 +57,26 @@ WITHIN_S = 300.0
 REST_S = 10.0
 #: Time in which a client waits for an answer before it connects again.
 ATTEMPT_S = 1.0
+WAITING = 1_000_000
+#: The failure that both have.
+KILL = "`kill -9` of the leader"
+
+
+@dataclass
+class Found:
+    """Figures of one of both. version: of the broker. seconds, rounds: of the rates. waiting: number of messages.
+
+    rates: messages a second, by the name of the load. confirm_ms: by percentile. failover_s: times to a confirm, by the
+    failure.
+    """
+
+    version: str
+    seconds: float
+    rounds: int
+    waiting: int
+    rates: dict[str, float] = field(default_factory=dict)
+    confirm_ms: dict[float, float] = field(default_factory=dict)
+    failover_s: dict[str, float] = field(default_factory=dict)
 
 
 class Cluster(Protocol):
@@ -74,7 +101,7 @@ class Cluster(Protocol):
 class Own:
     """Three brokers of this project. ports: of those that can lead."""
 
-    name = "amqpbroker"
+    name = OURS
     arguments: Table = {}
 
     def __init__(self, brokers: Brokers) -> None:
@@ -102,8 +129,8 @@ class Own:
             broker.kill()
             broker.proxied = True
         for text, cause in (
-            (f"SIGSTOP of the leader, whose lease is {LEASE_S:g} s", self._stop_leader),
-            (f"a cut of the leader from its database, with the same lease, {LEASE_S:g} s", self._cut_leader),
+            ("SIGSTOP of the leader", self._stop_leader),
+            ("a cut of the leader from its database", self._cut_leader),
             ("the promotion of a standby", self._fail_over),
         ):
             self._restore()
@@ -155,7 +182,7 @@ class ClusterNode(Node):
 class RabbitMq:
     """Three nodes; the queue is led by the one where it is declared."""
 
-    name = "RabbitMQ"
+    name = THEIRS
     arguments: Table = {"x-queue-type": longstr("quorum")}
 
     def __init__(self, nodes: list[ClusterNode]) -> None:
@@ -285,36 +312,56 @@ def first_confirm_s(cluster: Cluster) -> float:
     return found.get_nowait()
 
 
-def run(cluster: Cluster, seconds: float, waiting: int) -> None:
+def measured(cluster: Cluster, seconds: float, rounds: int, waiting: int) -> Found:
+    """Measure one of both. Each figure is printed at once, so that it is not lost if the next one fails."""
     with LoadClient(cluster.leader_port()) as client:
+        version = client.server_properties["version"].value.decode()
+        found = Found(version, seconds, rounds, waiting)
         client.declare(QUEUE, durable=True, arguments=cluster.arguments)
         for name, load in LOADS.items():
             rates = []
-            for _ in range(3):
+            for _ in range(rounds):
                 rates.append(throughput(cluster, load, seconds))
                 client.call("queue.purge", "queue.purge-ok", queue=QUEUE)
-            print(f"{cluster.name}: {name}: {sorted(rates)[1]:,.0f} confirmed messages/s")
+            found.rates[name] = statistics.median(rates)
+            print(f"{cluster.name}: {name}: {found.rates[name]:,.0f} confirmed messages/s", flush=True)
     # The servers are still flushing and removing earlier messages.
     time.sleep(REST_S)
-    found = confirm_ms(cluster, seconds)
-    print(f"{cluster.name}: confirm at {RATE}/s, p50 {found[50.0]:.2f} ms, p99 {found[99.0]:.2f} ms")
+    found.confirm_ms |= confirm_ms(cluster, seconds)
+    p50, p99 = found.confirm_ms[50.0], found.confirm_ms[99.0]
+    print(f"{cluster.name}: confirm at {RATE}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms", flush=True)
     fill(cluster, waiting)
-    print(f"{cluster.name}: {failover_s(cluster):.2f} s from kill -9 to a confirm, {waiting:,} messages waiting")
+    found.failover_s[KILL] = failover_s(cluster)
+    print(f"{cluster.name}: {found.failover_s[KILL]:.2f} s from {KILL} to a confirm, {waiting:,} messages waiting")
     for failure, cause in cluster.other_failures():
         start_s = cause()
-        print(f"{cluster.name}: {first_confirm_s(cluster) - start_s:.2f} s from {failure} to a confirm")
+        found.failover_s[failure] = first_confirm_s(cluster) - start_s
+        print(f"{cluster.name}: {found.failover_s[failure]:.2f} s from {failure} to a confirm", flush=True)
+    return found
+
+
+def missing() -> str:
+    """Return why this cannot be measured, "" if it can."""
+    if programs() is None:
+        return "PostgreSQL is not installed (Debian: apt install postgresql)"
+    return ""
+
+
+#: Both, in the order in which they are measured.
+MAKERS = {THEIRS: rabbitmq_cluster, OURS: own_cluster}
 
 
 def main() -> None:
+    makers = {name.lower(): make for name, make in MAKERS.items()}
     parser = argparse.ArgumentParser(prog="python -m tests.bench.high_availability", description=__doc__)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--waiting", type=int, default=1_000_000)
-    parser.add_argument("brokers", nargs="*", default=["rabbitmq", "amqpbroker"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--waiting", type=int, default=WAITING)
+    parser.add_argument("brokers", nargs="*", default=[*makers])
     given = parser.parse_args()
-    makers = {"rabbitmq": rabbitmq_cluster, "amqpbroker": own_cluster}
     for name in given.brokers:
         with makers[name]() as cluster:
-            run(cluster, given.seconds, given.waiting)
+            measured(cluster, given.seconds, given.rounds, given.waiting)
 
 
 if __name__ == "__main__":

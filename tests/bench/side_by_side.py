@@ -5,11 +5,12 @@ usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S]
 There are two kinds of shapes. Shapes whose names begin with `app-` send messages like applications: thousands of
 different ones with their own properties, headers and bodies (application_shapes.py). The others repeat one message
 (shapes.py), which is faster because of a broker's caches. `restart` and `management` are not shapes of load, but other
-effects that users notice (operation.py).
+effects that users notice (operation.py). `high-availability` measures several brokers of each (high_availability.py),
+and is left out if PostgreSQL is not installed.
 
 RabbitMQ is Debian's, installed if it is missing. amqpbroker is the one that this Python imports: `make bench` uses the
 compiled one. LavinMQ is measured too if the environment variable LAVINMQ has the path of its binary. Only a run of all
-shapes is written.
+shapes is written; `high-availability`, which has its own part of the page, is also written if it runs alone.
 """
 
 import argparse
@@ -21,7 +22,17 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from conformance.errors import SetupError
-from tests.bench import application_shapes, charts, operation, page, report, shapes, stream_shapes
+from tests.bench import (
+    application_shapes,
+    charts,
+    high_availability,
+    high_availability_report,
+    operation,
+    page,
+    report,
+    shapes,
+    stream_shapes,
+)
 from tests.bench.brokers import OURS, THEIRS, Running, compared
 from tests.bench.client_processes import Measured, medians
 from tests.bench.compare import within
@@ -38,7 +49,8 @@ REPEATED_LATENCIES = shapes.LATENCIES | stream_shapes.LATENCIES
 SHAPES = APPLICATION_SHAPES | REPEATED_SHAPES
 LATENCIES = application_shapes.LATENCIES | REPEATED_LATENCIES
 LOADS = [*APPLICATION_SHAPES, *application_shapes.LATENCIES, *REPEATED_SHAPES, *REPEATED_LATENCIES]
-NAMES = [*LOADS, *operation.MEASUREMENTS]
+HIGH_AVAILABILITY = "high-availability"
+NAMES = [*LOADS, *operation.MEASUREMENTS, HIGH_AVAILABILITY]
 
 APPLICATION_CHART = page.CHARTS / "application.svg"
 REPEATED_CHART = page.CHARTS / "ratios.svg"
@@ -131,6 +143,12 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=within(0.1, 3600.0), default=2.0, help="how long each shape is measured in a round"
     )
+    parser.add_argument(
+        "--waiting",
+        type=within(0, 100_000_000),
+        default=high_availability.WAITING,
+        help="messages in the queue when a leader fails, in high-availability",
+    )
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args(arguments)
     if unknown := set(given.shapes) - set(NAMES):
@@ -161,7 +179,20 @@ def run(given: argparse.Namespace) -> None:
             # Printed at once, so that it is not lost if the next measurement fails.
             print(found[-1], flush=True)
         write(given, "operation", "\n".join(found))
+    if HIGH_AVAILABILITY in named:
+        run_high_availability(given, load)
     print(f"took {time.monotonic() - began:.0f} s")
+
+
+def run_high_availability(given: argparse.Namespace, load: str) -> None:
+    """Measure several brokers of each, and write them also if nothing else was measured."""
+    if reason := high_availability.missing():
+        print(f"{HIGH_AVAILABILITY} is left out: {reason}")
+        return
+    text = high_availability_report.measure(given.seconds, given.rounds, given.waiting, load)
+    print(text, flush=True)
+    if not given.no_write:
+        page.write("high availability", text)
 
 
 def write(given: argparse.Namespace, part: str, text: str) -> None:

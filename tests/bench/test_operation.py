@@ -4,7 +4,7 @@ from tests.bench.brokers import OURS, THEIRS
 from tests.bench.operation import MEASUREMENTS, management_text, restart_text
 from tests.bench.refreshes import Refreshed
 from tests.bench.restart import Restarted
-from tests.bench.side_by_side import NAMES
+from tests.bench.side_by_side import HIGH_AVAILABILITY, NAMES
 
 
 def test_restart_report_has_a_line_for_each_figure():
@@ -31,4 +31,4 @@ def test_management_report_has_a_line_for_each_kind_of_refresh():
 
 
 def test_restart_and_management_are_measured_after_the_shapes():
-    assert NAMES[-2:] == list(MEASUREMENTS) == ["restart", "management"]
+    assert NAMES[-3:] == [*MEASUREMENTS, HIGH_AVAILABILITY] == ["restart", "management", "high-availability"]

@@ -27,7 +27,13 @@ def test_page_without_the_markers_is_not_changed(tmp_path, text):
 
 
 def test_performance_page_has_markers_for_every_section():
-    for name in ("results", "side by side", "operation", *(f"growth: {name}" for name in growth.NAMES)):
+    for name in (
+        "results",
+        "side by side",
+        "operation",
+        "high availability",
+        *(f"growth: {name}" for name in growth.NAMES),
+    ):
         page.replaced(page.PAGE.read_text(), name, "")
 
 

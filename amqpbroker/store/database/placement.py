@@ -1,0 +1,123 @@
+"""Placement: which broker leads each vhost, which one follows it, and which vhosts move.
+
+All functions depend only on their arguments, so that every broker with the same view of the database decides the same.
+A broker only carries out its own part. Brokers with different views cannot both lead a vhost: see leadership.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from amqpbroker.store.database.placement_groups import Group, Led
+from amqpbroker.store.database.placement_order import Order
+
+
+class Vhost(NamedTuple):
+    """A vhost in a view of the database.
+
+    leader: identity of the broker that leads it, "" if it is free. last_leader: of the broker that led it last, "" if
+    none ever did. successor: of the broker to which the last leader has handed it over, "" if it has not.
+    """
+
+    name: str
+    leader: str = ""
+    has_clients: bool = False
+    last_leader: str = ""
+    successor: str = ""
+
+
+def takers(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
+    """Return the broker that should take each free vhost. Empty if no broker is able.
+
+    This is the successor that the last leader has named; otherwise the standby; for a new vhost, the broker with the
+    fewest vhosts of its candidates.
+    """
+    vhosts = list(vhosts)
+    free = sorted(vhost for vhost in vhosts if not vhost.leader)
+    found: dict[str, str] = {}
+    if not order.brokers or not free:
+        return found
+    able = set(order.brokers)
+    new: list[str] = []
+    for vhost in free:
+        if vhost.successor in able:
+            found[vhost.name] = vhost.successor
+        elif vhost.last_leader:
+            # The last leader only if it is the only broker: it may fail again.
+            found[vhost.name] = order.first(vhost.name, vhost.last_leader) or vhost.last_leader
+        else:
+            new.append(vhost.name)
+    if new:
+        counts = dict.fromkeys(order.brokers, 0)
+        for vhost in vhosts:
+            leader = vhost.leader or found.get(vhost.name)
+            if leader in counts:
+                counts[leader] += 1
+        for name in new:
+            found[name] = chosen = order.fewest(name, counts)
+            counts[chosen] += 1
+    return found
+
+
+def standbys(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
+    """Return the broker that should follow each vhost: the one that takes it if its leader, or last leader, is gone.
+
+    Vhosts without such a broker are left out, and new vhosts, of which there is nothing to follow.
+    """
+    found = {}
+    for vhost in vhosts:
+        holder = vhost.leader or vhost.last_leader
+        if holder and (standby := order.first(vhost.name, holder)):
+            found[vhost.name] = standby
+    return found
+
+
+def moves(
+    vhosts: Iterable[Vhost], order: Order, with_clients: bool = False, at_once: int | None = None
+) -> dict[str, str]:
+    """Return the vhosts that their leaders should hand over now, each with the broker that should take it.
+
+    A broker that is not able any more hands over all its vhosts, to their standbys. Another one hands over vhosts that
+    it does not prefer while another broker does, and as many others as it has more than its share, if other brokers
+    have less. Vhosts that fewer brokers prefer move first, because the shares of the others depend on them.
+
+    with_clients: also move vhosts with clients, for an operator. at_once: greatest number of free vhosts that a broker
+    should have to take, because it takes one after another; None for no limit.
+    """
+    if not order.brokers:
+        return {}
+    vhosts = list(vhosts)
+    taken = takers(vhosts, order)
+    groups: dict[int, Group] = {}
+    found: dict[str, str] = {}
+    counts = dict.fromkeys(order.brokers, 0)
+    for vhost in vhosts:
+        candidates = order.candidates(vhost.name)
+        group = groups.get(id(candidates))
+        if group is None:
+            group = groups[id(candidates)] = Group(candidates, order)
+        if vhost.leader in counts:
+            group.add(Led(vhost.name, vhost.leader, with_clients or not vhost.has_clients))
+        elif vhost.leader:
+            found[vhost.name] = standby = order.first(vhost.name, vhost.leader)
+            group.add_coming(standby)
+        else:
+            group.add_coming(taken[vhost.name])
+    unsettled: set[str] = set()
+    for group in sorted(groups.values(), key=lambda each: (len(each.candidates), each.candidates)):
+        further = group.moves(counts)
+        if unsettled.isdisjoint(group.candidates):
+            found |= further
+        if further:
+            unsettled.update(group.candidates)
+    return found if at_once is None else _limited(found, Counter(taken.values()), at_once)
+
+
+def _limited(found: dict[str, str], taking: Counter[str], at_once: int) -> dict[str, str]:
+    """Return the first moves to each broker. taking: number of vhosts that a broker should take without them."""
+    first = {}
+    for name, target in found.items():
+        if taking[target] < at_once:
+            taking[target] += 1
+            first[name] = target
+    return first
