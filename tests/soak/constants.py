@@ -151,6 +151,7 @@ NOT_LIMITS = {
         store.database.database_files._NAME_BYTES store.database.schema.VERSION store.database.schema._MAKING
     """,
     "a part of what is read or written whole": """
+        store.database.sharing._AT_ONCE
         store.database.database_files.DatabaseFiles.at_once store.database.database_files._ROW_BYTES
         store.database.follower.STEP_BYTES
         store.database.vhost_logs._FILES_AT_ONCE

@@ -1,0 +1,291 @@
+"""Several brokers share the vhosts of a database, a step at a time, with a table of leaderships in memory."""
+
+from functools import partial
+from itertools import count, pairwise
+
+import pytest
+
+from amqpbroker.store.database.leadership import Leader, session_name
+from amqpbroker.store.database.leaderships import Held
+from amqpbroker.store.database.leaderships import Leaderships as RealLeaderships
+from amqpbroker.store.database.members import Facts, Members, Row
+from amqpbroker.store.database.session import Session
+from amqpbroker.store.database.sharing import Sharing, VhostServer
+from amqpbroker.store.database.vhost_logs import VhostLog, read_logs
+from amqpbroker.store.definitions.definitions import VhostDefinition
+from amqpbroker.store.log import FencedError
+from tests.store.database.opening import Opened
+
+
+class Table:
+    """The table of leaderships, as all brokers see it, and the running brokers."""
+
+    def __init__(self, vhosts):
+        self.held = {}
+        self.logs = [VhostLog(number, f"vhost {number}", False) for number in range(1, vhosts + 1)]
+        self.brokers = {}
+
+    def add(self, name):
+        self.brokers[name] = broker = Process(self, name)
+        return broker
+
+    def rows(self):
+        return [Row(broker.facts, broker.running, broker.drained, 0, 0, None) for broker in self.brokers.values()]
+
+    def step(self, rounds=8):
+        for _ in range(rounds):
+            for broker in list(self.brokers.values()):
+                if broker.running:
+                    broker.sharing.step()
+
+    def leaders(self):
+        return {log: held.leader.name for log, held in sorted(self.held.items()) if held.valid}
+
+    def counts(self):
+        led = list(self.leaders().values())
+        return {name: led.count(name) for name in self.brokers}
+
+
+class Leaderships:
+    """The leaderships of one broker."""
+
+    def __init__(self, table, holder):
+        self.held = {}
+        self.tried = []
+        self.abandoned = []
+        self._table = table
+        self._holder = holder
+
+    def all(self):
+        return list(self._table.held.values())
+
+    def try_take(self, log):
+        self.tried.append(log)
+        held = self._table.held.get(log)
+        if held is not None and held.valid and self._table.brokers[held.leader.name].running:
+            return False
+        epoch = 1 if held is None else held.leader.epoch + 1
+        self._table.held[log] = Held(log, self._holder._replace(epoch=epoch), True, False, "")
+        self.held[log] = epoch
+        return True
+
+    def abandon(self, log):
+        self.abandoned.append(log)
+
+    def renew(self, busy):
+        lost = {}
+        for log, epoch in list(self.held.items()):
+            held = self._table.held[log]
+            if held.leader.epoch == epoch:
+                self._table.held[log] = held._replace(busy=log in busy)
+            else:
+                lost[log] = FencedError("lost")
+                del self.held[log]
+        return lost
+
+    def release(self, log, successor):
+        del self.held[log]
+        self._table.held[log] = self._table.held[log]._replace(valid=False, successor=successor)
+
+
+class Process(VhostServer):
+    """A broker. Its vhosts are served at once, and handed over at the next step unless it is slow."""
+
+    def __init__(self, table, name):
+        self.facts = Facts(f"process of {name}", name, f"{name}:5672", "1")
+        self.running, self.drained, self.slow = True, False, False
+        self.leaderships = Leaderships(table, Leader(name, f"{name}:5672", self.facts.process))
+        self.sharing = Sharing(self.leaderships, self.facts.process, lambda: table.logs, lambda: table.rows(), self)
+        self.served, self.followed, self.events, self.with_clients = set(), [], [], []
+
+    def serve(self, log, epoch):
+        self.served.add(log.name)
+        self.events.append(("serve", log.name, epoch))
+
+    def lose(self, log, error):
+        self.served.discard(log)
+        self.events.append(("lose", log, type(error)))
+
+    def hand_over(self, log, successor):
+        self.events.append(("hand over", log, successor))
+        if not self.slow:
+            self.leave(log, successor)
+
+    def leave(self, log, successor):
+        self.served.discard(log)
+        self.sharing.released(log, successor)
+
+    def follow(self, logs):
+        self.followed = logs
+
+    def busy(self):
+        return self.with_clients
+
+
+@pytest.fixture
+def table():
+    return Table(6)
+
+
+def test_the_first_broker_takes_all_vhosts_and_a_second_one_gets_half(table):
+    a = table.add("a")
+    table.step()
+    assert table.counts() == {"a": 6}
+    b = table.add("b")
+    table.step()
+    assert table.counts() == {"a": 3, "b": 3}
+    assert a.served | b.served == {log.name for log in table.logs}
+    assert a.served.isdisjoint(b.served)
+
+
+def test_vhosts_with_clients_do_not_move_by_themselves(table):
+    a = table.add("a")
+    table.step()
+    a.with_clients = [log.name for log in table.logs]
+    table.step()
+    table.add("b")
+    table.step()
+    assert table.counts() == {"a": 6, "b": 0}
+
+
+def test_vhosts_of_a_broker_that_died_go_to_those_that_followed_them(table):
+    for name in "abc":
+        table.add(name)
+        table.step()
+    a, b, c = table.brokers.values()
+    lost, followed = a.served, {name: broker.followed for name, broker in table.brokers.items()}
+    assert len(lost) == 2
+    assert sorted(lost) == sorted({*followed["b"], *followed["c"]} & lost)
+    a.running = False
+    table.step(1)
+    for broker, name in ((b, "b"), (c, "c")):
+        assert {log for log in followed[name] if log in lost} <= broker.served
+    assert table.counts() == {"a": 0, "b": len(b.served), "c": len(c.served)}
+    assert b.served | c.served == {log.name for log in table.logs}
+
+
+def test_a_drained_broker_hands_over_all_its_vhosts_and_gets_none(table):
+    for name in "ab":
+        table.add(name)
+        table.step()
+    a, b = table.brokers.values()
+    a.with_clients = sorted(a.served)
+    a.drained = True
+    table.step()
+    assert table.counts() == {"a": 0, "b": 6}
+    assert a.followed == []
+    a.drained, a.with_clients = False, []
+    table.step()
+    assert table.counts() == {"a": 3, "b": 3}
+    assert b.served == {log for log, name in table.leaders().items() if name == "b"}
+
+
+def test_a_vhost_is_handed_over_only_once_while_that_takes_time(table):
+    a = table.add("a")
+    table.step()
+    a.slow = True
+    b = table.add("b")
+    table.step()
+    handed = [event for event in a.events if event[0] == "hand over"]
+    assert len(handed) == 3 == len({log for _, log, _ in handed})
+    assert table.counts() == {"a": 6, "b": 0}
+    for _, log, successor in handed:
+        assert successor == b.facts.process
+        a.leave(log, successor)
+    table.step()
+    assert table.counts() == {"a": 3, "b": 3}
+    assert len([event for event in a.events if event[0] == "hand over"]) == 3
+
+
+def test_a_vhost_that_another_broker_has_taken_is_lost(table):
+    for name in "ab":
+        table.add(name)
+        table.step()
+    a, b = table.brokers.values()
+    log = min(a.served)
+    held = table.held[log]
+    table.held[log] = held._replace(leader=Leader("b", "b:5672", b.facts.process, epoch=held.leader.epoch + 1))
+    a.sharing.step()
+    assert ("lose", log, FencedError) in a.events
+    assert log not in a.served
+
+
+def test_new_vhosts_go_to_the_broker_with_the_fewest(table):
+    for name in "ab":
+        table.add(name)
+        table.step()
+    a, _ = table.brokers.values()
+    a.running = False
+    table.step()
+    a.running = True
+    table.step()
+    table.logs += [VhostLog(number, f"vhost {number}", False) for number in (7, 8)]
+    table.step()
+    assert table.counts() == {"a": 4, "b": 4}
+
+
+def test_nothing_moves_without_a_change(table):
+    for name in "abc":
+        table.add(name)
+    table.step()
+    states = []
+    for _ in range(5):
+        table.step(1)
+        states.append(table.leaders())
+    assert all(before == after for before, after in pairwise(states))
+
+
+def test_a_broker_that_is_not_reported_yet_takes_nothing(table):
+    a = table.add("a")
+    reported, table.rows = table.rows, list
+    a.sharing.step()
+    assert a.leaderships.tried == []
+    table.rows = reported
+    a.sharing.step()
+    assert table.counts() == {"a": 6}
+
+
+class RealProcess(Process):
+    """A broker with sessions in a database."""
+
+    def __init__(self, database, name, now_s):
+        process = f"process {name}"
+        self._sessions = [Session(database, session_name(process, use), 10) for use in ("lease", "brokers", "logs")]
+        lease, brokers, logs = self._sessions
+        members = Members(brokers, Facts(process, name, f"{name}:5672", "1"), 60.0)
+        members.report(None)
+        self.leaderships = RealLeaderships(lease, Leader(name, f"{name}:5672", process), 60.0, now_s)
+        self.sharing = Sharing(self.leaderships, process, lambda: logs.run(read_logs), members.rows, self)
+        self.served, self.followed, self.events, self.with_clients, self.slow = set(), [], [], [], False
+
+    def end(self):
+        for session in self._sessions:
+            session.close()
+
+
+def test_brokers_share_the_vhosts_of_a_database(database):
+    opened = Opened(database)
+    opened.definitions.put(*[VhostDefinition(f"vhost {number}") for number in range(6)])
+    opened.definitions.sync()
+    brokers, now_s = [], partial(next, count(0, 1))
+    try:
+        for name in "abc":
+            brokers.append(RealProcess(database, name, now_s))
+            for _ in range(4):
+                for broker in brokers:
+                    broker.sharing.step()
+        a, b, c = brokers
+        assert [len(broker.served) for broker in brokers] == [2, 2, 2]
+        lost = a.served
+        a.end()
+        for _ in range(8):
+            for broker in (b, c):
+                broker.sharing.step()
+        assert b.served | c.served == {f"v{number}" for number in range(1, 7)}
+        assert [event for event in (*b.events, *c.events) if event[0] == "lose"] == []
+        epochs = {log: epoch for broker in (b, c) for log, epoch in broker.leaderships.held.items()}
+        assert all(epochs[log] > a.leaderships.held[log] for log in lost)
+    finally:
+        for broker in brokers:
+            broker.end()
+        opened.close()
