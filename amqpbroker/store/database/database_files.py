@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from psycopg import sql
 
-from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.fence import Fence, Statement, insertion
 from amqpbroker.store.database.session import SCHEMA, Session, TimedConnection
 from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
@@ -39,6 +39,8 @@ class _Kept:
         self.table = sql.Identifier(table)
         #: The newest file of the journal is never removed, unlike a stream.
         self.is_lasting = "/journal/" in table
+        self.insertion = insertion(self.table)
+        self._finding = sql.SQL("SELECT 1 FROM {} WHERE start = %s").format(self.table)
         self.written = size
         self.appended: list[bytes] = []
         self.exists = exists
@@ -75,8 +77,11 @@ class _Kept:
 
     def proof(self) -> Statement:
         """Return a query that finds the row that `statements` inserts, until the file is removed."""
-        there = "SELECT 1 FROM {} WHERE start = %s"
-        return Statement(sql.SQL(there).format(self.table), (self.written,))
+        return Statement(self._finding, (self.written,))
+
+    def is_row(self, data: bytes) -> bool:
+        """Return whether writing `data`, the appended bytes, only inserts a row."""
+        return self.exists and not self.has_rest and 0 < len(data) <= _ROW_BYTES
 
     def statements(self, data: bytes) -> list[Statement]:
         """Return what writes `data`, the appended bytes."""
@@ -225,9 +230,7 @@ class DatabaseFiles(Files):
         if not due:
             return
         try:
-            statements = [statement for kept, data in due for statement in kept.statements(data)]
-            proofs = [kept.proof() for kept, data in due if data and kept.is_lasting]
-            self._fence.write(statements, proofs[-1] if proofs else None)
+            self._write(due)
         except OSError:
             # If only the answer was lost, the next attempt replaces the rows, so that it waits for the standbys.
             for kept, _ in due:
@@ -239,6 +242,16 @@ class DatabaseFiles(Files):
                 kept.write(len(data))
                 self._due.pop(kept, None)
             self._under_way = set()
+
+    def _write(self, due: list[tuple[_Kept, bytes]]) -> None:
+        """Commit these bytes of files."""
+        kept, data = due[0]
+        if len(due) == 1 and kept.is_lasting and kept.is_row(data):
+            self._fence.insert(kept.insertion, kept.written, data, kept.proof())
+            return
+        statements = [statement for kept, data in due for statement in kept.statements(data)]
+        proofs = [kept.proof() for kept, data in due if data and kept.is_lasting]
+        self._fence.write(statements, proofs[-1] if proofs else None)
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         with self._changing:

@@ -261,6 +261,18 @@ def insert_part(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
+def insert_guarded(session: Backend, names: Names, values: Any) -> Result:
+    """Insert a row of a file if the epoch is still the same, which a lock ensures."""
+    start, data, log, epoch = values
+    # The table is looked for first.
+    session.open_transaction.rows(names[0])
+    if session.open_transaction.rows("fence").get(log) != (epoch,):
+        return NOTHING
+    session.lock(("fence", log), shared=True)
+    insert_part(session, names, (start, data))
+    return Result([], 1)
+
+
 def delete_parts(session: Backend, names: Names, values: Any) -> Result:
     table, (end,) = names[0], values
     transaction = session.open_transaction
@@ -398,6 +410,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     "DELETE FROM brokers WHERE process = %s": delete_broker,
     # fence
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held": check_epoch,
+    fence._INSERT: insert_guarded,
     "SELECT 1 FROM fence WHERE log = %s AND epoch > %s": find_later_epoch,
     fence._NUMBER: number_write,
     fence._FIND_NUMBER: find_write,
