@@ -7,13 +7,14 @@ space of a removed one is free at once.
 import errno
 import threading
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 from psycopg import sql
 
 from amqpbroker.store.database.fence import Fence, Statement, insertion
+from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import SCHEMA, Session, TimedConnection
 from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
@@ -39,8 +40,6 @@ class _Kept:
         self.table = sql.Identifier(table)
         #: The newest file of the journal is never removed, unlike a stream.
         self.is_lasting = "/journal/" in table
-        self.insertion = insertion(self.table)
-        self._finding = sql.SQL("SELECT 1 FROM {} WHERE start = %s").format(self.table)
         self.written = size
         self.appended: list[bytes] = []
         self.exists = exists
@@ -49,6 +48,15 @@ class _Kept:
     @property
     def size(self) -> int:
         return self.written + sum(map(len, self.appended))
+
+    @cached_property
+    def insertion(self) -> Repeated:
+        """The statement of `Fence.insert`: the same object each time, so that it stays prepared."""
+        return insertion(self.table)
+
+    @cached_property
+    def _finding(self) -> sql.Composed:
+        return sql.SQL("SELECT 1 FROM {} WHERE start = %s").format(self.table)
 
     def append(self, parts: Iterable[bytes]) -> None:
         self.appended += [bytes(part) for part in parts if part]
