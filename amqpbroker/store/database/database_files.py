@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from psycopg import sql
 
-from amqpbroker.store.database.fence import Fence, Statement, insertion
+from amqpbroker.store.database.fence import Fence, Statement, insertion, numbered_insertion
 from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import SCHEMA, Session, TimedConnection
 from amqpbroker.store.files import Files
@@ -52,7 +52,7 @@ class _Kept:
     @cached_property
     def insertion(self) -> Repeated:
         """The statement of `Fence.insert`: the same object each time, so that it stays prepared."""
-        return insertion(self.table)
+        return insertion(self.table) if self.is_lasting else numbered_insertion(self.table)
 
     @cached_property
     def _finding(self) -> sql.Composed:
@@ -254,8 +254,8 @@ class DatabaseFiles(Files):
     def _write(self, due: list[tuple[_Kept, bytes]]) -> None:
         """Commit these bytes of files."""
         kept, data = due[0]
-        if len(due) == 1 and kept.is_lasting and kept.is_row(data):
-            self._fence.insert(kept.insertion, kept.written, data, kept.proof())
+        if len(due) == 1 and kept.is_row(data):
+            self._fence.insert(kept.insertion, kept.written, data, kept.proof() if kept.is_lasting else None)
             return
         statements = [statement for kept, data in due for statement in kept.statements(data)]
         proofs = [kept.proof() for kept, data in due if data and kept.is_lasting]

@@ -21,6 +21,13 @@ _GUARD: Final[LiteralString] = (
 _INSERT: Final[LiteralString] = (
     "INSERT INTO {} (start, data) SELECT $1, $2 FROM fence WHERE log = $3 AND epoch = $4 FOR SHARE"
 )
+#: Also numbers the write, for a file that may be removed, whose rows prove nothing.
+_INSERT_NUMBERED: Final[LiteralString] = (
+    "WITH numbered AS (INSERT INTO proof (log, epoch, number)"
+    " SELECT $3, $4, $5 FROM fence WHERE log = $3 AND epoch = $4 FOR SHARE"
+    " ON CONFLICT (log) DO UPDATE SET epoch = excluded.epoch, number = excluded.number RETURNING 1)"
+    " INSERT INTO {} (start, data) SELECT $1, $2 FROM numbered"
+)
 #: Finds something if a later leader has taken over.
 _LATER: Final[LiteralString] = "SELECT 1 FROM fence WHERE log = %s AND epoch > %s"
 
@@ -43,8 +50,13 @@ class Statement(NamedTuple):
 
 
 def insertion(table: sql.Identifier) -> Repeated:
-    """Return the statement of `Fence.insert` for the table of a file."""
+    """Return the statement of `Fence.insert` for the table of a file that is never removed."""
     return Repeated(sql.SQL(_INSERT).format(table), "bigint, bytea, text, bigint")
+
+
+def numbered_insertion(table: sql.Identifier) -> Repeated:
+    """Return the statement of `Fence.insert` for the table of a file that may be removed."""
+    return Repeated(sql.SQL(_INSERT_NUMBERED).format(table), "bigint, bytea, text, bigint, bigint")
 
 
 class Fence:
@@ -74,8 +86,7 @@ class Fence:
         another OSError for an error that does not end by itself.
         """
         if proof is None and self._proves:
-            self._number += 1
-            place = (self._log, self._epoch, self._number)
+            place = self._next_place()
             statements, proof = [*statements, Statement(_NUMBER, place)], Statement(_FIND_NUMBER, place)
         size = sum(len(value) for _, values in statements for value in values if isinstance(value, bytes))
 
@@ -95,13 +106,25 @@ class Fence:
 
         self._commit(commit, proof)
 
-    def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement) -> None:
-        """Commit one row of a file, whose table exists, as `write` does. statement: of the file, see `insertion`."""
+    def _next_place(self) -> tuple[str, int, int]:
+        """Return the number of a write, with its log and its epoch."""
+        self._number += 1
+        return self._log, self._epoch, self._number
+
+    def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement | None) -> None:
+        """Commit one row of a file, whose table exists, as `write` does, for an object that proves.
+
+        statement: `insertion` of the file if there is a proof, otherwise its `numbered_insertion`.
+        """
+        values: tuple[int | str | bytes, ...] = (start, data, self._log, self._epoch)
+        if proof is None:
+            place = self._next_place()
+            values, proof = (start, data, *place), Statement(_FIND_NUMBER, place)
 
         def commit(connection: TimedConnection) -> None:
             try:
                 with connection.extended(len(data) / _BYTES_PER_S):
-                    inserted = connection.change(statement, (start, data, self._log, self._epoch))
+                    inserted = connection.change(statement, values)
             except errors.UndefinedTable:
                 # A later leader may have removed it.
                 inserted = 0

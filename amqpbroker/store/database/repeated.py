@@ -1,8 +1,9 @@
 """A statement that is executed for each batch: prepared once, with binary values, in one round trip."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import errors, generators, sql
@@ -12,58 +13,69 @@ from psycopg.pq.abc import PGresult
 #: Code of a prepared statement that the server does not know.
 UNPREPARED: Final = "26000"
 
+#: Number of statements that stay prepared, as in psycopg: for the newest file of the journal, and for streams.
+MOST: Final = 100
+
 Value = int | str | bytes
 
 
-class Repeated(NamedTuple):
-    """A statement that changes rows. types: of its values $1, $2 and so on, each bigint, text or bytea."""
+class Repeated:
+    """A statement that changes rows; the same object is passed each time.
 
-    query: sql.Composed
-    types: LiteralString
+    types: of its values $1, $2 and so on, each bigint, text or bytea.
+    """
+
+    __slots__ = ("query", "types")
+
+    def __init__(self, query: sql.Composed, types: LiteralString) -> None:
+        self.query = query
+        self.types = types
 
 
 class Repeating:
-    """Executes such statements on one connection. Only the last one stays prepared.
+    """Executes such statements on one connection, which has the last ones prepared.
 
     A cursor of psycopg executes one in two to three times the processor time.
     """
 
     def __init__(self) -> None:
-        self._prepared: Repeated | None = None
-        #: The name that the server knows it by, and the number of names so far: each is used once.
-        self._name: str = ""
+        #: Statement -> the name that the server knows it by; the one that was used last is the last.
+        self._prepared: OrderedDict[Repeated, bytes] = OrderedDict()
+        #: Number of names so far: each is used once.
         self._names: int = 0
 
     def change(self, connection: psycopg.Connection[Any], statement: Repeated, values: Sequence[Value]) -> int:
         """Execute a statement outside of a transaction; return the number of rows that it has changed.
 
-        It is prepared unless the last call had the same object. Raises psycopg.Error.
+        Raises psycopg.Error.
         """
         encoded = [_encoded(value) for value in values]
-        if statement is not self._prepared:
+        if statement in self._prepared:
+            self._prepared.move_to_end(statement)
+        else:
             self._prepare(connection, statement)
-        result = self._execute(connection, encoded)
+        result = self._execute(connection, statement, encoded)
         if result.error_field(DiagnosticField.SQLSTATE) == UNPREPARED.encode():
             # psycopg deallocates all prepared statements after a rollback or a changed table.
             self._prepare(connection, statement)
-            result = self._execute(connection, encoded)
+            result = self._execute(connection, statement, encoded)
         if result.status != ExecStatus.COMMAND_OK:
             raise errors.error_from_result(result)
         return result.command_tuples or 0
 
     def _prepare(self, connection: psycopg.Connection[Any], statement: Repeated) -> None:
-        earlier, self._prepared = self._name, None
         self._names += 1
-        self._name = f"repeated{self._names}"
+        name = f"repeated{self._names}"
         prepare = sql.SQL("PREPARE {} ({}) AS {}")
-        connection.execute(prepare.format(sql.Identifier(self._name), sql.SQL(statement.types), statement.query))
-        self._prepared = statement
-        if earlier:
+        connection.execute(prepare.format(sql.Identifier(name), sql.SQL(statement.types), statement.query))
+        self._prepared[statement] = name.encode()
+        if len(self._prepared) > MOST:
+            _, earliest = self._prepared.popitem(last=False)
             with suppress(errors.InvalidSqlStatementName):
-                connection.execute(sql.SQL("DEALLOCATE {}").format(sql.Identifier(earlier)))
+                connection.execute(sql.SQL("DEALLOCATE {}").format(sql.Identifier(earliest.decode())))
 
-    def _execute(self, connection: psycopg.Connection[Any], encoded: list[bytes]) -> PGresult:
-        connection.pgconn.send_query_prepared(self._name.encode(), encoded, [Format.BINARY] * len(encoded))
+    def _execute(self, connection: psycopg.Connection[Any], statement: Repeated, encoded: list[bytes]) -> PGresult:
+        connection.pgconn.send_query_prepared(self._prepared[statement], encoded, [Format.BINARY] * len(encoded))
         results: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
         return results[-1]
 

@@ -134,9 +134,12 @@ class Cluster:
             if self._chance.random() > PLANNED_STALL:
                 return 0
             self.slow = None
+            # Mostly long enough for a takeover.
+            duration = int(STALL_NS * self._chance.random())
         elif self._chance.random() > STALL:
             return 0
-        duration = int(STALL_NS * self._chance.random() ** 3)
+        else:
+            duration = int(STALL_NS * self._chance.random() ** 3)
         self.on_stall(duration)
         return duration
 

@@ -33,7 +33,7 @@ class FaultyFence(Fence):
         with self._faulty():
             super().write(statements, proof)
 
-    def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement) -> None:
+    def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement | None) -> None:
         with self._faulty():
             self.insertions += 1
             super().insert(statement, start, data, proof)

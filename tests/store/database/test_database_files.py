@@ -112,6 +112,7 @@ def take_over(opened, database):
 
 
 PATH = Path("/journal/1.seg")
+STREAM = Path("/streams/a.stream")
 
 
 # --- contents ---------------------------------------------------------------------------------------------------------
@@ -202,16 +203,50 @@ def test_a_batch_behind_others_is_a_single_statement(opened, take_over):
     files.sync(file)
     files.write(file, b"")
     files.sync(file)
-    stream = files.create(Path("/streams/a.stream"))
-    for _ in range(2):
-        files.write(stream, b"of a stream")
-        files.sync(stream)
     assert fence.insertions == 3
     files.write(file, b"end")
     files.sync(file)
     assert fence.insertions == 4
     later = take_over().files
     assert later.read(later.open(PATH), 0, 10 << 20) == whole + large + b"end"
+
+
+def test_an_append_to_a_stream_is_a_single_statement(opened, take_over):
+    files, fence = opened.files, opened.fence
+    stream, other = files.create(STREAM), files.create(Path("/streams/b.stream"))
+    for each in (stream, other, stream, other, stream):
+        files.write(each, b"x")
+        files.sync(each)
+    # The first one has made both tables.
+    assert fence.insertions == 4
+    for each in (stream, other):
+        files.write(each, b"y")
+    files.flush()
+    assert fence.insertions == 4
+    later = take_over().files
+    assert later.read(later.open(STREAM), 0, 9) == b"xxxy"
+
+
+def test_the_loss_of_an_append_to_a_stream_is_noticed_with_the_next_connection(opened):
+    files = opened.files
+    stream = files.create(STREAM)
+
+    def append():
+        files.write(stream, b"x")
+        files.sync(stream)
+
+    for _ in range(3):
+        append()
+    opened.end_writing()
+    with pytest.raises(UnwrittenError):
+        append()
+    files.flush()
+    opened.end_writing()
+    opened.reading.run(lambda connection: connection.execute("UPDATE proof SET number = number - 1"))
+    with pytest.raises(UnwrittenError):
+        append()
+    with pytest.raises(OSError, match="the database has lost messages that were confirmed"):
+        files.flush()
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

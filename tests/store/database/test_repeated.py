@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from amqpbroker.store.database.repeated import Repeated, Repeating
+from amqpbroker.store.database.repeated import MOST, Repeated, Repeating
 
 INSERT = "INSERT INTO {} SELECT $1, $2, $3 WHERE $1 >= 0"
 
@@ -35,13 +35,17 @@ def test_a_statement_is_prepared_once_and_says_how_many_rows_it_has_changed(conn
     assert prepared(connection) == [("repeated1",)]
 
 
-def test_only_the_last_statement_stays_prepared(connection):
-    repeating = Repeating()
-    for number, table in enumerate("abab"):
-        repeating.change(connection, insert_into(table), (number, "", b""))
-    assert prepared(connection) == [("repeated4",)]
-    assert connection.execute("SELECT x FROM a").fetchall() == [(0,), (2,)]
-    assert connection.execute("SELECT x FROM b").fetchall() == [(1,), (3,)]
+def test_the_statements_that_were_used_last_stay_prepared(connection):
+    repeating, first, others = Repeating(), insert_into("a"), [insert_into("b") for _ in range(MOST)]
+    rows = iter(range(1_000))
+    for statement in (first, *others[:-1], first, others[-1]):
+        repeating.change(connection, statement, (next(rows), "", b""))
+    assert sorted(prepared(connection)) == sorted((f"repeated{number}",) for number in (1, *range(3, MOST + 2)))
+    # The one that is not prepared any more, and that which was prepared first.
+    for statement in (others[0], first):
+        assert repeating.change(connection, statement, (next(rows), "", b"")) == 1
+    assert len(prepared(connection)) == MOST
+    assert connection.execute("SELECT count(*) FROM a").fetchone() == (3,)
 
 
 def test_a_statement_that_the_server_does_not_have_any_more_is_prepared_again(connection):
