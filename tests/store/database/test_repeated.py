@@ -36,16 +36,17 @@ def test_a_statement_is_prepared_once_and_says_how_many_rows_it_has_changed(conn
 
 
 def test_the_statements_that_were_used_last_stay_prepared(connection):
-    repeating, first, others = Repeating(), insert_into("a"), [insert_into("b") for _ in range(MOST)]
-    rows = iter(range(1_000))
-    for statement in (first, *others[:-1], first, others[-1]):
-        repeating.change(connection, statement, (next(rows), "", b""))
-    assert sorted(prepared(connection)) == sorted((f"repeated{number}",) for number in (1, *range(3, MOST + 2)))
-    # The one that is not prepared any more, and that which was prepared first.
-    for statement in (others[0], first):
-        assert repeating.change(connection, statement, (next(rows), "", b"")) == 1
+    repeating, first, others = Repeating(), insert_into("a"), [insert_into("b") for _ in range(2 * MOST)]
+    rows = iter(range(5 * MOST))
+    for other in others:
+        for statement in (first, other):
+            assert repeating.change(connection, statement, (next(rows), "", b"")) == 1
+    last = len(others) + 1
+    assert sorted(prepared(connection)) == sorted((f"repeated{n}",) for n in (1, *range(last - MOST + 2, last + 1)))
+    # One that is not prepared any more.
+    assert repeating.change(connection, others[0], (next(rows), "", b"")) == 1
     assert len(prepared(connection)) == MOST
-    assert connection.execute("SELECT count(*) FROM a").fetchone() == (3,)
+    assert connection.execute("SELECT count(*) FROM a").fetchone() == (len(others),)
 
 
 def test_a_statement_that_the_server_does_not_have_any_more_is_prepared_again(connection):
