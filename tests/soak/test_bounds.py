@@ -153,6 +153,7 @@ DRIVEN = {
 NOT_DRIVEN = {
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "config.bounds.segment_chunks",
+    "of a connection to PostgreSQL; driven by tests/store/database/test_repeated.py": "store.database.repeated.MOST",
     "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",
     "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
     "messages that come back at once; driven by the tests of groups": "config.bounds.returned_follows",

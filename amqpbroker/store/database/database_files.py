@@ -7,13 +7,14 @@ space of a removed one is free at once.
 import errno
 import threading
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 from psycopg import sql
 
-from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.fence import Fence, Statement, insertion, numbered_insertion
+from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import SCHEMA, Session, TimedConnection
 from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
@@ -48,6 +49,15 @@ class _Kept:
     def size(self) -> int:
         return self.written + sum(map(len, self.appended))
 
+    @cached_property
+    def insertion(self) -> Repeated:
+        """The statement of `Fence.insert`: the same object each time, so that it stays prepared."""
+        return insertion(self.table) if self.is_lasting else numbered_insertion(self.table)
+
+    @cached_property
+    def _finding(self) -> sql.Composed:
+        return sql.SQL("SELECT 1 FROM {} WHERE start = %s").format(self.table)
+
     def append(self, parts: Iterable[bytes]) -> None:
         self.appended += [bytes(part) for part in parts if part]
 
@@ -75,8 +85,11 @@ class _Kept:
 
     def proof(self) -> Statement:
         """Return a query that finds the row that `statements` inserts, until the file is removed."""
-        there = "SELECT 1 FROM {} WHERE start = %s"
-        return Statement(sql.SQL(there).format(self.table), (self.written,))
+        return Statement(self._finding, (self.written,))
+
+    def is_row(self, data: bytes) -> bool:
+        """Return whether writing `data`, the appended bytes, only inserts a row."""
+        return self.exists and not self.has_rest and 0 < len(data) <= _ROW_BYTES
 
     def statements(self, data: bytes) -> list[Statement]:
         """Return what writes `data`, the appended bytes."""
@@ -225,9 +238,7 @@ class DatabaseFiles(Files):
         if not due:
             return
         try:
-            statements = [statement for kept, data in due for statement in kept.statements(data)]
-            proofs = [kept.proof() for kept, data in due if data and kept.is_lasting]
-            self._fence.write(statements, proofs[-1] if proofs else None)
+            self._write(due)
         except OSError:
             # If only the answer was lost, the next attempt replaces the rows, so that it waits for the standbys.
             for kept, _ in due:
@@ -239,6 +250,16 @@ class DatabaseFiles(Files):
                 kept.write(len(data))
                 self._due.pop(kept, None)
             self._under_way = set()
+
+    def _write(self, due: list[tuple[_Kept, bytes]]) -> None:
+        """Commit these bytes of files."""
+        kept, data = due[0]
+        if len(due) == 1 and kept.is_row(data):
+            self._fence.insert(kept.insertion, kept.written, data, kept.proof() if kept.is_lasting else None)
+            return
+        statements = [statement for kept, data in due for statement in kept.statements(data)]
+        proofs = [kept.proof() for kept, data in due if data and kept.is_lasting]
+        self._fence.write(statements, proofs[-1] if proofs else None)
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         with self._changing:

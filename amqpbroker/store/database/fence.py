@@ -1,11 +1,12 @@
 """Transactions that only the present leader of a log can commit."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import errors, sql
 
+from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import Session, TimedConnection, lost
 from amqpbroker.store.log import FencedError
 
@@ -17,6 +18,18 @@ LOG: Final = "0"
 #: share it.
 _GUARD: Final[LiteralString] = (
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held"
+)
+#: Inserts a row of a file, or nothing if the epoch is another one: the same lock and the same check in one statement,
+#: which is a transaction by itself. It takes half the time of a transaction of several statements.
+_INSERT: Final[LiteralString] = (
+    "INSERT INTO {} (start, data) SELECT $1, $2 FROM fence WHERE log = $3 AND epoch = $4 FOR SHARE"
+)
+#: Also numbers the write, for a file that may be removed, whose rows prove nothing.
+_INSERT_NUMBERED: Final[LiteralString] = (
+    "WITH numbered AS (INSERT INTO proof (log, epoch, number)"
+    " SELECT $3, $4, $5 FROM fence WHERE log = $3 AND epoch = $4 FOR SHARE"
+    " ON CONFLICT (log) DO UPDATE SET epoch = excluded.epoch, number = excluded.number RETURNING 1)"
+    " INSERT INTO {} (start, data) SELECT $1, $2 FROM numbered"
 )
 #: Finds something if a later leader has taken over.
 _LATER: Final[LiteralString] = "SELECT 1 FROM fence WHERE log = %s AND epoch > %s"
@@ -37,6 +50,16 @@ class Statement(NamedTuple):
 
     query: LiteralString | sql.Composed
     values: tuple[Any, ...] = ()
+
+
+def insertion(table: sql.Identifier) -> Repeated:
+    """Return the statement of `Fence.insert` for the table of a file that is never removed."""
+    return Repeated(sql.SQL(_INSERT).format(table), "bigint, bytea, text, bigint")
+
+
+def numbered_insertion(table: sql.Identifier) -> Repeated:
+    """Return the statement of `Fence.insert` for the table of a file that may be removed."""
+    return Repeated(sql.SQL(_INSERT_NUMBERED).format(table), "bigint, bytea, text, bigint, bigint")
 
 
 class Fence:
@@ -66,14 +89,11 @@ class Fence:
         another OSError for an error that does not end by itself.
         """
         if proof is None and self._proves:
-            self._number += 1
-            place = (self._log, self._epoch, self._number)
+            place = self._next_place()
             statements, proof = [*statements, Statement(_NUMBER, place)], Statement(_FIND_NUMBER, place)
         size = sum(len(value) for _, values in statements for value in values if isinstance(value, bytes))
 
         def commit(connection: TimedConnection) -> None:
-            if self._session.connections != self._checked_on:
-                self._check(connection)
             try:
                 # One round trip, unlike psycopg's transactions.
                 with connection.extended(size / _BYTES_PER_S), connection.pipeline():
@@ -87,8 +107,50 @@ class Fence:
                     connection.rollback()
                 raise
 
-        self._session.run(commit)
+        self._commit(commit, proof)
+
+    def _next_place(self) -> tuple[str, int, int]:
+        """Return the number of a write, with its log and its epoch."""
+        self._number += 1
+        return self._log, self._epoch, self._number
+
+    def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement | None) -> None:
+        """Commit one row of a file, whose table exists, as `write` does, for an object that proves.
+
+        statement: `insertion` of the file if there is a proof, otherwise its `numbered_insertion`.
+        """
+        values: tuple[int | str | bytes, ...] = (start, data, self._log, self._epoch)
+        if proof is None:
+            place = self._next_place()
+            values, proof = (start, data, *place), Statement(_FIND_NUMBER, place)
+
+        def commit(connection: TimedConnection) -> None:
+            try:
+                with connection.extended(len(data) / _BYTES_PER_S):
+                    inserted = connection.change(statement, values)
+            except errors.UndefinedTable:
+                # A later leader may have removed it.
+                inserted = 0
+                if connection.execute(_LATER, (self._log, self._epoch)).fetchone() is None:
+                    raise
+            if not inserted:
+                raise self._fenced()
+
+        self._commit(commit, proof)
+
+    def _commit(self, commit: Callable[[TimedConnection], None], proof: Statement | None) -> None:
+        """Call `commit` with a connection that has the last write."""
+
+        def checked(connection: TimedConnection) -> None:
+            if self._session.connections != self._checked_on:
+                self._check(connection)
+            commit(connection)
+
+        self._session.run(checked)
         self._proof = proof
+
+    def _fenced(self) -> FencedError:
+        return FencedError(errno.EPERM, "Another broker leads now", self._log)
 
     def _check(self, connection: TimedConnection) -> None:
         """Raises LostError if the server does not have the last write, FencedError if a later leader may have removed
@@ -98,7 +160,7 @@ class Fence:
         """
         if self._proof is not None and not _is_found(connection, self._proof):
             if connection.execute(_LATER, (self._log, self._epoch)).fetchone() is not None:
-                raise FencedError(errno.EPERM, "Another broker leads now", self._log)
+                raise self._fenced()
             raise lost()
         self._checked_on = self._session.connections
 

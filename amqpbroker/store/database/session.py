@@ -5,13 +5,14 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 
+from amqpbroker.store.database.repeated import UNPREPARED, Repeated, Repeating, Value
 from amqpbroker.store.log import FencedError, LostError, StoreError, UnwrittenError
 
 T = TypeVar("T")
@@ -22,15 +23,12 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 #: Name of the schema that has all tables.
 SCHEMA: Final = "amqpbroker"
 
-#: Code of a prepared statement that the server does not know. psycopg takes a statement for prepared whose preparation
-#: was skipped because an earlier one of its pipeline had failed.
-_UNPREPARED: Final = "26000"
-
 #: SQLSTATE classes of errors that may end by themselves: lost connections, rolled back transactions, resources, and an
 #: operator who stops the server. Codes: a server without a primary's rights, a transaction that was idle because this
-#: process was stopped, a table that is in use, and the one above.
+#: process was stopped, a table that is in use, and an unknown prepared statement: psycopg takes a statement for
+#: prepared whose preparation was skipped because an earlier one of its pipeline had failed.
 _TEMPORARY_CLASSES: Final = frozenset({"08", "40", "53", "57", "58"})
-_TEMPORARY_CODES: Final = frozenset({"25006", "25P03", "55P03", _UNPREPARED})
+_TEMPORARY_CODES: Final = frozenset({"25006", "25P03", "55P03", UNPREPARED})
 _DISK_FULL: Final = "53100"
 #: Code of an error that a repeated call may have: the first one has taken effect while the second one ran.
 _DUPLICATE: Final = "23505"
@@ -73,6 +71,7 @@ class TimedConnection(psycopg.Connection[Any]):
     """
 
     deadline_s: float = 10.0
+    _repeating: Repeating | None = None
 
     def limit(self, deadline_s: float) -> None:
         """Set the limit of calls."""
@@ -86,6 +85,12 @@ class TimedConnection(psycopg.Connection[Any]):
             yield
         finally:
             self.deadline_s -= further_s
+
+    def change(self, statement: Repeated, values: Sequence[Value]) -> int:
+        """Execute a statement outside of a transaction; return the number of rows that it has changed."""
+        if self._repeating is None:
+            self._repeating = Repeating()
+        return self._repeating.change(self, statement, values)
 
     def wait(self, gen: PQGen[T], interval: float = 0.1) -> T:  # type: ignore[override] # 3.3.7 has one more
         end = time.monotonic() + self.deadline_s
@@ -148,7 +153,7 @@ class Session:
             self._rests_until = time.monotonic() + self._rest_s
             raise UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s") from error
         except psycopg.Error as error:
-            if self._connection is None or self._connection.closed or error.sqlstate == _UNPREPARED:
+            if self._connection is None or self._connection.closed or error.sqlstate == UNPREPARED:
                 self._disconnect()
                 self._is_unanswered = True
                 self._rests_until = time.monotonic() + self._rest_s

@@ -94,7 +94,7 @@ class Backend:
             error = None
             request, results = self._request, self._results
             while len(results) < len(request):
-                if results and self._is_stalled():
+                if results and self._is_stalled(single=False):
                     return
                 try:
                     results.append(self._execute(request[len(results)]))
@@ -110,12 +110,15 @@ class Backend:
             self.idle_since = self.server.scheduler.now
             self._client.answered(self._results, error)
 
-    def _is_stalled(self) -> bool:
-        """Return whether the server is slow between two statements of a request; then it goes on by itself."""
+    def _is_stalled(self, single: bool) -> bool:
+        """Return whether the server is slow between two statements, or before the commit of a single one.
+
+        Then it goes on by itself.
+        """
         if self._stalled:
             self._stalled = False
             return False
-        delay = self.server.stall_ns(self.name)
+        delay = self.server.stall_ns(self.name, single)
         if not delay:
             return False
         self._stalled = True
@@ -139,8 +142,14 @@ class Backend:
         elif transaction.failed and statement.text not in ("ROLLBACK", "COMMIT"):
             raise ServerError("25P02")
         try:
-            result = function(self, statement.names, statement.values)
+            result = transaction.result
+            if result is None:
+                result = function(self, statement.names, statement.values)
             if not transaction.explicit and self.transaction is transaction:
+                # Its locks are held meanwhile, and a statement that waits for its commit is not executed again.
+                transaction.result = result
+                if transaction.wrote and not transaction.position and self._is_stalled(single=True):
+                    raise BlockedError
                 self.commit()
         except ServerError:
             transaction.failed = True

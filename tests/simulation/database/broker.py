@@ -22,6 +22,7 @@ from tests.simulation.database.connection import Connection, connect
 from tests.simulation.database.ledger import Attempt
 from tests.simulation.database.path import Path
 from tests.simulation.database.skipping import Skipping
+from tests.simulation.database.stream import Stream
 from tests.simulation.database.tasks import Process
 from tests.simulation.scheduler import MS, SECOND
 
@@ -41,14 +42,17 @@ class Watching(Protocol):
     def took(self, broker: "Broker") -> None:
         """Check a takeover."""
 
-    def recovered(self, broker: "Broker", found: list[int], vhosts: list[str]) -> bool:
+    def recovered(self, broker: "Broker", found: list[int], vhosts: list[str], streamed: list[int]) -> bool:
         """Check what a leader has found; return whether it may go on."""
 
     def attempted(self, broker: "Broker", attempt: Attempt) -> None:
         """Record the begin of a batch's write."""
 
-    def acknowledged(self, broker: "Broker", sequence: int, row: tuple[str, int], vhost: str) -> None:
-        """Check an acknowledged batch. row: its table and key. vhost: name of one that was stored too, or empty."""
+    def acknowledged(self, broker: "Broker", sequence: int, row: tuple[str, int], vhost: str, streamed: bool) -> None:
+        """Check an acknowledged batch. row: its table and key. vhost: name of one that was stored too, or empty.
+
+        streamed: its number was appended to the stream.
+        """
 
     def failed(self, broker: "Broker", error: Exception) -> None:
         """Check the error that ends a life."""
@@ -249,10 +253,15 @@ class Broker:
             storage, journal, found = database.recovered()
             try:
                 batches = Batches(journal, found, self._chance)
-                vhosts = self._vhosts(storage)
-                if vhosts is not None and self._checks.recovered(self, batches.live, vhosts):
+                vhosts, stream = self._vhosts(storage), Stream(storage.files)
+                streamed = stream.numbers() if vhosts is not None else None
+                if (
+                    vhosts is not None
+                    and streamed is not None
+                    and self._checks.recovered(self, batches.live, vhosts, streamed)
+                ):
                     self.leads = True
-                    self._write_all(storage, journal, batches)
+                    self._write_all(storage, journal, batches, stream)
             finally:
                 if self._has_lost:
                     # The server closes the connections of its clients first.
@@ -281,7 +290,7 @@ class Broker:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def _write_all(self, storage: DatabaseStorage, journal: Journal, batches: Batches) -> None:
+    def _write_all(self, storage: DatabaseStorage, journal: Journal, batches: Batches, stream: Stream) -> None:
         """Write batches until the end. Raises OSError."""
         removing = False
 
@@ -295,6 +304,9 @@ class Broker:
             vhost = f"v{sequence}" if sequence % 8 == 0 else ""
             if vhost:
                 storage.definitions.put(VhostDefinition(vhost))
+            streamed = sequence % 2 == 1
+            if streamed:
+                stream.append(sequence)
             attempt, batch = batches.make(sequence)
             self._checks.attempted(self, attempt)
             while True:
@@ -308,7 +320,9 @@ class Broker:
                     if self._stopped.wait(RETRY_S):
                         return
             number, offset = batch.position >> OFFSET_BITS, batch.position & OFFSET_MASK
-            self._checks.acknowledged(self, sequence, (f"{LOG}/journal/{segment_name(number)}", offset), vhost)
+            self._checks.acknowledged(
+                self, sequence, (f"{LOG}/journal/{segment_name(number)}", offset), vhost, streamed
+            )
             if not removing and journal.free():
                 removing = True
                 threading_module.Thread(remove, "segments", True).start()

@@ -59,8 +59,9 @@ class Cluster:
         self.is_silent = False
         #: Called when a session ends others: its name, and the beginning of theirs.
         self.on_terminate: Callable[[str, str], None] = lambda name, prefix: None
-        #: Beginning of the name of a session that is slow soon.
+        #: Beginning of the name of a session that is slow soon, and whether with a statement that is a transaction.
         self.slow: str | None = None
+        self.is_single_slow: bool = False
         #: Called when the primary is slow, with the time in nanoseconds.
         self.on_stall: Callable[[int], None] = lambda duration: None
         #: Faults of commits to come: session's name begins with the key -> kind.
@@ -124,15 +125,21 @@ class Cluster:
                 return self.commit_faults.pop(prefix)
         return ""
 
-    def stall_ns(self, name: str) -> int:
-        """Return the time for which a session is slow before the next statement of its request, mostly none."""
-        if self.slow is not None and name.startswith(self.slow):
+    def stall_ns(self, name: str, single: bool) -> int:
+        """Return the time for which a session is slow before the next statement of its request, mostly none.
+
+        single: before the commit of a statement that is a transaction.
+        """
+        if self.slow is not None and name.startswith(self.slow) and single is self.is_single_slow:
             if self._chance.random() > PLANNED_STALL:
                 return 0
             self.slow = None
+            # Mostly long enough for a takeover.
+            duration = int(STALL_NS * self._chance.random())
         elif self._chance.random() > STALL:
             return 0
-        duration = int(STALL_NS * self._chance.random() ** 3)
+        else:
+            duration = int(STALL_NS * self._chance.random() ** 3)
         self.on_stall(duration)
         return duration
 

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from amqpbroker.store.database.repeated import Repeated
 from tests.simulation.database.backend import NOTHING, Backend, Result, Statement
 from tests.simulation.database.cluster import Cluster
 from tests.simulation.database.path import CLIENT_LOST_NS, Path
@@ -107,6 +108,9 @@ class Connection:
         cursor = Cursor()
         self._pipeline.append((statement, cursor))
         return cursor
+
+    def change(self, statement: Repeated, values: Any) -> int:
+        return self._request([Statement(*parsed(statement.query), values)])[0].changed
 
     def pipeline(self) -> "Pipeline":
         self._pipeline = []

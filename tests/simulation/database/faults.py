@@ -29,7 +29,10 @@ def kill_leader_in_transaction(world: World) -> None:
     if (leader := world.leader) is None:
         return
     world.cluster.slow = f"amqpbroker {leader.name}{leader.lives} writing"
-    life, delay = leader.lives, world.chance.randint(0, SECOND)
+    world.cluster.is_single_slow = world.chance.random() < 0.5
+    # Transactions of several statements are rare.
+    most = SECOND if world.cluster.is_single_slow else 3 * SECOND
+    life, delay = leader.lives, world.chance.randint(0, most)
 
     def kill() -> None:
         if leader.lives == life:

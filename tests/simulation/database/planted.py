@@ -8,9 +8,10 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 from unittest.mock import patch
 
-from tests.simulation.database.backend import Backend, Result
+from amqpbroker.store.database import fence
+from tests.simulation.database.backend import NOTHING, Backend, Result
 from tests.simulation.database.server import Function
-from tests.simulation.database.statements import DIVISION, FOUND, STATEMENTS, set_epoch
+from tests.simulation.database.statements import DIVISION, FOUND, STATEMENTS, insert_part, number_write, set_epoch
 from tests.simulation.database.transaction import ServerError
 from tests.simulation.planted.fault import ROOT, Planted, changed
 
@@ -79,6 +80,19 @@ PLANTED: Final = (
         "            found",
     ),
     Planted("the row of the epoch not locked", "fence.py", "epoch = %s FOR SHARE) AS held", "epoch = %s) AS held"),
+    Planted("no epoch check of an insertion", "fence.py", "            if not inserted:\n", "            if False:\n"),
+    Planted(
+        "the row of the epoch not locked by an insertion",
+        "fence.py",
+        "SELECT $1, $2 FROM fence WHERE log = $3 AND epoch = $4 FOR SHARE",
+        "SELECT $1, $2 FROM fence WHERE log = $3 AND epoch = $4",
+    ),
+    Planted(
+        "the row of the epoch not locked by an append to a stream",
+        "fence.py",
+        "SELECT $3, $4, $5 FROM fence WHERE log = $3 AND epoch = $4 FOR SHARE",
+        "SELECT $3, $4, $5 FROM fence WHERE log = $3 AND epoch = $4",
+    ),
     Planted("a valid lease not respected", "leadership.py", "and not row.valid and silent_s", "and silent_s"),
     Planted(
         "a renewal later than the grace",
@@ -109,6 +123,19 @@ def _check_epoch(session: Backend, names: tuple[str, ...], values: Any) -> Resul
     return FOUND
 
 
+def _insert_unlocked(session: Backend, names: tuple[str, ...], values: Any) -> Result:
+    """Insert a row of a file after a check of the epoch without a lock."""
+    start, data, log, epoch, *number = values
+    if session.open_transaction.rows("fence").get(log) != (epoch,):
+        return NOTHING
+    if number:
+        session.lock(("proof", log))
+    insert_part(session, names, (start, data))
+    if number:
+        number_write(session, names, (log, epoch, *number))
+    return Result([], 1)
+
+
 #: Statements of these faults.
 _FAULTY: Final[dict[str, Function]] = {
     "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
@@ -116,6 +143,8 @@ _FAULTY: Final[dict[str, Function]] = {
         session, values, 0
     ),
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s) AS held": _check_epoch,
+    fence._INSERT.replace(" FOR SHARE", ""): _insert_unlocked,
+    fence._INSERT_NUMBERED.replace(" FOR SHARE", ""): _insert_unlocked,
 }
 
 

@@ -71,8 +71,8 @@ class Server:
         """Write a commit to the log; return its position."""
         return self._cluster.append(transaction.changes)
 
-    def stall_ns(self, name: str) -> int:
-        return self._cluster.stall_ns(name)
+    def stall_ns(self, name: str, single: bool) -> int:
+        return self._cluster.stall_ns(name, single)
 
     def is_safe(self, position: int) -> bool:
         return self._cluster.is_safe(position)

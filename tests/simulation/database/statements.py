@@ -261,6 +261,31 @@ def insert_part(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
+def insert_guarded(session: Backend, names: Names, values: Any) -> Result:
+    """Insert a row of a file if the epoch is still the same, which a lock ensures."""
+    start, data, log, epoch = values
+    # The table is looked for first.
+    session.open_transaction.rows(names[0])
+    if session.open_transaction.rows("fence").get(log) != (epoch,):
+        return NOTHING
+    session.lock(("fence", log), shared=True)
+    insert_part(session, names, (start, data))
+    return Result([], 1)
+
+
+def insert_numbered(session: Backend, names: Names, values: Any) -> Result:
+    """Also number the write."""
+    start, data, log, epoch, number = values
+    if session.open_transaction.rows("fence").get(log) == (epoch,):
+        # All locks before all changes, since a statement that waits is executed again.
+        session.lock(("fence", log), shared=True)
+        session.lock(("proof", log))
+    result = insert_guarded(session, names, (start, data, log, epoch))
+    if result.changed:
+        number_write(session, names, (log, epoch, number))
+    return result
+
+
 def delete_parts(session: Backend, names: Names, values: Any) -> Result:
     table, (end,) = names[0], values
     transaction = session.open_transaction
@@ -398,6 +423,8 @@ STATEMENTS: Final[dict[str, Function]] = {
     "DELETE FROM brokers WHERE process = %s": delete_broker,
     # fence
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held": check_epoch,
+    fence._INSERT: insert_guarded,
+    fence._INSERT_NUMBERED: insert_numbered,
     "SELECT 1 FROM fence WHERE log = %s AND epoch > %s": find_later_epoch,
     fence._NUMBER: number_write,
     fence._FIND_NUMBER: find_write,

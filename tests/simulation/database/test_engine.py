@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from amqpbroker.store.database.fence import insertion
 from amqpbroker.store.database.session import _END_EARLIER
 from tests.simulation.chance import Chance
 from tests.simulation.database.backend import UnknownStatementError
@@ -205,6 +206,41 @@ def test_a_commit_waits_for_a_synchronous_standby_and_survives_its_promotion():
     engine.cluster.crash(silent=False)
     engine.cluster.promote(synchronous=True)
     assert has(engine, 0)
+
+
+INSERTION = insertion(TABLE)
+
+
+def test_an_insertion_is_one_transaction_with_the_check_of_the_epoch(engine):
+    assert engine.call(lambda connection: connection.change(INSERTION, (0, b"a", "0", 1))) == 1
+    assert engine.call(lambda connection: connection.change(INSERTION, (1, b"b", "0", 2))) == 0
+    assert engine.call(lambda connection: connection.change(INSERTION, (0, b"c", "0", 1))).sqlstate == "23505"
+    assert has(engine, 0)
+    assert not has(engine, 1)
+
+
+def test_an_insertion_is_executed_once_while_its_commit_waits_for_a_standby():
+    engine = Engine(synchronous=1)
+    for statement, values in ((CREATE_FENCE, ()), (RAISE, FIRST), (CREATE, ())):
+        engine.call(lambda connection, text=statement, given=values: connection.execute(text, given))
+    engine.cluster.stall(3 * SECOND)
+    engine.begin(lambda connection: connection.change(INSERTION, (0, b"a", "0", 1)))
+    engine.run(4)
+    assert engine.ends[-1] == 1
+
+
+def test_a_higher_epoch_waits_for_an_insertion_whose_commit_is_slow(engine):
+    stalls = [0]
+    engine.cluster.on_stall, engine.cluster.is_single_slow = stalls.append, True
+    for start in range(100):
+        engine.cluster.slow = "client"
+        engine.begin(lambda connection, at=start: connection.change(INSERTION, (at, b"a", "0", 1)))
+        engine.scheduler.run(engine.scheduler.now + 10 * MS)
+        if stalls[-1] > 500 * MS:
+            break
+    engine.begin(lambda connection: connection.execute(RAISE, FIRST).fetchone(), "other")
+    assert (2,) not in engine.run(0.4)
+    assert (2,) in engine.run(5)
 
 
 def test_a_promotion_loses_what_an_asynchronous_standby_lacks():

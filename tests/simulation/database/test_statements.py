@@ -8,7 +8,7 @@ import amqpbroker.store.database
 from tests.simulation.database.statements import STATEMENTS
 
 FOLDER = Path(amqpbroker.store.database.__file__).parent
-STATEMENT = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|BEGIN|COMMIT|ROLLBACK)\b")
+STATEMENT = re.compile(r"(?:WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|BEGIN|COMMIT|ROLLBACK)\b")
 PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 
 #: Statements that no world sends: its brokers only put definitions and follow none, each leads one log, all tables are

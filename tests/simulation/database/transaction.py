@@ -62,10 +62,10 @@ class Transaction:
 
     explicit: it was begun by a statement. failed: a statement of it has failed. local: its commit does not wait for
     standbys. wrote: it has changed or locked something. position: of its commit in the log, 0 before. locks: keys of
-    the locks that it has.
+    the locks that it has. result: of the only statement, while its commit waits.
     """
 
-    __slots__ = ("_tables", "changes", "explicit", "failed", "local", "locks", "position", "wrote")
+    __slots__ = ("_tables", "changes", "explicit", "failed", "local", "locks", "position", "result", "wrote")
 
     def __init__(self, tables: Tables, explicit: bool) -> None:
         self.explicit = explicit
@@ -74,6 +74,7 @@ class Transaction:
         self.wrote = False
         self.position = 0
         self.locks: list[Hashable] = []
+        self.result: Any = None
         self.changes = NONE
         self._tables = tables
 

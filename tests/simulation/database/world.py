@@ -79,6 +79,7 @@ class World:
         self._epochs: set[int] = set()
         self._sequence = 0
         self._vhosts: set[str] = set()
+        self._streamed: set[int] = set()
         self.cluster.on_stall = self._stalled
         self.cluster.on_terminate = self._terminated
         self.scheduler.after(SWEEP_NS, self._sweep)
@@ -263,7 +264,7 @@ class World:
         """Return whether a broker had no fault for some time, so that the effects of one are gone."""
         return broker.disturbed_ns + int(self.lease_s * SECOND) + 12 * SECOND < self.scheduler.now
 
-    def recovered(self, broker: Broker, found: list[int], vhosts: list[str]) -> bool:
+    def recovered(self, broker: Broker, found: list[int], vhosts: list[str], streamed: list[int]) -> bool:
         if self.lossy:
             return True
         if self.cluster.epoch != broker.epoch:
@@ -276,6 +277,8 @@ class World:
             raise self.broken(str(error)) from error
         if not self._vhosts <= set(vhosts):
             raise self.broken(f"{broker.name} does not find the vhosts {sorted(self._vhosts - set(vhosts))}")
+        if not self._streamed <= set(streamed) or len(streamed) > len(set(streamed)):
+            raise self.broken(f"{broker.name} finds {streamed} in the stream, which has {sorted(self._streamed)}")
         return True
 
     def _die_if_same(self, broker: Broker, life: int) -> None:
@@ -286,7 +289,7 @@ class World:
         if not self.lossy:
             self.ledger.attempt(broker.epoch, attempt)
 
-    def acknowledged(self, broker: Broker, sequence: int, row: tuple[str, int], vhost: str) -> None:
+    def acknowledged(self, broker: Broker, sequence: int, row: tuple[str, int], vhost: str, streamed: bool) -> None:
         if (broker.name, broker.lives) in self.must_stop:
             raise self.broken(f"{broker.name} goes on, although the database has lost what it had confirmed")
         self.acknowledged_ns = self.scheduler.now
@@ -300,6 +303,8 @@ class World:
             raise self.broken(str(error)) from error
         if vhost:
             self._vhosts.add(vhost)
+        if streamed:
+            self._streamed.add(sequence)
 
     def failed(self, broker: Broker, error: Exception) -> None:
         """Check that an error has a reason."""

@@ -3,8 +3,8 @@
 import itertools
 import secrets
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from amqpbroker.store.database import schema
@@ -12,26 +12,38 @@ from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.leadership import Leader, Leadership, session_name
+from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import Session
 
 
 class FaultyFence(Fence):
     """refuses: error of the next write, which does not happen. loses: error of the next write, which happens.
 
-    later: number of writes before the one that is refused.
+    later: number of writes before the one that is refused. insertions: number of writes that were a single statement.
     """
 
     later = 0
     refuses: OSError | None = None
     loses: OSError | None = None
+    insertions = 0
 
     def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
+        with self._faulty():
+            super().write(statements, proof)
+
+    def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement | None) -> None:
+        with self._faulty():
+            self.insertions += 1
+            super().insert(statement, start, data, proof)
+
+    @contextmanager
+    def _faulty(self) -> Iterator[None]:
         if self.refuses is not None and self.later:
             self.later -= 1
         elif self.refuses is not None:
             refused, self.refuses = self.refuses, None
             raise refused
-        super().write(statements, proof)
+        yield
         lost, self.loses = self.loses, None
         if lost is not None:
             raise lost

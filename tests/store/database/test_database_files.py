@@ -2,11 +2,15 @@
 
 import errno
 import inspect
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from amqpbroker.store.database.session import SCHEMA
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.log import FencedError, Log, UnwrittenError
 from tests.store import test_log
@@ -108,6 +112,7 @@ def take_over(opened, database):
 
 
 PATH = Path("/journal/1.seg")
+STREAM = Path("/streams/a.stream")
 
 
 # --- contents ---------------------------------------------------------------------------------------------------------
@@ -183,6 +188,67 @@ def test_a_file_is_truncated_with_the_next_write(opened, take_over):
     assert later.read(later.open(PATH), 0, 20) == b"abcdXY"
 
 
+def test_a_batch_behind_others_is_a_single_statement(opened, take_over):
+    files, fence = opened.files, opened.fence
+    file = files.create(PATH)
+    whole = b""
+    for number in range(4):
+        files.write(file, b"%d" % number)
+        whole += b"%d" % number
+        files.sync(file)
+    # The first one has made the table.
+    assert fence.insertions == 3
+    large = bytes(9 << 20)
+    files.write(file, large)
+    files.sync(file)
+    files.write(file, b"")
+    files.sync(file)
+    assert fence.insertions == 3
+    files.write(file, b"end")
+    files.sync(file)
+    assert fence.insertions == 4
+    later = take_over().files
+    assert later.read(later.open(PATH), 0, 10 << 20) == whole + large + b"end"
+
+
+def test_an_append_to_a_stream_is_a_single_statement(opened, take_over):
+    files, fence = opened.files, opened.fence
+    stream, other = files.create(STREAM), files.create(Path("/streams/b.stream"))
+    for each in (stream, other, stream, other, stream):
+        files.write(each, b"x")
+        files.sync(each)
+    # The first one has made both tables.
+    assert fence.insertions == 4
+    for each in (stream, other):
+        files.write(each, b"y")
+    files.flush()
+    assert fence.insertions == 4
+    later = take_over().files
+    assert later.read(later.open(STREAM), 0, 9) == b"xxxy"
+
+
+def test_the_loss_of_an_append_to_a_stream_is_noticed_with_the_next_connection(opened):
+    files = opened.files
+    stream = files.create(STREAM)
+
+    def append():
+        files.write(stream, b"x")
+        files.sync(stream)
+
+    for _ in range(3):
+        append()
+    opened.end_writing()
+    with pytest.raises(UnwrittenError):
+        append()
+    files.flush()
+    opened.end_writing()
+    opened.reading.run(lambda connection: connection.execute("UPDATE proof SET number = number - 1"))
+    with pytest.raises(UnwrittenError):
+        append()
+    with pytest.raises(OSError, match="the database has lost messages that were confirmed"):
+        files.flush()
+
+
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +263,22 @@ def test_a_write_whose_answer_was_lost_is_repeated_without_effect(opened, take_o
         files.sync(file)
     later = take_over().files
     assert later.read(later.open(PATH), 0, 20) == b"abcdef"
+
+
+def test_a_write_in_doubt_replaces_its_row(opened):
+    files, fence = opened.files, opened.fence
+    file = files.create(PATH)
+    for part in (b"abc", b"def"):
+        files.write(file, part)
+        files.sync(file)
+    files.write(file, b"ghi")
+    fence.loses = LOST
+    with pytest.raises(UnwrittenError):
+        files.sync(file)
+    before = fence.insertions
+    # An insertion would find a duplicate.
+    files.sync(file)
+    assert fence.insertions == before
 
 
 def test_a_write_whose_answer_was_lost_may_be_replaced(opened, take_over):
@@ -227,6 +309,61 @@ def test_the_files_of_a_broker_that_was_replaced_cannot_be_changed(opened, take_
     with pytest.raises(FencedError):
         files.remove(PATH)
     assert later.files.read(later.files.open(PATH), 0, 20) == b"abc"
+
+
+def test_a_takeover_waits_for_an_insertion(opened, take_over, database):
+    files, reading = opened.files, opened.reading
+    file = files.create(PATH)
+    files.write(file, b"abc")
+    files.sync(file)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND"
+    with ThreadPoolExecutor(2) as pool, psycopg.connect(database) as other:
+        # The insertion has locked the row of the epoch, and waits for this row.
+        other.execute(f"INSERT INTO {SCHEMA}.\"0/journal/1.seg\" VALUES (3, 'x')")
+        files.write(file, b"def")
+        writing = pool.submit(files.sync, file)
+        wait_for(reading, f"{waits} application_name = 'writing'")
+        taking = pool.submit(take_over)
+        wait_for(reading, f"{waits} query LIKE 'INSERT INTO fence%'")
+        other.rollback()
+        writing.result(30)
+        later = taking.result(30).files
+    assert later.read(later.open(PATH), 0, 20) == b"abcdef"
+    files.write(file, b"ghi")
+    with pytest.raises(FencedError):
+        files.sync(file)
+
+
+def wait_for(session, query):
+    end = time.monotonic() + 30
+    while session.run(lambda connection: connection.execute(query).fetchone()) is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def written_twice(files):
+    file = files.create(PATH)
+    for part in (b"abc", b"def"):
+        files.write(file, part)
+        files.sync(file)
+    return file
+
+
+def test_a_connected_broker_is_replaced_by_the_one_that_has_removed_its_file(opened, take_over):
+    file = written_twice(opened.files)
+    take_over().files.remove(PATH)
+    opened.files.write(file, b"ghi")
+    with pytest.raises(FencedError):
+        opened.files.sync(file)
+
+
+def test_a_file_that_nobody_has_removed_is_missing(opened):
+    file = written_twice(opened.files)
+    opened.reading.run(lambda connection: connection.execute('DROP TABLE "0/journal/1.seg"'))
+    opened.files.write(file, b"ghi")
+    with pytest.raises(OSError, match="does not exist") as raised:
+        opened.files.sync(file)
+    assert not isinstance(raised.value, UnwrittenError | FencedError)
 
 
 @pytest.mark.parametrize("loss", ['DELETE FROM "0/journal/1.seg" WHERE start = 6', 'DROP TABLE "0/journal/1.seg"'])

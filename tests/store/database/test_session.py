@@ -4,7 +4,9 @@ import errno
 import time
 
 import pytest
+from psycopg import sql
 
+from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import Session, described
 from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
 
@@ -48,6 +50,26 @@ def test_a_call_that_gets_no_answer_ends(database):
     assert time.monotonic() - start < 10
     assert session.run(pid)
     session.close()
+
+
+def test_a_repeated_statement_that_gets_no_answer_ends(database):
+    session, other = Session(database, "tested", 0.3), Session(database, "other", 10)
+    statement = Repeated(sql.SQL("INSERT INTO public.t VALUES ($1)").format(), "bigint")
+    session.run(lambda connection: connection.execute("CREATE TABLE public.t (x bigint PRIMARY KEY)"))
+    assert session.run(lambda connection: connection.change(statement, [1])) == 1
+
+    def change_a_locked_table(connection):
+        with connection.transaction():
+            connection.execute("LOCK TABLE public.t")
+            with pytest.raises(UnwrittenError, match=r"no answer in 0.3 s"):
+                session.run(lambda connection: connection.change(statement, [2]))
+
+    other.run(change_a_locked_table)
+    # It is prepared again for the new connection, which waits until the first attempt has ended.
+    session.run(lambda connection: connection.execute("DELETE FROM public.t"))
+    assert session.run(lambda connection: connection.change(statement, [2])) == 1
+    for each in (session, other):
+        each.close()
 
 
 @pytest.mark.parametrize(
