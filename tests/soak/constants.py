@@ -120,6 +120,8 @@ NOT_LIMITS = {
         server.forwarding.LOOK_S server.forwarding.HEAD_S server.forwarding.OTHERS_S
         server.forwarding.LINGER_S server.http.MAKE_S server.http.HANDSHAKE_S server.database.RECOVERIES
         server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
+        server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
+        server.vhost_serving._LOOK_S
         server.app.HAND_OVER_MS store.database.members.REMOVED_S store.database.members.YIELD_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
         store.database.renewing.RENEWALS store.database.renewing.MOST_S store.database.session._POLL_S
@@ -168,6 +170,7 @@ NOT_LIMITS = {
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
+    "the threads of a pool": "server.vhost_serving._WORKERS",
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE
         management.failure._SHOWN store.directory.dump.BODY_BYTES

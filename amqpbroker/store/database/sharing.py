@@ -23,6 +23,10 @@ class VhostServer(ABC):
         """Read what a vhost has stored, and serve it: this broker leads it now."""
 
     @abstractmethod
+    def remove(self, log: VhostLog, epoch: int) -> None:
+        """Remove what a deleted vhost has stored, which this broker leads and may have served."""
+
+    @abstractmethod
     def lose(self, log: str, error: OSError) -> None:
         """Serve a vhost no longer, and write nothing: another broker leads it, or the database lacks its leadership."""
 
@@ -56,9 +60,10 @@ class Sharing:
         self._read_logs = read_logs
         self._read_members = read_members
         self._server = server
-        #: Logs that it tries to take, and logs that it has handed over and not released yet.
+        #: Logs that it tries to take, logs that it has handed over and not released yet, and logs that it removes.
         self._trying: set[str] = set()
         self._leaving: set[str] = set()
+        self._removing: set[str] = set()
         self._order = Order((), _prefers_none)
         self._brokers: list[Broker] = []
 
@@ -68,9 +73,10 @@ class Sharing:
         Raises OSError, after which the next call goes on.
         """
         for log, error in self._leaderships.renew(self._server.busy()).items():
-            self._leaving.discard(log)
-            self._server.lose(log, error)
+            if log not in self._removing:
+                self._server.lose(log, error)
         self._leaving &= self._leaderships.held.keys()
+        self._removing &= self._leaderships.held.keys()
         rows, logs = self._read_members(), {log.name: log for log in self._read_logs()}
         own = [row.facts for row in rows if row.facts.process == self._process]
         if not own:
@@ -80,13 +86,16 @@ class Sharing:
         self._arrange(rows, logs)
         vhosts = _view(logs, self._leaderships.all(), rows)
         self._try([log for log, taker in takers(vhosts, self._order).items() if taker == me], logs)
+        self._remove(logs)
         self._hand_over(vhosts, rows, me)
         self._server.follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me])
 
     def released(self, log: str, successor: str) -> None:
-        """Release a leadership, when the server has written what was left. Raises OSError."""
-        self._leaderships.release(log, successor)
+        """Release a leadership, unless it is lost, when the server has written what was left. Raises OSError."""
+        if log in self._leaderships.held:
+            self._leaderships.release(log, successor)
         self._leaving.discard(log)
+        self._removing.discard(log)
 
     def _arrange(self, rows: Iterable[Row], logs: Iterable[str]) -> None:
         brokers = [Broker(identity(row.facts.node, row.facts.address), row.running and not row.drained) for row in rows]
@@ -101,12 +110,19 @@ class Sharing:
         for log in sorted(self._trying):
             if self._leaderships.try_take(log):
                 self._trying.discard(log)
-                self._server.serve(logs[log], self._leaderships.held[log])
+                if not logs[log].removed:
+                    self._server.serve(logs[log], self._leaderships.held[log])
+
+    def _remove(self, logs: dict[str, VhostLog]) -> None:
+        for log, epoch in self._leaderships.held.items():
+            if log in logs and logs[log].removed and log not in self._removing:
+                self._removing.add(log)
+                self._server.remove(logs[log], epoch)
 
     def _hand_over(self, vhosts: list[Vhost], rows: Iterable[Row], me: str) -> None:
         processes = {identity(row.facts.node, row.facts.address): row.facts.process for row in rows if row.running}
         for log, successor in moves(vhosts, self._order, at_once=_AT_ONCE).items():
-            if log in self._leaderships.held and log not in self._leaving and successor != me:
+            if log in self._leaderships.held and log not in self._leaving | self._removing and successor != me:
                 self._leaving.add(log)
                 self._server.hand_over(log, processes[successor])
 

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -34,7 +34,8 @@ class DatabaseStorage:
     There are three connections: for what the event loop reads, for the thread that writes, and for the one that removes
     files.
 
-    synchronous: the settings of the server make a commit wait for a standby.
+    log: its name. fence: for the thread that writes. synchronous: the settings of the server make a commit wait for a
+    standby.
     """
 
     def __init__(self, url: str, process: str, epoch: int, log: str = LOG) -> None:
@@ -42,12 +43,12 @@ class DatabaseStorage:
         prefix = "" if log == LOG else f"{log} "
         self._sessions = tuple(session(url, process, prefix + use) for use in ("reading", "writing", "removal"))
         self._epoch = epoch
-        self._log = log
+        self.log = log
 
     def open(self) -> None:
         """Connect, and find what there is. Raises OSError, StoreError."""
         reading, writing, removal = self._sessions
-        log, epoch = self._log, self._epoch
+        log, epoch = self.log, self._epoch
         self.fence = fence = Fence(writing, log, epoch)
         self.definitions = DatabaseDefinitions(log, reading, fence)
         self.synchronous: bool = reading.run(_is_synchronous)
@@ -67,6 +68,10 @@ class DatabaseStorage:
             found[int(Path(name).stem, 16)] = files.size(descriptor)
             files.close(descriptor)
         return found == {number: kept.size for number, kept in follower.segments.items()}
+
+    def read(self, task: Callable[[TimedConnection], None]) -> None:
+        """Call a task with the connection for reading. Raises OSError."""
+        self._sessions[0].run(task)
 
     def recovered(self) -> None:
         """Limit reading from now on, since the event loop serves clients."""

@@ -102,6 +102,10 @@ class Process(VhostServer):
         self.served.add(log.name)
         self.events.append(("serve", log.name, epoch))
 
+    def remove(self, log, epoch):
+        self.served.discard(log.name)
+        self.events.append(("remove", log.name, epoch))
+
     def lose(self, log, error):
         self.served.discard(log)
         self.events.append(("lose", log, type(error)))
@@ -243,6 +247,34 @@ def test_a_broker_that_is_not_reported_yet_takes_nothing(table):
     table.rows = reported
     a.sharing.step()
     assert table.counts() == {"a": 6}
+
+
+def test_a_deleted_vhost_is_removed_once_by_its_leader_whether_it_was_led_before_or_not(table):
+    a = table.add("a")
+    table.step(1)
+    table.logs[:2] = [log._replace(removed=True) for log in table.logs[:2]]
+    table.logs.append(VhostLog(9, "unserved", True))
+    table.step(3)
+    assert [event for event in a.events if event[0] == "remove"] == [
+        ("remove", f"v{number}", 1) for number in (1, 2, 9)
+    ]
+    assert ("serve", "v9", 1) not in a.events
+    table.logs = table.logs[2:-1]
+    for log in ("v1", "v2", "v9"):
+        held = table.held.pop(log)
+        table.held[log] = held._replace(leader=held.leader._replace(epoch=0))
+    table.step(1)
+    assert [event for event in a.events if event[0] == "lose"] == []
+    assert a.served == {"v3", "v4", "v5", "v6"}
+
+
+def test_a_removal_that_failed_is_tried_again(table):
+    a = table.add("a")
+    table.logs = [VhostLog(1, "v", True)]
+    table.step(2)
+    a.sharing.released("v1", "")
+    table.step(2)
+    assert a.events == [("remove", "v1", 1), ("remove", "v1", 2)]
 
 
 class RealProcess(Process):

@@ -1,0 +1,175 @@
+"""Brokers serve the vhosts of a database that they lead, and pass them on with everything that they stored."""
+
+import asyncio
+from functools import partial
+from itertools import count
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import SystemClock
+from amqpbroker.config import Config
+from amqpbroker.server.vhost_serving import VhostServing
+from amqpbroker.store.committer import ThreadCommitter
+from amqpbroker.store.database.leadership import Leader, session_name
+from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.database.members import Facts, Members
+from amqpbroker.store.database.session import Session
+from amqpbroker.store.database.sharing import Sharing
+from amqpbroker.store.database.vhost_logs import read_logs
+from amqpbroker.store.definitions.definitions import VhostDefinition
+from amqpbroker.store.store import MemoryStore
+from tests.harness import Wire
+from tests.store.database.opening import Opened
+
+pytestmark = pytest.mark.asyncio
+VHOSTS = ("v", "w")
+
+
+class Site:
+    """A broker of a database, whose sharing goes on a step when the test says so."""
+
+    def __init__(self, database, name, now_s):
+        loop = asyncio.get_running_loop()
+        config = Config(store_url=database)
+        self.broker = Broker(config, SystemClock(), MemoryStore(), shares_vhosts=True)
+        for vhost in VHOSTS:
+            self.broker.put_vhost(VhostDefinition(vhost))
+            self.broker.users.permit_everything("guest", vhost)
+        process = f"process {name}"
+        self._sessions = [Session(database, session_name(process, use), 10) for use in ("lease", "brokers", "logs")]
+        lease, brokers, logs = self._sessions
+        self.members = members = Members(brokers, Facts(process, name, f"{name}:5672", "1"), 60.0)
+        members.report(None)
+        self.leaderships = Leaderships(lease, Leader(name, f"{name}:5672", process), 60.0, now_s)
+
+        def committer(log, before):
+            return ThreadCommitter(log, loop.call_soon_threadsafe, before)
+
+        self.serving = VhostServing(
+            config, loop, self.broker, self.broker.clock, committer, partial(loop.call_soon, self.broker.sync), process
+        )
+        self._sharing = Sharing(self.leaderships, process, lambda: logs.run(read_logs), members.rows, self.serving)
+        self.serving.start()
+
+    def _step(self):
+        while (released := self.serving.released()) is not None:
+            self._sharing.released(*released)
+        self._sharing.step()
+
+    async def step(self):
+        await asyncio.to_thread(self._step)
+        await asyncio.sleep(0.02)
+
+    async def end(self):
+        await self.serving.close()
+        self.die()
+
+    def die(self):
+        for session in self._sessions:
+            session.close()
+
+
+class Sites:
+    def __init__(self, database):
+        self._database = database
+        self._now_s = partial(next, count(0, 1))
+        self.opened = Opened(database)
+        self.opened.definitions.put(*map(VhostDefinition, VHOSTS))
+        self.opened.definitions.sync()
+        self.running = []
+
+    def add(self, name):
+        self.running.append(Site(self._database, name, self._now_s))
+        return self.running[-1]
+
+    async def until(self, condition):
+        async with asyncio.timeout(30):
+            while not condition():
+                for site in self.running:
+                    await site.step()
+
+    async def end(self):
+        for site in self.running:
+            await site.end()
+        self.opened.close()
+
+
+@pytest.fixture
+async def sites(database):
+    made = Sites(database)
+    yield made
+    await made.end()
+
+
+async def received(client, wanted):
+    """Return the names of answers once there are so many."""
+    names = []
+    async with asyncio.timeout(30):
+        while len(names) < wanted:
+            names += [answer.name for answer in client.receive()]
+            await asyncio.sleep(0.005)
+    return names
+
+
+async def publish(client, *bodies):
+    client.send(1, "queue.declare", queue="q", durable=True)
+    client.send(1, "confirm.select")
+    assert await received(client, 2) == ["queue.declare-ok", "confirm.select-ok"]
+    for body in bodies:
+        client.publish("q", body, delivery_mode=2)
+        assert await received(client, 1) == ["basic.ack"]
+
+
+async def test_a_vhost_that_is_handed_over_has_its_messages_and_no_client(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    client = Wire(a.broker).log_in(vhost="v")
+    await publish(client, b"1", b"2")
+    await sites.until(lambda: a.serving.busy() != ())
+    b = sites.add("b")
+    await sites.until(lambda: list(b.broker.vhosts) == ["w"])
+    assert list(a.broker.vhosts) == ["v"]
+    assert client.receive() == []
+    a.members.set_drained("process a", True)
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    assert a.broker.vhosts == {}
+    assert client.closed() == (320, "CONNECTION_FORCED - another broker leads vhost 'v' now; connect again")
+    client = Wire(b.broker).log_in(vhost="v")
+    assert [client.get("q").body for _ in range(2)] == [b"1", b"2"]
+
+
+async def test_vhosts_of_a_broker_that_dies_are_served_by_another_one(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    client = Wire(a.broker).log_in(vhost="w")
+    await publish(client, b"kept")
+    b = sites.add("b")
+    sites.running.remove(a)
+    a.die()
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    client.publish("q", b"late", delivery_mode=2)
+    client.turn()
+    async with asyncio.timeout(30):
+        while a.broker.vhosts.get("w") is not None:
+            await asyncio.sleep(0.01)
+    assert [answer.name for answer in client.receive()] == ["connection.close"]
+    client = Wire(b.broker).log_in(vhost="w")
+    assert client.get("q").body == b"kept"
+    assert client.get("q").name == "basic.get-empty"
+    await a.end()
+
+
+async def test_what_a_deleted_vhost_has_stored_is_removed_by_its_leader(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    await publish(Wire(a.broker).log_in(vhost="v"), b"1")
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'amqpbroker' AND tablename LIKE 'v1/%'"
+    reading = sites.opened.reading
+    assert reading.run(lambda connection: connection.execute(tables).fetchall())
+    sites.opened.definitions.remove_vhost("v")
+    sites.opened.definitions.sync()
+    a.broker.remove_vhost("v")
+    await sites.until(lambda: len(reading.run(read_logs)) == 1)
+    assert reading.run(lambda connection: connection.execute(tables).fetchall()) == []
+    assert list(a.broker.vhosts) == ["w"]
