@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+import json
 import logging
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -14,6 +15,7 @@ from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.answered import answered
 from amqpbroker.management.identity import Identity
+from amqpbroker.management.peers import SENDER, is_from_peer
 from amqpbroker.management.sessions import COOKIE, Sessions
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Authenticator:
 
     async def identify(self, request: "Request") -> Identity | None:
         """Return the sender of a request, None if it has no login. Raises ApiError 401 if the login is wrong, 503."""
+        if is_from_peer(request):
+            return self._by_peer(request)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         host = request.client.host if request.client is not None else ""
         match scheme.lower():
@@ -63,7 +67,7 @@ class Authenticator:
             case "bearer":
                 if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):
                     raise failure.wrong_login()
-                return Identity(self._broker, User("amqpbroker", tags=("administrator",)), all_powerful=True)
+                return self._all_powerful()
             case "":
                 user = self._by_cookie(request)
                 return None if user is None else Identity(self._broker, user)
@@ -77,13 +81,31 @@ class Authenticator:
         """
         if identity is None or identity.all_powerful:
             return identity
-        if "authorization" not in request.headers:
+        if "authorization" not in request.headers and not is_from_peer(request):
             user = self._by_cookie(request)
             return None if user is None else identity.renewed(user)
         user = self._broker.logins.current(identity.user)
         if user is None:
             raise failure.wrong_login()
         return identity.renewed(user)
+
+    def _all_powerful(self) -> Identity:
+        return Identity(self._broker, User("amqpbroker", tags=("administrator",)), all_powerful=True)
+
+    def _by_peer(self, request: "Request") -> Identity | None:
+        """Return the sender, whom the peer has authenticated. Raises ApiError 401 if this broker does not know it."""
+        given = request.headers.get(SENDER)
+        if given is None:
+            return None
+        name, tags, all_powerful = json.loads(given)
+        if all_powerful:
+            return self._all_powerful()
+        users = self._broker.users
+        if not self._broker.logins.answers_at_once:
+            return Identity(self._broker, User(name, tags=tuple(tags)))
+        if not users.has(name):
+            raise failure.wrong_login()
+        return Identity(self._broker, users.user(name))
 
     def _by_cookie(self, request: "Request") -> User | None:
         found = self.sessions.find(request.cookies.get(COOKIE, ""))

@@ -39,7 +39,8 @@ class Listing:
 
     paged: whether the list can be had in pages; others ignore these parameters. ordered: the objects come in the order
     of their names. value(column): returns what gives an object's value in that column without its row, None if nothing
-    does. belongs(object): whether the list has the object at all, None for all of them.
+    does. belongs(object): whether the list has the object at all, None for all of them. stands_in(object): whether
+    another broker may have more to show of an object of this name.
     """
 
     objects: Iterable[Any]
@@ -49,6 +50,7 @@ class Listing:
     ordered: bool = False
     value: Callable[[str], Callable[[Any], Any] | None] = lambda column: None
     belongs: Callable[[Any], bool] | None = None
+    stands_in: Callable[[Any], bool] | None = None
 
     def sorted_by(self, column: str) -> Callable[[Any], Any]:
         """Return what gives an object's value in the column, None where the row does not have it."""

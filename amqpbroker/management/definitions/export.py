@@ -64,7 +64,7 @@ def exported(broker: Broker) -> _Row:
         "original_cluster_name": broker.cluster_name,
         "explanation": f"Definitions of cluster '{broker.cluster_name}'",
         "users": Rows(broker.users.list_users(), shown_user),
-        "vhosts": Rows(vhosts, described_vhost),
+        "vhosts": Rows(broker.defined_vhosts.values(), lambda vhost: described_vhost(vhost, broker.config)),
         "permissions": Rows(broker.users.list_permissions(), shown_permission),
         "topic_permissions": Rows(broker.users.list_topic_permissions(), shown_topic_permission),
         "parameters": Rows(broker.parameters.list(), _parameter),
@@ -78,7 +78,7 @@ def exported(broker: Broker) -> _Row:
 
 def exported_vhost(broker: Broker, vhost: Vhost) -> _Row:
     """Return the definitions of one vhost, without its name, so that they can be imported into another."""
-    described = described_vhost(vhost)
+    described = described_vhost(vhost.definition, broker.config)
     return {
         **_head(broker, "single_virtual_host"),
         "original_vhost_name": vhost.name,

@@ -13,7 +13,7 @@ from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 from amqpbroker.management.visible_connections import sessions
 from amqpbroker.row_slices import RowSlices
 
@@ -148,7 +148,7 @@ RESOURCES = (
     Resource("/version", Access.ANYBODY, get=version),
     Resource("/extensions", Access.USER, get=extensions),
     Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
-    Resource("/rebalance/queues", Access.ADMIN, post=done, max_body_bytes=0),
-    Resource("/reset", Access.ADMIN, delete=done),
-    Resource("/reset/{node}", Access.ADMIN, delete=done),
+    Resource("/rebalance/queues", Access.ADMIN, post=done, max_body_bytes=0, changed_by=By.HERE),
+    Resource("/reset", Access.ADMIN, delete=done, changed_by=By.HERE),
+    Resource("/reset/{node}", Access.ADMIN, delete=done, changed_by=By.HERE),
 )

@@ -1,0 +1,244 @@
+"""Requests to brokers that share vhosts: each is answered by the broker that can, or by all of them together."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, final
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from amqpbroker.management import failure
+from amqpbroker.management.call import Call
+from amqpbroker.management.failure import ApiError
+from amqpbroker.management.peers import MOVED, SENDER, Headers, NotSentError, Peer, PeerAnswer, PeerRequest, Peers
+from amqpbroker.management.resource import By, Resource
+
+log = logging.getLogger(__name__)
+
+#: Time for which a request waits until a broker serves its vhost, and the interval between two looks for it.
+SERVED_S: Final = 5.0
+LOOK_S: Final = 0.05
+#: Time limit of an answer to a request that is passed on; it includes the work, such as a move of many messages.
+ANSWER_S: Final = 300.0
+#: Time limit of the answers that are gathered from all brokers.
+PART_S: Final = 3.0
+#: Time limit until a change that another broker has made is known here.
+KNOWN_S: Final = 2.0
+
+#: Header with the names of brokers whose part of a list is missing, because they did not answer.
+MISSING_BROKERS: Final = "x-missing-brokers"
+
+#: Headers of requests that concern the client's connection or login, or that were checked here.
+_OWN_REQUEST: Final = frozenset(
+    (
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "keep-alive",
+        "origin",
+        "referer",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+_OWN_PREFIXES: Final = ("proxy-", "sec-fetch-", "x-amqpbroker-", "x-forwarded-")
+#: Headers of answers that are passed on. This broker adds those that all its answers have.
+_PASSED_ON: Final = frozenset(
+    (
+        "allow",
+        "cache-control",
+        "content-disposition",
+        "content-length",
+        "content-type",
+        "location",
+        "retry-after",
+        "www-authenticate",
+    )
+)
+
+#: Makes the answer here, as the handler returns it.
+Here = Callable[[], Awaitable[Any]]
+#: Makes the response of what a handler returns.
+Respond = Callable[[Any, Call], Awaitable[Response]]
+
+
+@final
+class Sharing:
+    """Answers the requests of clients. Requests that a peer sends are always answered here."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def answer(self, resource: Resource, call: Call, here: Here, respond: Respond) -> Response:
+        """Return the response of the broker, or brokers, that the resource names. Raises the errors of `here`."""
+        by = resource.answered_by(call.reading)
+        if call.from_peer:
+            vhost = call.path.get("vhost", "")
+            if by is By.VHOST and call.broker.is_elsewhere(vhost):
+                raise failure.moved(vhost)
+            by = By.HERE
+        match by:
+            case By.VHOST:
+                return await self._by_vhost(call, here, respond)
+            case By.WRITER:
+                return await self._by_writer(call, here, respond)
+            case By.HOLDER:
+                return await self._by_holder(call, here, respond)
+            case _:
+                return await respond(await here(), call)
+
+    # --- one broker ---------------------------------------------------------------------------------------------------
+
+    async def _by_vhost(self, call: Call, here: Here, respond: Respond) -> Response:
+        vhost = call.path["vhost"]
+
+        def find() -> Peer | None:
+            if not call.broker.is_elsewhere(vhost):
+                return self._peers.here
+            peer = self._peers.serving(vhost)
+            return None if peer == self._peers.here else peer
+
+        return await self._by_one(call, find, here, respond, f"vhost '{vhost}' is served")
+
+    async def _by_writer(self, call: Call, here: Here, respond: Respond) -> Response:
+        response = await self._by_one(call, self._peers.writer, here, respond, "definitions are written")
+        if isinstance(response, PassedOn) and response.status_code < 400:
+            try:
+                # The client may read at once what it has written.
+                async with asyncio.timeout(KNOWN_S):
+                    await self._peers.catch_up()
+            except OSError as error:
+                log.info("a change by another broker is not known here yet: %s", error)
+        return response
+
+    async def _by_one(
+        self, call: Call, find: Callable[[], Peer | None], here: Here, respond: Respond, what: str
+    ) -> Response:
+        """Return the answer of the broker that `find` returns. Wait for it, and try again if it has just changed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SERVED_S
+        while True:
+            peer = find()
+            if peer == self._peers.here:
+                return await respond(await here(), call)
+            if peer is not None:
+                try:
+                    answer = await self._peers.request(peer, passed_on(call), ANSWER_S)
+                except NotSentError as error:
+                    log.info("broker '%s' is not reached: %s", peer.name, error)
+                except OSError as error:
+                    log.warning("broker '%s' has not answered: %s", peer.name, error)
+                    raise failure.unanswered(peer.name, not call.reading) from None
+                else:
+                    if not answer.header(MOVED):
+                        return PassedOn(answer, call.check)
+                    await answer.parts.aclose()
+            if loop.time() >= end:
+                raise failure.not_led(what)
+            await asyncio.sleep(LOOK_S)
+            call.check()
+
+    # --- any broker ---------------------------------------------------------------------------------------------------
+
+    async def _by_holder(self, call: Call, here: Here, respond: Respond) -> Response:
+        """Return the answer of the broker that has the object; 404 if none has it."""
+        try:
+            return await respond(await here(), call)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            nothing: Exception = error
+        except LookupError as error:
+            nothing = error
+        answers = await self._all(passed_on(call))
+        found = [answer for answer in answers.values() if answer is not None and answer.status != 404]
+        for answer in answers.values():
+            if answer is not None and answer not in found[:1]:
+                await answer.parts.aclose()
+        if found:
+            return PassedOn(found[0], call.check)
+        for peer, each in answers.items():
+            if each is None:
+                raise failure.unanswered(peer.name, not call.reading)
+        raise nothing
+
+    async def _all(self, request: PeerRequest) -> dict[Peer, PeerAnswer | None]:
+        """Return the answers of all other brokers, None for one that does not answer."""
+        peers = self._peers.others()
+        answers = await asyncio.gather(*[self._one(peer, request) for peer in peers])
+        return dict(zip(peers, answers, strict=True))
+
+    async def _one(self, peer: Peer, request: PeerRequest) -> PeerAnswer | None:
+        try:
+            return await self._peers.request(peer, request, PART_S)
+        except OSError as error:
+            log.warning("broker '%s' has not answered: %s", peer.name, error)
+            return None
+
+
+def passed_on(call: Call, *headers: tuple[str, str]) -> PeerRequest:
+    """Return the request of a client as a peer gets it, with these further headers."""
+    request = call.request
+    target: str = request.scope["raw_path"].decode("latin-1")
+    if request.scope["query_string"]:
+        target += "?" + request.scope["query_string"].decode("latin-1")
+    client = request.client
+    return PeerRequest(
+        request.method,
+        target,
+        [*_own(call), *headers],
+        call.raw,
+        ("", 0) if client is None else (client.host, client.port),
+    )
+
+
+def _own(call: Call) -> Headers:
+    """Return the headers of a request for a peer, with its sender, who was authenticated here."""
+    headers = [
+        (name, value)
+        for name, value in call.request.headers.items()
+        if name not in _OWN_REQUEST and not name.startswith(_OWN_PREFIXES)
+    ]
+    identity = call.known_identity
+    if identity is not None:
+        headers.append((SENDER, json.dumps([identity.user.name, identity.user.tags, identity.all_powerful])))
+    return headers
+
+
+def names_of(missing: list[Peer]) -> dict[str, str]:
+    """Return the header that names missing brokers, none if no broker is missing."""
+    return {MISSING_BROKERS: ", ".join(quote(peer.name, safe="@") for peer in missing)} if missing else {}
+
+
+@final
+class PassedOn(Response):
+    """The answer of a peer, passed on as it arrives."""
+
+    def __init__(self, answer: PeerAnswer, check: Callable[[], object]) -> None:
+        super().__init__(None, answer.status)
+        self.raw_headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in answer.headers
+            if name.lower() in _PASSED_ON
+        ]
+        self._parts = answer.parts
+        self._check = check
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for part in self._parts:
+                self._check()
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except (ApiError, OSError) as error:
+            log.warning("an answer is broken off: %s", error)  # the end is missing, so the client notices
+        finally:
+            await self._parts.aclose()

@@ -1,0 +1,258 @@
+"""Requests to brokers that share vhosts."""
+
+import pytest
+
+from amqpbroker.config import Config, Management
+from amqpbroker.management import sharing
+from amqpbroker.management.peers import PART, SENDER
+from tests.management.api import Api
+from tests.management.brokers import LOST, REFUSED, Brokers
+
+
+@pytest.fixture
+def brokers():
+    brokers = Brokers("a", "b", "c")
+    brokers.serve("/", "a")
+    brokers.add("v", "b")
+    return brokers
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(sharing, "SERVED_S", 0.0)
+
+
+# --- the broker of a vhost --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+async def test_any_broker_answers_for_a_vhost(brokers, name):
+    assert (await brokers[name].put("queues/v/q", {"durable": True})).status_code == 201
+    assert list(brokers["b"].broker.vhosts["v"].queues) == ["q"]
+    answer = await brokers[name].get("queues/v/q")
+    assert (answer.status_code, answer.json()["name"], answer.json()["node"]) == (200, "q", "b")
+    assert (await brokers[name].get("queues/v?columns=name")).json() == [{"name": "q"}]
+    body = {"routing_key": "q", "payload": "x", "payload_encoding": "string", "properties": {}}
+    published = await brokers[name].post("exchanges/v/amq.default/publish", body)
+    assert (published.status_code, published.json()) == (200, {"routed": True})
+    assert (await brokers[name].delete("queues/v/q")).status_code == 204
+    assert brokers.sent(name) == [] if name == "b" else len(brokers.sent(name)) == 5
+
+
+async def test_a_request_is_passed_on_as_it_is(brokers):
+    headers = {"X-Reason": "because", "Origin": "http://localhost:15672", "X-Amqpbroker-Part": "1"}
+    await brokers["a"].get("queues/v/a%2Fb/bindings?columns=name&x=%20y", headers=headers)
+    [(peer, request)] = brokers["a"].peers.requests
+    assert (peer, request.method) == ("b", "GET")
+    assert request.target == "/api/queues/v/a%2Fb/bindings?columns=name&x=%20y"
+    assert request.client == ("127.0.0.1", 50_000)
+    sent = dict(request.headers)
+    assert (sent["x-reason"], sent[SENDER]) == ("because", '["guest", ["administrator"], false]')
+    assert not {"authorization", "origin", PART} & set(sent)
+
+
+async def test_errors_come_back_as_they_are(brokers):
+    answer = await brokers["a"].get("queues/v/none")
+    assert (answer.status_code, answer.json()["error"]) == (404, "Object Not Found")
+    answer = await brokers["a"].put("queues/v/q", {"arguments": {"x-max-length": -1}})
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+    assert answer.headers.get_list("x-frame-options") == ["DENY"]
+
+
+async def test_a_vhost_that_does_not_exist_is_not_found_at_once(brokers):
+    assert (await brokers["a"].get("queues/none")).status_code == 404
+    assert brokers.sent("a") == []
+
+
+async def test_permissions_are_checked_before_a_request_is_passed_on(brokers):
+    brokers["a"].user("ann")
+    brokers.follow()
+    assert (await brokers["a"].get("queues/v", auth=("ann", "p"))).status_code == 401
+    assert (await brokers["a"].get("queues/v", auth=("ann", "wrong"))).status_code == 401
+    assert (await brokers["a"].get("queues/v", auth=None)).status_code == 401
+    assert brokers.sent("a") == []
+
+
+async def test_the_token_of_a_broker_is_a_login_at_all(brokers):
+    answer = await brokers["a"].get("queues/v", auth=None, headers={"Authorization": "Bearer the-token"})
+    assert answer.status_code == 200
+
+
+async def test_a_session_of_one_broker_is_a_login_at_all(brokers):
+    form = {"username": "guest", "password": "guest"}
+    await brokers["a"].client.post("/api/login", data=form, headers={"X-Requested-With": "x"})
+    assert (await brokers["a"].get("whoami", auth=None)).status_code == 200
+    headers = {"X-Requested-With": "x"}
+    assert (await brokers["a"].put("queues/v/q", {}, auth=None, headers=headers)).status_code == 201
+    assert (await brokers["a"].get("queues/v/q", auth=None)).status_code == 200
+
+
+async def test_headers_of_peers_do_not_count_for_clients(brokers):
+    headers = {SENDER: '["guest", ["administrator"], true]', PART: "1"}
+    assert (await brokers["a"].get("users", auth=None, headers=headers)).status_code == 401
+    assert (await brokers["a"].get("vhosts?columns=name", headers=headers)).json() == [{"name": "/"}, {"name": "v"}]
+
+
+async def test_a_request_waits_for_a_broker_that_serves_the_vhost(brokers, monkeypatch):
+    brokers.add("w")
+
+    async def sleep(seconds):
+        brokers.serve("w", "b")
+
+    monkeypatch.setattr(sharing.asyncio, "sleep", sleep)
+    assert (await brokers["a"].put("queues/w/q", {})).status_code == 201
+
+
+async def test_a_vhost_that_comes_here_meanwhile_is_served_here(brokers, monkeypatch):
+    brokers.add("w")
+
+    async def sleep(seconds):
+        brokers.serve("w", "a")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sharing.asyncio, "sleep", sleep)
+        answer = await brokers["a"].get("queues/w")
+    assert (answer.status_code, brokers.sent("a")) == (200, [])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_without_a_broker_for_the_vhost_the_client_is_to_repeat_the_request(brokers):
+    brokers.add("w")
+    answer = await brokers["a"].get("queues/w")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json() == {
+        "error": "service_unavailable",
+        "reason": "vhost 'w' is served by no broker at the moment; repeat the request in a few seconds",
+    }
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_broker_that_has_just_lost_the_vhost_does_nothing(brokers):
+    brokers.serving["v"] = "c"
+    answer = await brokers["a"].put("queues/v/q", {})
+    assert answer.status_code == 503
+    assert brokers.sent("a") == [("c", "PUT", "/api/queues/v/q")]
+    assert brokers.sent("c") == []
+
+
+async def test_a_request_follows_a_vhost_that_moves(brokers, monkeypatch):
+    brokers.serving["v"] = "c"
+
+    async def sleep(seconds):
+        brokers.serving["v"] = "b"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sharing.asyncio, "sleep", sleep)
+        answer = await brokers["a"].put("queues/v/q", {})
+    assert (answer.status_code, [sent[0] for sent in brokers.sent("a")]) == (201, ["c", "b"])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_broker_that_is_not_reached_has_changed_nothing(brokers):
+    brokers.faults["b"] = REFUSED
+    answer = await brokers["a"].put("queues/v/q", {})
+    assert (answer.status_code, "no broker" in answer.json()["reason"]) == (503, True)
+
+
+@pytest.mark.parametrize(("method", "advice"), [("GET", "; repeat"), ("PUT", "; it may have made the change")])
+async def test_an_answer_that_does_not_come(brokers, method, advice):
+    brokers.faults["b"] = LOST
+    answer = await brokers["a"].request(method, "queues/v/q")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "broker 'b' did not answer in time" + advice in answer.json()["reason"]
+
+
+# --- the writer of definitions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+async def test_the_writer_changes_what_all_brokers_know(brokers, name):
+    api = brokers[name]
+    assert (await api.put("users/ann", {"password": "p", "tags": "management"})).status_code == 201
+    assert (await api.get("users/ann")).json()["tags"] == ["management"]
+    permission = {"configure": "", "write": "", "read": ".*"}
+    assert (await api.put("permissions/v/ann", permission)).status_code == 201
+    assert (await api.get("permissions/v/ann")).json()["read"] == ".*"
+    topics = {"exchange": "amq.topic", "write": "", "read": "a"}
+    assert (await api.put("topic-permissions/v/ann", topics)).status_code == 201
+    assert len((await api.get("vhosts/v/topic-permissions")).json()) == 1
+    policy = {"pattern": "q", "definition": {"max-length": 1}}
+    for kind in ("policies", "operator-policies"):
+        assert (await api.put(f"{kind}/v/p", policy)).status_code == 201
+        assert [each["name"] for each in (await api.get(f"{kind}/v")).json()] == ["p"]
+        assert (await api.get(f"{kind}/v/p")).status_code == 200
+    assert (await api.put("vhost-limits/v/max-queues", {"value": 5})).status_code == 204
+    assert (await api.get("vhost-limits")).json() == [{"vhost": "v", "value": {"max-queues": 5}}]
+    assert (await api.get("vhost-limits/v")).json() == [{"vhost": "v", "value": {"max-queues": 5}}]
+    assert (await api.put("user-limits/ann/max-channels", {"value": 7})).status_code == 204
+    assert (await api.put("global-parameters/g", {"value": 1})).status_code == 201
+    assert (await api.get("global-parameters/g")).json() == {"name": "g", "value": 1}
+    assert (await api.put("cluster-name", {"name": "n"})).status_code == 204
+    assert (await api.get("cluster-name")).json() == {"name": "n"}
+    assert (await api.get("parameters/operator_policy/v/p")).status_code == 200
+    assert (await api.post("vhosts/v/deletion/protection")).status_code == 204
+    assert (await api.delete("vhosts/v")).status_code == 412
+    assert (await api.delete("vhosts/v/deletion/protection")).status_code == 204
+    for path in (
+        "policies/v/p",
+        "operator-policies/v/p",
+        "permissions/v/ann",
+        "users/ann",
+        "vhost-limits/v/max-queues",
+    ):
+        assert (await api.delete(path)).status_code == 204
+    assert (await api.get("users/ann")).status_code == 404
+    assert (await api.delete("vhosts/v")).status_code == 204
+    assert (await api.get("vhosts/v")).status_code == 404
+    assert all(peer == "a" for peer, *_ in brokers.sent("b"))
+
+
+async def test_policies_apply_at_the_broker_that_serves_the_vhost(brokers):
+    await brokers["c"].put("queues/v/q", {})
+    await brokers["c"].put("policies/v/p", {"pattern": "q", "definition": {"max-length": 1}})
+    assert (await brokers["c"].get("queues/v/q")).json()["policy"] == "p"
+
+
+async def test_a_vhost_is_created_through_any_broker(brokers):
+    answer = await brokers["b"].put("vhosts/new", {"description": "d"})
+    assert answer.status_code == 201
+    assert brokers["c"].broker.defined_vhosts["new"].description == "d"
+    assert (await brokers["b"].get("permissions/new/guest")).status_code == 200
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_without_a_writer_the_client_is_to_repeat_a_change(brokers):
+    brokers.writer = None
+    answer = await brokers["b"].put("users/ann", {"password": "p", "tags": ""})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "definitions are written by no broker" in answer.json()["reason"]
+    assert (await brokers["b"].get("users")).status_code == 200
+
+
+async def test_tracing_is_switched_by_the_broker_that_serves_the_vhost(brokers):
+    answer = await brokers["c"].put("vhosts/v", {"tracing": True})
+    assert (answer.status_code, "tracing of vhost 'v'" in answer.json()["reason"]) == (409, True)
+
+
+# --- only here --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["whoami", "health/checks/alarms", "health/checks/virtual-hosts", "nodes", "users"])
+async def test_these_are_answered_here(brokers, path):
+    assert (await brokers["b"].get(path)).status_code == 200
+    assert brokers.sent("b") == []
+
+
+async def test_messages_do_not_move_to_vhosts_that_are_stored_apart(brokers):
+    brokers.add("w", "b")
+    for vhost in ("w", "v", "%2F"):
+        await brokers["b"].put(f"queues/{vhost}/q", {})
+    for vhost in ("/", "w"):
+        answer = await brokers["b"].post("queues/v/q/move", {"destination": "q", "destination_vhost": vhost})
+        assert (answer.status_code, "use a shovel" in answer.json()["reason"]) == (409, True)
+
+
+async def test_a_broker_that_shares_no_vhosts_has_no_peers():
+    api = Api(Config(management=Management(cors_allow_origins=("http://a",))))
+    answer = await api.get("queues", headers={"Origin": "http://a"})
+    assert answer.status_code == 200
