@@ -24,6 +24,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.authentication import CSRF_HEADER, Authenticator, comes_from_elsewhere
 from amqpbroker.management.bodies import Bodies
 from amqpbroker.management.call import READING, Answer, Call
+from amqpbroker.management.definitions.export import Exported, written
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.identity import Access, Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
@@ -32,7 +33,7 @@ from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
-from amqpbroker.management.sharing import MISSING_BROKERS, Sharing
+from amqpbroker.management.sharing import MISSING_BROKERS, MISSING_VHOSTS, Sharing
 from amqpbroker.management.streamed import answer, encoded
 from amqpbroker.management.synced import all_defined, all_written
 
@@ -84,7 +85,7 @@ def build_app(
             allow_headers=("authorization", "content-type", "x-reason", CSRF_HEADER),
             # With pages of anywhere, no browser is to send what it remembers of its own accord.
             allow_credentials="*" not in origins,
-            expose_headers=("location", MISSING_BROKERS),
+            expose_headers=("location", MISSING_BROKERS, MISSING_VHOSTS),
             max_age=config.management.cors_max_age_s,
         )
     return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
@@ -256,6 +257,8 @@ async def _response(result: Any, call: Call) -> Response:
         return result
     if isinstance(result, Answer):
         return _json(result.status, result.json, dict(result.headers))
+    if isinstance(result, Exported):
+        return await answer(written(result.document, call.rows), call.check, result.headers)
     if isinstance(result, Listing):
         return await answer(encode(result, call.query, call.rows), call.check)
     columns = asked_columns(call.query)

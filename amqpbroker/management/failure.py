@@ -134,6 +134,12 @@ def unanswered(broker: str, changes: bool) -> ApiError:
     return _again(f"broker '{broker}' did not answer in time; {then}")
 
 
+def too_long(broker: str, most: int) -> ApiError:
+    """Another broker has more to send than this one takes."""
+    reason = f"the part of broker '{broker}' is longer than {most} bytes; request a page, columns or one vhost"
+    return bad_request(reason)
+
+
 def _again(reason: str, headers: Mapping[str, str] | None = None) -> ApiError:
     return ApiError(503, "service_unavailable", reason, {"retry-after": RETRY_AFTER_S, **(headers or {})})
 

@@ -40,7 +40,7 @@ class Resource:
     and POST, None for the general limit; with 0 the body is not read. read_by, changed_by: brokers that answer, if
     several share the vhosts; by default the one that serves the vhost of the path, and without a vhost the one that
     gets a request to read, and the writer for a change. merged: merges the answer of this broker and those of others
-    for By.ALL, unless it is a Listing.
+    for By.ALL, unless it is a Listing. complete: the answer of By.ALL is an error if a part of it is missing.
     """
 
     path: str
@@ -56,6 +56,7 @@ class Resource:
     read_by: By | None = None
     changed_by: By | None = None
     merged: Callable[[Any, list[Any]], Any] | None = None
+    complete: bool = False
 
     @property
     def methods(self) -> list[str]:

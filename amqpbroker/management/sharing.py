@@ -12,8 +12,21 @@ from starlette.responses import Response
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.peers import MOVED, SENDER, Headers, NotSentError, Peer, PeerAnswer, PeerRequest, Peers
+from amqpbroker.management.gathering import merged, parsed_part, part_of
+from amqpbroker.management.listing import Listing
+from amqpbroker.management.peers import (
+    MOVED,
+    PART,
+    SENDER,
+    Headers,
+    NotSentError,
+    Peer,
+    PeerAnswer,
+    PeerRequest,
+    Peers,
+)
 from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.streamed import answer
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +40,15 @@ PART_S: Final = 3.0
 #: Time limit until a change that another broker has made is known here.
 KNOWN_S: Final = 2.0
 
-#: Header with the names of brokers whose part of a list is missing, because they did not answer.
+#: Most bytes of a broker's part of a list.
+MOST_PART_BYTES: Final = 32 * 1024 * 1024
+
+#: Headers with the names of brokers that did not answer, and of vhosts that no broker serves at the moment. The answer
+#: lacks their objects.
 MISSING_BROKERS: Final = "x-missing-brokers"
+MISSING_VHOSTS: Final = "x-missing-vhosts"
+#: Most names in one of these headers.
+MOST_NAMES: Final = 20
 
 #: Headers of requests that concern the client's connection or login, or that were checked here.
 _OWN_REQUEST: Final = frozenset(
@@ -83,7 +103,10 @@ class Sharing:
             vhost = call.path.get("vhost", "")
             if by is By.VHOST and call.broker.is_elsewhere(vhost):
                 raise failure.moved(vhost)
-            by = By.HERE
+            result = await here()
+            if call.wants_part and isinstance(result, Listing):
+                return await answer(part_of(result, call.query, call.rows), call.check)
+            return await respond(result, call)
         match by:
             case By.VHOST:
                 return await self._by_vhost(call, here, respond)
@@ -91,6 +114,8 @@ class Sharing:
                 return await self._by_writer(call, here, respond)
             case By.HOLDER:
                 return await self._by_holder(call, here, respond)
+            case By.ALL:
+                return await (self._gathered if call.reading else self._changed_by_all)(resource, call, here, respond)
             case _:
                 return await respond(await here(), call)
 
@@ -130,16 +155,16 @@ class Sharing:
                 return await respond(await here(), call)
             if peer is not None:
                 try:
-                    answer = await self._peers.request(peer, passed_on(call), ANSWER_S)
+                    found = await self._peers.request(peer, passed_on(call), ANSWER_S)
                 except NotSentError as error:
                     log.info("broker '%s' is not reached: %s", peer.name, error)
                 except OSError as error:
                     log.warning("broker '%s' has not answered: %s", peer.name, error)
                     raise failure.unanswered(peer.name, not call.reading) from None
                 else:
-                    if not answer.header(MOVED):
-                        return PassedOn(answer, call.check)
-                    await answer.parts.aclose()
+                    if not found.header(MOVED):
+                        return PassedOn(found, call.check)
+                    await found.parts.aclose()
             if loop.time() >= end:
                 raise failure.not_led(what)
             await asyncio.sleep(LOOK_S)
@@ -158,16 +183,85 @@ class Sharing:
         except LookupError as error:
             nothing = error
         answers = await self._all(passed_on(call))
-        found = [answer for answer in answers.values() if answer is not None and answer.status != 404]
-        for answer in answers.values():
-            if answer is not None and answer not in found[:1]:
-                await answer.parts.aclose()
+        found = [each for each in answers.values() if each is not None and each.status != 404]
+        for each in answers.values():
+            if each is not None and each not in found[:1]:
+                await each.parts.aclose()
         if found:
             return PassedOn(found[0], call.check)
         for peer, each in answers.items():
             if each is None:
                 raise failure.unanswered(peer.name, not call.reading)
         raise nothing
+
+    # --- all brokers --------------------------------------------------------------------------------------------------
+
+    async def _gathered(self, resource: Resource, call: Call, here: Here, respond: Respond) -> Response:
+        """Return the answers of all brokers, merged. Headers name brokers that did not answer, and vhosts that none serves."""
+        peers = self._peers.others()
+        request = passed_on(call, (PART, "1"))._replace(method="GET")
+        asked = [asyncio.ensure_future(self._part(peer, request)) for peer in peers]
+        try:
+            result = await here()
+            parts = await asyncio.gather(*asked)
+        except BaseException:
+            for each in asked:
+                each.cancel()
+            raise
+        call.check()
+        found: dict[Peer, Any] = {}
+        for peer, part in zip(peers, parts, strict=True):
+            if part is not None:
+                try:
+                    is_list = isinstance(result, Listing)
+                    found[peer] = await parsed_part(part, call.rows) if is_list else json.loads(part)
+                except ValueError:
+                    log.warning("broker '%s' has sent no valid part", peer.name)
+        missing = [peer for peer in peers if peer not in found]
+        unserved = self._unserved(call)
+        if resource.complete and missing:
+            raise failure.unanswered(missing[0].name, changes=False)
+        if resource.complete and unserved:
+            raise failure.not_led(f"vhost '{unserved[0]}' is served")
+        headers = {**names_of(MISSING_BROKERS, [peer.name for peer in missing]), **names_of(MISSING_VHOSTS, unserved)}
+        if isinstance(result, Listing):
+            return await answer(merged(result, [*found.values()], call.query, call.rows), call.check, headers)
+        if resource.merged is not None:
+            result = resource.merged(result, [*found.values()])
+        response = await respond(result, call)
+        response.headers.update(headers)
+        return response
+
+    def _unserved(self, call: Call) -> list[str]:
+        """Return the vhosts that the user sees, and that no broker serves at the moment."""
+        broker = call.broker
+        return [
+            name
+            for name in broker.defined_vhosts
+            if name not in broker.vhosts
+            and self._peers.serving(name) in (None, self._peers.here)
+            and call.identity.sees_vhost(name)
+        ]
+
+    async def _part(self, peer: Peer, request: PeerRequest) -> bytes | None:
+        """Return the body of a peer's answer, None if it does not come. Raises ApiError if it is too long."""
+        try:
+            async with asyncio.timeout(PART_S):
+                return await _whole(peer, await self._peers.request(peer, request, PART_S))
+        except OSError as error:
+            log.warning("broker '%s' has not answered: %s", peer.name, error)
+            return None
+
+    async def _changed_by_all(self, resource: Resource, call: Call, here: Here, respond: Respond) -> Response:
+        """Make a change at all brokers. Raises ApiError 503 if one of them does not answer."""
+        response = await respond(await here(), call)
+        answers = await self._all(passed_on(call))
+        for peer, each in answers.items():
+            if each is not None:
+                await each.parts.aclose()
+            if each is None or each.status >= 400:
+                raise failure.unanswered(peer.name, changes=True)
+        return response
 
     async def _all(self, request: PeerRequest) -> dict[Peer, PeerAnswer | None]:
         """Return the answers of all other brokers, None for one that does not answer."""
@@ -212,9 +306,25 @@ def _own(call: Call) -> Headers:
     return headers
 
 
-def names_of(missing: list[Peer]) -> dict[str, str]:
-    """Return the header that names missing brokers, none if no broker is missing."""
-    return {MISSING_BROKERS: ", ".join(quote(peer.name, safe="@") for peer in missing)} if missing else {}
+async def _whole(peer: Peer, answered: PeerAnswer) -> bytes:
+    """Return the body of an answer. Raises OSError for an error of the peer, ApiError if the body is too long."""
+    data = bytearray()
+    try:
+        if answered.status != 200:
+            raise OSError(f"status {answered.status}")
+        async for part in answered.parts:
+            data += part
+            if len(data) > MOST_PART_BYTES:
+                raise failure.too_long(peer.name, MOST_PART_BYTES)
+    finally:
+        await answered.parts.aclose()
+    return bytes(data)
+
+
+def names_of(header: str, missing: list[str]) -> dict[str, str]:
+    """Return the header that names the first missing brokers or vhosts, nothing if there are none."""
+    shown = [quote(name, safe="@") for name in missing[:MOST_NAMES]]
+    return {header: ", ".join(shown)} if shown else {}
 
 
 @final

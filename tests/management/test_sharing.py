@@ -1,10 +1,13 @@
 """Requests to brokers that share vhosts."""
 
+from urllib.parse import quote
+
 import pytest
 
 from amqpbroker.config import Config, Management
 from amqpbroker.management import sharing
 from amqpbroker.management.peers import PART, SENDER
+from tests.harness import Wire
 from tests.management.api import Api
 from tests.management.brokers import LOST, REFUSED, Brokers
 
@@ -232,6 +235,176 @@ async def test_without_a_writer_the_client_is_to_repeat_a_change(brokers):
 async def test_tracing_is_switched_by_the_broker_that_serves_the_vhost(brokers):
     answer = await brokers["c"].put("vhosts/v", {"tracing": True})
     assert (answer.status_code, "tracing of vhost 'v'" in answer.json()["reason"]) == (409, True)
+
+
+# --- all brokers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(brokers):
+    """Brokers whose three vhosts have queues; the vhosts of a and b have a client each."""
+    brokers.add("w", "c")
+    for name, vhost in (("a", "/"), ("b", "v"), ("c", "w")):
+        served = brokers[name].broker.vhosts[vhost]
+        for queue in ("q", f"q{name}"):
+            served.declare_queue(queue, False, False, False, {})
+    brokers.clients = {}
+    for name, vhost in (("a", "/"), ("b", "v")):
+        client = Wire(brokers[name].broker, host=f"127.0.0.{ord(name)}").log_in(vhost=vhost)
+        client.consume("q", f"tag {name}")
+        client.receive()
+        brokers.clients[name] = client
+    return brokers
+
+
+def named(answer, *columns):
+    return [tuple(row[column] for column in columns) for row in answer.json()]
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+async def test_lists_have_the_objects_of_all_brokers(filled, name):
+    api = filled[name]
+    queues = [("/", "q"), ("/", "qa"), ("v", "q"), ("v", "qb"), ("w", "q"), ("w", "qc")]
+    assert named(await api.get("queues"), "vhost", "name") == queues
+    assert named(await api.get("queues/detailed"), "vhost", "name") == queues
+    assert named(await api.get("bindings"), "vhost", "destination") == queues
+    assert {row["vhost"] for row in (await api.get("exchanges")).json()} == {"/", "v", "w"}
+    assert named(await api.get("connections"), "vhost", "node") == [("v", "b"), ("/", "a")][::-1]
+    assert named(await api.get("channels"), "vhost") == [("/",), ("v",)]
+    assert sorted(named(await api.get("consumers"), "consumer_tag")) == [("tag a",), ("tag b",)]
+    assert named(await api.get("connections/username/guest"), "node") == [("a",), ("b",)]
+    assert named(await api.get("deprecated-features/used"), "name") == [("transient_nonexcl_queues",)]
+    for path in ("jobs", "batches", "shovels"):
+        assert (await api.get(path)).json() == []
+
+
+async def test_a_page_is_of_the_lists_of_all_brokers(filled):
+    answer = (await filled["c"].get("queues?page=2&page_size=2&name=q&sort=name&columns=vhost,name")).json()
+    assert answer["items"] == [{"vhost": "v", "name": "q"}, {"vhost": "v", "name": "qb"}]
+    assert (answer["total_count"], answer["page_count"]) == (6, 3)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+async def test_vhosts_are_listed_with_the_counts_of_the_broker_that_serves_each(filled, name):
+    rows = (await filled[name].get("vhosts")).json()
+    assert [(row["name"], row["cluster_state"], row.get("messages")) for row in rows] == [
+        ("/", {"a": "running"}, 0),
+        ("v", {"b": "running"}, 0),
+        ("w", {"c": "running"}, 0),
+    ]
+    assert (await filled[name].get("vhosts/v")).json()["cluster_state"] == {"b": "running"}
+
+
+async def test_a_vhost_that_no_broker_serves_is_listed_and_its_objects_are_said_to_be_missing(filled):
+    filled.add("none")
+    answer = await filled["a"].get("vhosts")
+    assert [(row["name"], row["cluster_state"]) for row in answer.json()][1] == ("none", {})
+    answer = await filled["a"].get("queues")
+    assert (len(answer.json()), answer.headers["x-missing-vhosts"]) == (6, "none")
+    assert "x-missing-brokers" not in answer.headers
+
+
+async def test_the_overview_has_the_sums_of_all_brokers(filled):
+    for name in "abc":
+        shown = (await filled[name].get("overview")).json()
+        assert shown["object_totals"] == {
+            "channels": 2,
+            "connections": 2,
+            "consumers": 2,
+            "exchanges": 22,
+            "queues": 6,
+        }
+        assert (shown["node"], len(shown["listeners"])) == (name, 3)
+
+
+@pytest.mark.parametrize("fault", [REFUSED, LOST])
+async def test_a_broker_that_does_not_answer_is_missing_in_lists(filled, fault):
+    filled.faults["b"] = fault
+    answer = await filled["a"].get("queues")
+    assert named(answer, "vhost") == [("/",), ("/",), ("w",), ("w",)]
+    assert answer.headers["x-missing-brokers"] == "b"
+    answer = await filled["a"].get("overview")
+    assert (answer.json()["object_totals"]["queues"], answer.headers["x-missing-brokers"]) == (4, "b")
+
+
+async def test_a_part_that_is_none_is_missing(filled, monkeypatch):
+    async def garbage(*arguments):
+        return b"garbage"
+
+    monkeypatch.setattr(sharing, "_whole", garbage)
+    answer = await filled["a"].get("queues")
+    assert (len(answer.json()), answer.headers["x-missing-brokers"]) == (2, "b, c")
+
+
+async def test_a_part_that_is_too_long_is_an_error(filled, monkeypatch):
+    monkeypatch.setattr(sharing, "MOST_PART_BYTES", 1_000)
+    answer = await filled["a"].get("queues")
+    assert (answer.status_code, "longer than 1000 bytes; request a page" in answer.json()["reason"]) == (400, True)
+    assert (await filled["a"].get("queues?columns=name")).status_code == 200
+
+
+async def test_users_see_their_own_vhosts_and_connections_at_all_brokers(filled):
+    filled["a"].user("ann", vhosts=["v"])
+    filled.follow()
+    for name in "abc":
+        assert named(await filled[name].get("queues", auth=("ann", "p")), "vhost") == [("v",), ("v",)]
+        assert (await filled[name].get("connections", auth=("ann", "p"))).json() == []
+
+
+async def test_connections_and_channels_are_found_at_any_broker(filled):
+    client = filled.clients["b"]
+    connection = quote(client.connection.name, safe="")
+    channel = quote(f"{client.connection.name} (1)", safe="")
+    for name in "abc":
+        assert (await filled[name].get(f"connections/{connection}")).json()["node"] == "b"
+        assert named(await filled[name].get(f"connections/{connection}/channels"), "number") == [(1,)]
+        assert (await filled[name].get(f"channels/{channel}")).json()["number"] == 1
+    renewed = await filled["c"].post(f"channels/{channel}/deliveries/7/renew", {})
+    assert renewed.status_code == 404
+    assert (await filled["c"].delete(f"connections/{connection}", headers={"X-Reason": "r"})).status_code == 204
+    assert client.receive()[0].arguments["reply_text"] == "CONNECTION_FORCED - r"
+    assert (await filled["c"].get("connections/none")).status_code == 404
+
+
+async def test_a_connection_may_be_at_a_broker_that_does_not_answer(filled):
+    filled.faults["b"] = REFUSED
+    answer = await filled["a"].get("connections/none")
+    assert (answer.status_code, "broker 'b' did not answer" in answer.json()["reason"]) == (503, True)
+
+
+async def test_the_connections_of_a_user_are_closed_at_all_brokers(filled):
+    assert (await filled["c"].delete("connections/username/guest")).status_code == 204
+    for client in filled.clients.values():
+        assert client.receive()[0].name == "connection.close"
+    filled.faults["b"] = REFUSED
+    assert (await filled["c"].delete("connections/username/guest")).status_code == 503
+
+
+async def test_the_export_has_the_definitions_of_all_brokers(filled):
+    for name in "abc":
+        answer = await filled[name].get("definitions?download=x.json")
+        assert answer.headers["content-disposition"] == "attachment; filename=x.json"
+        found = answer.json()
+        assert [row["name"] for row in found["vhosts"]] == ["/", "v", "w"]
+        assert [row["name"] for row in found["users"]] == ["guest"]
+        assert sorted((row["vhost"], row["name"]) for row in found["queues"]) == [
+            ("/", "q"),
+            ("/", "qa"),
+            ("v", "q"),
+            ("v", "qb"),
+            ("w", "q"),
+            ("w", "qc"),
+        ]
+        assert [row["name"] for row in (await filled[name].get("definitions/v")).json()["queues"]] == ["q", "qb"]
+
+
+async def test_an_export_is_complete_or_an_error(filled):
+    filled.add("none")
+    answer = await filled["a"].get("definitions")
+    assert (answer.status_code, "vhost 'none' is served by no broker" in answer.json()["reason"]) == (503, True)
+    filled.faults["b"] = LOST
+    answer = await filled["a"].get("definitions")
+    assert (answer.status_code, "broker 'b' did not answer" in answer.json()["reason"]) == (503, True)
 
 
 # --- only here --------------------------------------------------------------------------------------------------------

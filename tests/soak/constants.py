@@ -163,6 +163,9 @@ NOT_LIMITS = {
         server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS
         server.relaying._FILES_EACH server.relaying._PAUSE_S
     """,
+    "of the answers of other brokers, which a test drives past its bound (management/test_sharing.py)": """
+        management.sharing.MOST_PART_BYTES management.sharing.MOST_NAMES
+    """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",

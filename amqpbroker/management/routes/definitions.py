@@ -4,35 +4,32 @@ import re
 from functools import partial
 from typing import Any
 
-from starlette.responses import Response
-
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import form_field
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
-from amqpbroker.management.definitions.export import exported, exported_vhost, written
+from amqpbroker.management.definitions.export import Exported, exported, exported_vhost, merged_exports
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
-from amqpbroker.management.streamed import answer
+from amqpbroker.management.resource import By, Resource
 
 
-async def export(call: Call) -> Response:
-    return await _offered(call, exported(call.broker))
+def export(call: Call) -> Exported:
+    return _offered(call, exported(call.broker))
 
 
-async def export_vhost(call: Call) -> Response:
+def export_vhost(call: Call) -> Exported:
     vhost = call.broker.vhosts.get(call.path["vhost"])
     if vhost is None:
         raise failure.bad_request("vhost_not_found")
-    return await _offered(call, exported_vhost(call.broker, vhost))
+    return _offered(call, exported_vhost(call.broker, vhost))
 
 
-async def _offered(call: Call, document: dict[str, Any]) -> Response:
+def _offered(call: Call, document: dict[str, Any]) -> Exported:
     """Return the definitions, with a file name for the browser if the request has one."""
     name = re.sub(r"[^\w.-]", "_", call.query.get("download", ""), flags=re.ASCII)
     headers = {"content-disposition": f"attachment; filename={name}"} if name else {}
-    return await answer(written(document, call.rows), call.check, headers)
+    return Exported(document, headers)
 
 
 async def load(call: Call) -> Answer:
@@ -53,8 +50,12 @@ def _check_is_there(call: Call) -> None:
         raise failure.wrong_login()
 
 
+def _all(path: str) -> Resource:
+    return Resource(path, Access.ADMIN, get=export, post=load, read_by=By.ALL, merged=merged_exports, complete=True)
+
+
 RESOURCES = (
-    Resource("/definitions", Access.ADMIN, get=export, post=load),
-    Resource("/all-configuration", Access.ADMIN, get=export, post=load),
-    Resource("/definitions/{vhost}", Access.ADMIN, get=export_vhost, post=load, any_vhost=True),
+    _all("/definitions"),
+    _all("/all-configuration"),
+    Resource("/definitions/{vhost}", Access.ADMIN, get=export_vhost, post=load, any_vhost=True, changed_by=By.WRITER),
 )

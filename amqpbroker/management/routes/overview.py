@@ -12,6 +12,7 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
+from amqpbroker.management.gathering import merged_overview
 from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import By, Resource
 from amqpbroker.management.visible_connections import sessions
@@ -144,7 +145,7 @@ def done(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/overview", Access.USER, get=overview),
+    Resource("/overview", Access.USER, get=overview, read_by=By.ALL, merged=merged_overview),
     Resource("/version", Access.ANYBODY, get=version),
     Resource("/extensions", Access.USER, get=extensions),
     Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
