@@ -35,7 +35,7 @@ SERVED_S: Final = 5.0
 LOOK_S: Final = 0.05
 #: Time limit of an answer to a request that is passed on; it includes the work, such as a move of many messages.
 ANSWER_S: Final = 300.0
-#: Time limit of the answers that are gathered from all brokers.
+#: Time limit of each answer that is gathered from all brokers.
 PART_S: Final = 3.0
 #: Time limit until a change that another broker has made is known here.
 KNOWN_S: Final = 2.0
@@ -197,7 +197,11 @@ class Sharing:
     # --- all brokers --------------------------------------------------------------------------------------------------
 
     async def _gathered(self, resource: Resource, call: Call, here: Here, respond: Respond) -> Response:
-        """Return the answers of all brokers, merged. Headers name brokers that did not answer, and vhosts that none serves."""
+        """Return the answers of all brokers, merged.
+
+        Headers name brokers that did not answer, and vhosts that no broker serves. Raises ApiError 503 instead if the
+        answer must be complete.
+        """
         peers = self._peers.others()
         request = passed_on(call, (PART, "1"))._replace(method="GET")
         asked = [asyncio.ensure_future(self._part(peer, request)) for peer in peers]

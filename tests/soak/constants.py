@@ -107,6 +107,7 @@ NOT_LIMITS = {
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
         management.peeking.REQUEST_MS management.sharing.SERVED_S management.sharing.LOOK_S
         management.sharing.ANSWER_S management.sharing.PART_S management.sharing.KNOWN_S
+        server.peers.PART_S
         management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
         server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
         server.http_protocol.REST_S server.tls_listener._PAUSE_MS clock.STEP_LOOK_MS clock._READ_WITHIN_NS
@@ -164,7 +165,7 @@ NOT_LIMITS = {
         server.relaying._FILES_EACH server.relaying._PAUSE_S
     """,
     "of the answers of other brokers, which a test drives past its bound (management/test_sharing.py)": """
-        management.sharing.MOST_PART_BYTES management.sharing.MOST_NAMES
+        management.sharing.MOST_PART_BYTES management.sharing.MOST_NAMES server.peers.READ_BYTES
     """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
