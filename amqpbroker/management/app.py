@@ -28,7 +28,7 @@ from amqpbroker.management.definitions.export import Exported, written
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.identity import Access, Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
-from amqpbroker.management.peers import Peers
+from amqpbroker.management.peers import Peers, is_from_peer
 from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.management.routes import RESOURCES
@@ -183,6 +183,8 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         resource = self._resource
         path = {name: unquote(value) for name, value in request.path_params.items()}
+        if self._sharing is not None and is_from_peer(request):
+            await self._sharing.catch_up_for(self._broker, request, path.get("vhost"))
         identity = await self._authenticator.identify(request)
         handler = resource.handler(request.method)
         if not resource.path:
@@ -216,11 +218,10 @@ class _Endpoint:
                 most = resource.max_body(identity is not None, self._broker.config.bounds.body_bytes)
                 call.raw = await body.read(request, most, partial(_may_send, resource, call))
             call.check()
-            here = partial(self._result, handler, call)
             if self._sharing is None:
-                response = await _response(await here(), call)
+                response = await _response(await self._result(handler, call), call)
             else:
-                response = await self._sharing.answer(resource, call, here, _response)
+                response = await self._sharing.answer(resource, handler, call, self._result, _response)
         if reading:
             call.check()
         return response

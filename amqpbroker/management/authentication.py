@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hmac
-import json
 import logging
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -15,7 +14,7 @@ from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.answered import answered
 from amqpbroker.management.identity import Identity
-from amqpbroker.management.peers import SENDER, is_from_peer
+from amqpbroker.management.peers import is_from_peer, sender_of
 from amqpbroker.management.sessions import COOKIE, Sessions
 
 if TYPE_CHECKING:
@@ -94,18 +93,17 @@ class Authenticator:
 
     def _by_peer(self, request: "Request") -> Identity | None:
         """Return the sender, whom the peer has authenticated. Raises ApiError 401 if this broker does not know it."""
-        given = request.headers.get(SENDER)
-        if given is None:
+        sender = sender_of(request)
+        if sender is None:
             return None
-        name, tags, all_powerful = json.loads(given)
-        if all_powerful:
+        if sender.all_powerful:
             return self._all_powerful()
         users = self._broker.users
         if not self._broker.logins.answers_at_once:
-            return Identity(self._broker, User(name, tags=tuple(tags)))
-        if not users.has(name):
+            return Identity(self._broker, User(sender.name, tags=sender.tags))
+        if not users.has(sender.name):
             raise failure.wrong_login()
-        return Identity(self._broker, users.user(name))
+        return Identity(self._broker, users.user(sender.name))
 
     def _by_cookie(self, request: "Request") -> User | None:
         found = self.sessions.find(request.cookies.get(COOKIE, ""))

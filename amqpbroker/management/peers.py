@@ -1,5 +1,6 @@
 """Peers: the other brokers that share vhosts with this one, as the management API sees them."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -85,6 +86,27 @@ class Peers(ABC):
 def is_from_peer(request: "Request") -> bool:
     """Return whether a peer sends the request, so that this broker answers it alone."""
     return bool(request.scope.get("state", {}).get(FROM_PEER))
+
+
+class Sender(NamedTuple):
+    """The user who has sent a request to a peer. all_powerful: see Identity."""
+
+    name: str
+    tags: tuple[str, ...]
+    all_powerful: bool
+
+    def header(self) -> tuple[str, str]:
+        """Return the header that names the sender."""
+        return SENDER, json.dumps(self)
+
+
+def sender_of(request: "Request") -> Sender | None:
+    """Return the sender of a request from a peer, None if nobody has logged in."""
+    given = request.headers.get(SENDER)
+    if given is None:
+        return None
+    name, tags, all_powerful = json.loads(given)
+    return Sender(name, tuple(tags), all_powerful)
 
 
 class NotSentError(OSError):

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from amqpbroker.management.identity import Access
@@ -30,6 +30,19 @@ class By(enum.Enum):
     HOLDER = "holder"
 
 
+class Piece(NamedTuple):
+    """A part of a change that several brokers make.
+
+    vhost: whose broker makes it, None for the writer of definitions. path: below /api, quoted. body: JSON. here: makes
+    it at this broker.
+    """
+
+    vhost: str | None
+    path: str
+    body: bytes
+    here: Handler
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """Resource at `path` below /api, with {names} for its parts, which are unquoted.
@@ -41,6 +54,7 @@ class Resource:
     several share the vhosts; by default the one that serves the vhost of the path, and without a vhost the one that
     gets a request to read, and the writer for a change. merged: merges the answer of this broker and those of others
     for By.ALL, unless it is a Listing. complete: the answer of By.ALL is an error if a part of it is missing.
+    pieces: divides a PUT or POST that several brokers have to make, in the order of its parts; empty if one is enough.
     """
 
     path: str
@@ -57,6 +71,7 @@ class Resource:
     changed_by: By | None = None
     merged: Callable[[Any, list[Any]], Any] | None = None
     complete: bool = False
+    pieces: Callable[["Call"], list[Piece]] | None = None
 
     @property
     def methods(self) -> list[str]:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -17,16 +18,22 @@ from amqpbroker.management.listing import Listing
 from amqpbroker.management.peers import (
     MOVED,
     PART,
-    SENDER,
     Headers,
     NotSentError,
     Peer,
     PeerAnswer,
     PeerRequest,
     Peers,
+    Sender,
+    sender_of,
 )
-from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.resource import By, Handler, Piece, Resource
 from amqpbroker.management.streamed import answer
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from amqpbroker.broker.broker import Broker
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +92,8 @@ _PASSED_ON: Final = frozenset(
 
 #: Makes the answer here, as the handler returns it.
 Here = Callable[[], Awaitable[Any]]
+#: Runs a handler; returns what it returns, once its changes are safe.
+Run = Callable[[Handler, Call], Awaitable[Any]]
 #: Makes the response of what a handler returns.
 Respond = Callable[[Any, Call], Awaitable[Response]]
 
@@ -96,9 +105,10 @@ class Sharing:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
 
-    async def answer(self, resource: Resource, call: Call, here: Here, respond: Respond) -> Response:
-        """Return the response of the broker, or brokers, that the resource names. Raises the errors of `here`."""
+    async def answer(self, resource: Resource, handler: Handler, call: Call, run: Run, respond: Respond) -> Response:
+        """Return the response of the broker, or brokers, that the resource names. Raises the errors of handlers."""
         by = resource.answered_by(call.reading)
+        here = partial(run, handler, call)
         if call.from_peer:
             vhost = call.path.get("vhost", "")
             if by is By.VHOST and call.broker.is_elsewhere(vhost):
@@ -107,6 +117,9 @@ class Sharing:
             if call.wants_part and isinstance(result, Listing):
                 return await answer(part_of(result, call.query, call.rows), call.check)
             return await respond(result, call)
+        pieces = resource.pieces(call) if resource.pieces is not None and not call.reading else []
+        if pieces:
+            return await self._in_pieces(pieces, call, run, respond)
         match by:
             case By.VHOST:
                 return await self._by_vhost(call, here, respond)
@@ -119,10 +132,21 @@ class Sharing:
             case _:
                 return await respond(await here(), call)
 
+    async def catch_up_for(self, broker: "Broker", request: "Request", vhost: str | None) -> None:
+        """Catch up with the writer if a peer knows the vhost, or the sender, of its request before this broker does."""
+        sender = sender_of(request)
+        knows_sender = sender is None or sender.all_powerful or broker.users.has(sender.name)
+        if (vhost is None or vhost in broker.defined_vhosts) and (knows_sender or not broker.logins.answers_at_once):
+            return
+        await self._catch_up()
+
     # --- one broker ---------------------------------------------------------------------------------------------------
 
     async def _by_vhost(self, call: Call, here: Here, respond: Respond) -> Response:
-        vhost = call.path["vhost"]
+        return await self._by_one(call, *self._finding(call, call.path["vhost"]), passed_on(call), here, respond)
+
+    def _finding(self, call: Call, vhost: str) -> tuple[Callable[[], Peer | None], str]:
+        """Return what finds the broker of a vhost, and the subject of an error."""
 
         def find() -> Peer | None:
             if not call.broker.is_elsewhere(vhost):
@@ -130,21 +154,34 @@ class Sharing:
             peer = self._peers.serving(vhost)
             return None if peer == self._peers.here else peer
 
-        return await self._by_one(call, find, here, respond, f"vhost '{vhost}' is served")
+        return find, f"vhost '{vhost}' is served"
 
-    async def _by_writer(self, call: Call, here: Here, respond: Respond) -> Response:
-        response = await self._by_one(call, self._peers.writer, here, respond, "definitions are written")
+    async def _by_writer(
+        self, call: Call, here: Here, respond: Respond, request: PeerRequest | None = None
+    ) -> Response:
+        """Return the answer of the writer of definitions. request: instead of the request of the client."""
+        sent = passed_on(call) if request is None else request
+        response = await self._by_one(call, self._peers.writer, "definitions are written", sent, here, respond)
         if isinstance(response, PassedOn) and response.status_code < 400:
-            try:
-                # The client may read at once what it has written.
-                async with asyncio.timeout(KNOWN_S):
-                    await self._peers.catch_up()
-            except OSError as error:
-                log.info("a change by another broker is not known here yet: %s", error)
+            # The client may read at once what it has written.
+            await self._catch_up()
         return response
 
+    async def _catch_up(self) -> None:
+        try:
+            async with asyncio.timeout(KNOWN_S):
+                await self._peers.catch_up()
+        except OSError as error:
+            log.info("changes that another broker has made are not known here yet: %s", error)
+
     async def _by_one(
-        self, call: Call, find: Callable[[], Peer | None], here: Here, respond: Respond, what: str
+        self,
+        call: Call,
+        find: Callable[[], Peer | None],
+        what: str,
+        request: PeerRequest,
+        here: Here,
+        respond: Respond,
     ) -> Response:
         """Return the answer of the broker that `find` returns. Wait for it, and try again if it has just changed."""
         loop = asyncio.get_running_loop()
@@ -155,7 +192,7 @@ class Sharing:
                 return await respond(await here(), call)
             if peer is not None:
                 try:
-                    found = await self._peers.request(peer, passed_on(call), ANSWER_S)
+                    found = await self._peers.request(peer, request, ANSWER_S)
                 except NotSentError as error:
                     log.info("broker '%s' is not reached: %s", peer.name, error)
                 except OSError as error:
@@ -169,6 +206,29 @@ class Sharing:
                 raise failure.not_led(what)
             await asyncio.sleep(LOOK_S)
             call.check()
+
+    async def _in_pieces(self, pieces: list[Piece], call: Call, run: Run, respond: Respond) -> Response:
+        """Make a change in parts, one after the other; return the answer to the first, or that of the first failure."""
+        answered: list[Response] = []
+        prefix = call.broker.config.management.path_prefix.rstrip("/")
+        for piece in pieces:
+            here = partial(run, piece.here, call)
+            request = passed_on(call)
+            headers = [header for header in request.headers if header[0] != "content-type"]
+            headers.append(("content-type", "application/json"))
+            request = request._replace(target=f"{prefix}/api{piece.path}", headers=headers, body=piece.body)
+            if piece.vhost is None:
+                response = await self._by_writer(call, here, respond, request)
+            else:
+                response = await self._by_one(call, *self._finding(call, piece.vhost), request, here, respond)
+            if response.status_code >= 400:
+                for each in answered:
+                    await closed(each)
+                return response
+            answered.append(response)
+        for each in answered[1:]:
+            await closed(each)
+        return answered[0]
 
     # --- any broker ---------------------------------------------------------------------------------------------------
 
@@ -306,7 +366,7 @@ def _own(call: Call) -> Headers:
     ]
     identity = call.known_identity
     if identity is not None:
-        headers.append((SENDER, json.dumps([identity.user.name, identity.user.tags, identity.all_powerful])))
+        headers.append(Sender(identity.user.name, identity.user.tags, identity.all_powerful).header())
     return headers
 
 
@@ -331,6 +391,12 @@ def names_of(header: str, missing: list[str]) -> dict[str, str]:
     return {header: ", ".join(shown)} if shown else {}
 
 
+async def closed(response: Response) -> None:
+    """Close an answer that is not passed on."""
+    if isinstance(response, PassedOn):
+        await response.close()
+
+
 @final
 class PassedOn(Response):
     """The answer of a peer, passed on as it arrives."""
@@ -344,6 +410,9 @@ class PassedOn(Response):
         ]
         self._parts = answer.parts
         self._check = check
+
+    async def close(self) -> None:
+        await self._parts.aclose()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         try:

@@ -8,7 +8,7 @@ from amqpbroker.broker.storage import Storage
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.management.peers import FROM_PEER, NotSentError, Peer, PeerAnswer, Peers
-from amqpbroker.store.definitions.definitions import MemoryDefinitions
+from amqpbroker.store.definitions.definitions import KEYS, MemoryDefinitions
 from amqpbroker.store.definitions.followed_definitions import FollowedDefinitions
 from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.store import MemoryStore
@@ -21,11 +21,16 @@ LOST = TimeoutError("lost")
 
 
 class DirectPeers(Peers):
-    """Peers within the process. requests: those that this broker has sent, with the name of the peer."""
+    """Peers within the process. requests: those that this broker has sent, with the name of the peer.
+
+    catches: how often it has caught up with the writer. catch_up_fault: raised instead.
+    """
 
     def __init__(self, brokers, name):
         self.here = Peer(name, f"process of {name}")
         self.requests = []
+        self.catches = 0
+        self.catch_up_fault = None
         self._brokers = brokers
 
     def _peer(self, name):
@@ -57,11 +62,18 @@ class DirectPeers(Peers):
         return PeerAnswer(answer.status_code, list(answer.headers.items()), _parts(answer.content))
 
     async def catch_up(self):
+        self.catches += 1
+        if self.catch_up_fault is not None:
+            raise self.catch_up_fault
         self._brokers.follow()
 
 
 async def _parts(content):
     yield content
+
+
+def _key(definition):
+    return type(definition), definition[: KEYS[type(definition)]]
 
 
 class Brokers:
@@ -98,8 +110,8 @@ class Brokers:
         """Make all brokers know what the writer has stored."""
         before, self._seen = self._seen, self._state()
         put = [each for each in self._seen if each not in before]
-        keys = {(type(each), each[:2]) for each in self._seen}
-        removed = [each for each in before if each not in self._seen and (type(each), each[:2]) not in keys]
+        keys = {_key(each) for each in self._seen}
+        removed = [each for each in before if _key(each) not in keys]
         for name, api in self.apis.items():
             if name != self.writer:
                 with api.broker.definitions.following():

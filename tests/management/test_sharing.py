@@ -1,5 +1,6 @@
 """Requests to brokers that share vhosts."""
 
+import json
 from urllib.parse import quote
 
 import pytest
@@ -165,6 +166,26 @@ async def test_an_answer_that_does_not_come(brokers, method, advice):
     assert "broker 'b' did not answer in time" + advice in answer.json()["reason"]
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_a_peer_catches_up_with_a_sender_or_vhost_that_it_does_not_know_yet(brokers):
+    brokers["a"].user("ann", vhosts=["v"])
+    assert (await brokers["a"].get("queues/v", auth=("ann", "p"))).status_code == 200
+    assert (await brokers["a"].get("queues/v", auth=("ann", "p"))).status_code == 200
+    assert brokers["b"].peers.catches == 1
+    brokers["a"].broker.add_vhost("new", maker="guest")
+    brokers.serving["new"] = "b"
+    await brokers["a"].request("PUT", "queues/new/q", json={})
+    assert "new" in brokers["b"].broker.defined_vhosts
+
+
+async def test_a_broker_that_cannot_catch_up_answers_from_what_it_knows(brokers):
+    brokers["b"].peers.catch_up_fault = OSError("no database")
+    assert (await brokers["b"].put("users/ann", {"password": "p", "tags": ""})).status_code == 201
+    assert (await brokers["b"].get("users/ann")).status_code == 404
+    brokers["a"].user("eve", vhosts=["v"])
+    assert (await brokers["a"].get("queues/v", auth=("eve", "p"))).status_code == 401
+
+
 # --- the writer of definitions ----------------------------------------------------------------------------------------
 
 
@@ -232,9 +253,71 @@ async def test_without_a_writer_the_client_is_to_repeat_a_change(brokers):
     assert (await brokers["b"].get("users")).status_code == 200
 
 
-async def test_tracing_is_switched_by_the_broker_that_serves_the_vhost(brokers):
-    answer = await brokers["c"].put("vhosts/v", {"tracing": True})
-    assert (answer.status_code, "tracing of vhost 'v'" in answer.json()["reason"]) == (409, True)
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+async def test_tracing_is_switched_by_the_broker_that_serves_the_vhost(brokers, name):
+    answer = await brokers[name].put("vhosts/v", {"tracing": True, "description": "d"})
+    assert answer.status_code == 204
+    assert [other for other in "abc" if "v" in brokers[other].broker.tracing] == ["b"]
+    brokers.follow()
+    row = (await brokers[name].get("vhosts/v")).json()
+    assert (row["tracing"], row["description"]) == (True, "d")
+    await brokers[name].put("vhosts/v", {"tracing": False})
+    assert (await brokers[name].get("vhosts/v")).json()["tracing"] is False
+
+
+DOCUMENT = {
+    "users": [{"name": "ann", "password": "p", "tags": ""}],
+    "policies": [{"vhost": "v", "name": "p", "pattern": "q", "definition": {"max-length": 1}}],
+    "queues": [{"vhost": "/", "name": "q"}, {"vhost": "v", "name": "q"}],
+    "exchanges": [{"vhost": "v", "name": "e", "type": "direct"}],
+    "bindings": [
+        {"vhost": "v", "source": "e", "destination": "q", "destination_type": "queue", "routing_key": "k"},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+async def test_a_document_is_imported_by_all_brokers_whose_vhosts_it_has(brokers, name):
+    answer = await brokers[name].post("definitions", DOCUMENT)
+    assert (answer.status_code, answer.content) == (204, b"")
+    brokers.follow()
+    assert brokers["c"].broker.users.has("ann")
+    assert list(brokers["a"].broker.vhosts["/"].queues) == ["q"]
+    assert len(brokers["b"].broker.vhosts["v"].exchanges["e"].live_bindings()) == 1
+    assert (await brokers["c"].get("queues/v/q")).json()["policy"] == "p"
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+async def test_a_file_for_one_vhost_is_imported(brokers, name):
+    document = {"queues": [{"name": "q"}], "policies": DOCUMENT["policies"]}
+    files = {"file": ("x.json", json.dumps(document))}
+    answer = await brokers[name].request("POST", "definitions/v", files=files)
+    assert answer.status_code == 204
+    brokers.follow()
+    assert (await brokers["c"].get("queues/v/q")).json()["policy"] == "p"
+
+
+@pytest.mark.parametrize("name", ["a", "c"])
+async def test_an_import_ends_at_the_first_part_that_fails(brokers, name):
+    wrong = {**DOCUMENT, "exchanges": []}
+    answer = await brokers[name].post("definitions", wrong)
+    assert (answer.status_code, "exchange" in answer.json()["reason"]) == (400, True)
+    assert list(brokers["b"].broker.vhosts["v"].queues) == []
+    answer = await brokers[name].post("definitions", {"queues": [{"vhost": "none", "name": "q"}]})
+    assert (answer.status_code, "none" in answer.json()["reason"]) == (400, True)
+    assert (await brokers[name].post("definitions/none", {})).status_code == 404
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_import_needs_the_brokers_of_all_its_vhosts(brokers):
+    brokers.add("w")
+    answer = await brokers["c"].post("definitions", {"queues": [{"vhost": "w", "name": "q"}]})
+    assert (answer.status_code, "vhost 'w' is served by no broker" in answer.json()["reason"]) == (503, True)
+    brokers.serving["w"] = "b"
+    answer = await brokers["c"].post("definitions", {"queues": [{"vhost": "w", "name": "q"}]})
+    assert answer.status_code == 503
+    answer = await brokers["c"].put("vhosts/w", {"tracing": True})
+    assert answer.status_code == 503
 
 
 # --- all brokers ------------------------------------------------------------------------------------------------------

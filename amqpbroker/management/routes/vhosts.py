@@ -1,6 +1,8 @@
 """Virtual hosts (rabbit_mgmt_wm_vhost*.erl)."""
 
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, named
 from amqpbroker.management import failure
@@ -10,7 +12,8 @@ from amqpbroker.management.formats.users import shown_permission, shown_topic_pe
 from amqpbroker.management.formats.vhosts import DefinedVhost, described_vhost, description, put_vhost
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.resource import By, Piece, Resource
+from amqpbroker.management.streamed import encoded
 from amqpbroker.management.values import boolean
 
 
@@ -51,15 +54,39 @@ def vhost(call: Call) -> dict[str, Any]:
 
 
 def put(call: Call) -> Answer:
-    body, name = call.body(), call.path["vhost"]
+    return _put(call, call.body())
+
+
+def _put(call: Call, body: dict[str, Any]) -> Answer:
+    name = call.path["vhost"]
     described, trace = description(body), boolean(body, "tracing")
-    if "tracing" in body and call.broker.shares_vhosts and name not in call.broker.vhosts:
-        raise failure.conflict(f"tracing of vhost '{name}' cannot be switched here: another broker serves the vhost")
+    if call.from_peer and set(body) == {"tracing"}:
+        return _trace(call, trace)
     answer = put_answer(put_vhost(call.broker, name, described, call.identity.user.name))
     if "tracing" in body:
-        switch = call.broker.tracing.start if trace else call.broker.tracing.stop
-        switch(call.broker.vhosts[name])
+        _trace(call, trace)
     return answer
+
+
+def _trace(call: Call, on: bool) -> Answer:
+    if call.broker.is_elsewhere(call.path["vhost"]):
+        raise failure.moved(call.path["vhost"])
+    switch = call.broker.tracing.start if on else call.broker.tracing.stop
+    switch(call.vhost)
+    return NO_CONTENT
+
+
+def pieces(call: Call) -> list[Piece]:
+    """Return a change of tracing apart, which is made by the broker of the vhost, and kept in no definition."""
+    body, path = call.body(), f"/vhosts/{quote(call.path['vhost'], safe='')}"
+    if "tracing" not in body:
+        return []
+    trace = boolean(body, "tracing")
+    rest = {key: value for key, value in body.items() if key != "tracing"}
+    return [
+        Piece(None, path, encoded(rest), partial(_put, body=rest)),
+        Piece(call.path["vhost"], path, encoded({"tracing": trace}), partial(_trace, on=trace)),
+    ]
 
 
 def trace_for(call: Call) -> Answer:
@@ -116,6 +143,7 @@ RESOURCES = (
         delete=delete,
         any_vhost=True,
         changed_by=By.WRITER,
+        pieces=pieces,
     ),
     Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions, read_by=By.HERE),
     Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions, read_by=By.HERE),
