@@ -128,6 +128,13 @@ def moved(vhost: str) -> ApiError:
     return _again(f"this broker does not serve vhost '{vhost}' any more; repeat the request", {MOVED: "1"})
 
 
+def moved_meanwhile(vhost: str) -> ApiError:
+    """Return the error for a change that was under way when the vhost moved."""
+    return _again(
+        f"vhost '{vhost}' has moved to another broker; check whether the change was made before you repeat it"
+    )
+
+
 def unanswered(broker: str, changes: bool) -> ApiError:
     """Another broker did not answer. changes: the request may have changed something."""
     then = "it may have made the change, so check before you repeat the request" if changes else "repeat the request"

@@ -108,7 +108,9 @@ class Sharing:
     async def answer(self, resource: Resource, handler: Handler, call: Call, run: Run, respond: Respond) -> Response:
         """Return the response of the broker, or brokers, that the resource names. Raises the errors of handlers."""
         by = resource.answered_by(call.reading)
-        here = partial(run, handler, call)
+        here: Here = partial(run, handler, call)
+        if by is By.VHOST:
+            here = partial(_while_served, here, call)
         if call.from_peer:
             vhost = call.path.get("vhost", "")
             if by is By.VHOST and call.broker.is_elsewhere(vhost):
@@ -210,25 +212,27 @@ class Sharing:
     async def _in_pieces(self, pieces: list[Piece], call: Call, run: Run, respond: Respond) -> Response:
         """Make a change in parts, one after the other; return the answer to the first, or that of the first failure."""
         answered: list[Response] = []
+        try:
+            for piece in pieces:
+                answered.append(await self._piece(piece, call, run, respond))
+                if answered[-1].status_code >= 400:
+                    return answered.pop()
+            return answered.pop(0)
+        finally:
+            for each in answered:
+                if isinstance(each, PassedOn):
+                    await each.close()
+
+    async def _piece(self, piece: Piece, call: Call, run: Run, respond: Respond) -> Response:
         prefix = call.broker.config.management.path_prefix.rstrip("/")
-        for piece in pieces:
-            here = partial(run, piece.here, call)
-            request = passed_on(call)
-            headers = [header for header in request.headers if header[0] != "content-type"]
-            headers.append(("content-type", "application/json"))
-            request = request._replace(target=f"{prefix}/api{piece.path}", headers=headers, body=piece.body)
-            if piece.vhost is None:
-                response = await self._by_writer(call, here, respond, request)
-            else:
-                response = await self._by_one(call, *self._finding(call, piece.vhost), request, here, respond)
-            if response.status_code >= 400:
-                for each in answered:
-                    await closed(each)
-                return response
-            answered.append(response)
-        for each in answered[1:]:
-            await closed(each)
-        return answered[0]
+        here = partial(run, piece.here, call)
+        request = passed_on(call)
+        headers = [header for header in request.headers if header[0] != "content-type"]
+        headers.append(("content-type", "application/json"))
+        request = request._replace(target=f"{prefix}/api{piece.path}", headers=headers, body=piece.body)
+        if piece.vhost is None:
+            return await self._by_writer(call, here, respond, request)
+        return await self._by_one(call, *self._finding(call, piece.vhost), request, here, respond)
 
     # --- any broker ---------------------------------------------------------------------------------------------------
 
@@ -370,6 +374,18 @@ def _own(call: Call) -> Headers:
     return headers
 
 
+async def _while_served(here: Here, call: Call) -> Any:
+    """Return the answer here. Raises ApiError 503 if its failure may be that the vhost has moved meanwhile."""
+    vhost = call.path["vhost"]
+    served = vhost in call.broker.vhosts
+    try:
+        return await here()
+    except (ApiError, LookupError):
+        if served and call.broker.is_elsewhere(vhost):
+            raise (failure.moved(vhost) if call.reading else failure.moved_meanwhile(vhost)) from None
+        raise
+
+
 async def _whole(peer: Peer, answered: PeerAnswer) -> bytes:
     """Return the body of an answer. Raises OSError for an error of the peer, ApiError if the body is too long."""
     data = bytearray()
@@ -391,12 +407,6 @@ def names_of(header: str, missing: list[str]) -> dict[str, str]:
     return {header: ", ".join(shown)} if shown else {}
 
 
-async def closed(response: Response) -> None:
-    """Close an answer that is not passed on."""
-    if isinstance(response, PassedOn):
-        await response.close()
-
-
 @final
 class PassedOn(Response):
     """The answer of a peer, passed on as it arrives."""
@@ -412,6 +422,7 @@ class PassedOn(Response):
         self._check = check
 
     async def close(self) -> None:
+        """Close an answer that is not passed on after all."""
         await self._parts.aclose()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:

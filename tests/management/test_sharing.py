@@ -139,6 +139,21 @@ async def test_a_broker_that_has_just_lost_the_vhost_does_nothing(brokers):
     assert brokers.sent("c") == []
 
 
+@pytest.mark.parametrize("name", ["a", "b"])
+@pytest.mark.usefixtures("impatient")
+async def test_a_vhost_that_moves_during_a_request(brokers, monkeypatch, name):
+    def lose(call):
+        brokers["b"].broker.close_vhost("v")
+        raise LookupError
+
+    monkeypatch.setattr("amqpbroker.management.resource.Resource.handler", lambda self, method: lose)
+    answer = await brokers[name].put("queues/v/q", {})
+    assert (answer.status_code, "check whether" in answer.json()["reason"]) == (503, True)
+    brokers.serve("v", "b")
+    answer = await brokers[name].get("queues/v/q")
+    assert (answer.status_code, "repeat the request" in answer.json()["reason"]) == (503, True)
+
+
 async def test_a_request_follows_a_vhost_that_moves(brokers, monkeypatch):
     brokers.serving["v"] = "c"
 
@@ -493,7 +508,10 @@ async def test_an_export_is_complete_or_an_error(filled):
 # --- only here --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["whoami", "health/checks/alarms", "health/checks/virtual-hosts", "nodes", "users"])
+CHECK = "health/checks/quorum-queues-without-elected-leaders/vhost/v"
+
+
+@pytest.mark.parametrize("path", ["whoami", "health/checks/alarms", CHECK, "nodes", "users"])
 async def test_these_are_answered_here(brokers, path):
     assert (await brokers["b"].get(path)).status_code == 200
     assert brokers.sent("b") == []
