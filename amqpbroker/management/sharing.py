@@ -28,7 +28,7 @@ from amqpbroker.management.peers import (
     sender_of,
 )
 from amqpbroker.management.resource import By, Handler, Piece, Resource
-from amqpbroker.management.streamed import answer
+from amqpbroker.management.streamed import Parts, answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,8 +47,9 @@ PART_S: Final = 3.0
 #: Time limit until a change that another broker has made is known here.
 KNOWN_S: Final = 2.0
 
-#: Most bytes of a broker's part of a list.
+#: Most bytes of a broker's part of a list, and of the parts that all requests hold together.
 MOST_PART_BYTES: Final = 32 * 1024 * 1024
+MOST_HELD_BYTES: Final = 128 * 1024 * 1024
 
 #: Headers with the names of brokers that did not answer, and of vhosts that no broker serves at the moment. The answer
 #: lacks their objects.
@@ -100,9 +101,13 @@ Respond = Callable[[Any, Call], Awaitable[Response]]
 
 @final
 class Sharing:
-    """Answers the requests of clients. Requests that a peer sends are always answered here."""
+    """Answers the requests of clients. Requests that a peer sends are always answered here.
+
+    held: the parts of lists that requests hold.
+    """
 
     def __init__(self, peers: Peers) -> None:
+        self.held = Held()
         self._peers = peers
 
     async def answer(self, resource: Resource, handler: Handler, call: Call, run: Run, respond: Respond) -> Response:
@@ -266,16 +271,35 @@ class Sharing:
         Headers name brokers that did not answer, and vhosts that no broker serves. Raises ApiError 503 instead if the
         answer must be complete.
         """
+        held = self.held.one()
+        try:
+            result, parts, headers = await self._answers(resource, call, here, held)
+        except BaseException:
+            held.release()
+            raise
+        if isinstance(result, Listing):
+            rows = merged(result, parts, call.query, call.rows)
+            return await answer(_holding(held, rows), call.check, headers)
+        held.release()
+        if resource.merged is not None:
+            result = resource.merged(result, parts)
+        response = await respond(result, call)
+        response.headers.update(headers)
+        return response
+
+    async def _answers(
+        self, resource: Resource, call: Call, here: Here, held: "HeldPart"
+    ) -> tuple[Any, list[Any], dict[str, str]]:
+        """Return the answer here, those of others, and headers that say what is missing."""
         peers = self._peers.others()
         request = passed_on(call, (PART, "1"))._replace(method="GET")
-        asked = [asyncio.ensure_future(self._part(peer, request)) for peer in peers]
+        asked = [asyncio.ensure_future(self._part(peer, request, held)) for peer in peers]
         try:
             result = await here()
             parts = await asyncio.gather(*asked)
-        except BaseException:
+        finally:
             for each in asked:
                 each.cancel()
-            raise
         call.check()
         found: dict[Peer, Any] = {}
         for peer, part in zip(peers, parts, strict=True):
@@ -285,20 +309,13 @@ class Sharing:
                     found[peer] = await parsed_part(part, call.rows) if is_list else json.loads(part)
                 except ValueError:
                     log.warning("broker '%s' has sent no valid part", peer.name)
-        missing = [peer for peer in peers if peer not in found]
+        missing = [peer.name for peer in peers if peer not in found]
         unserved = self._unserved(call)
         if resource.complete and missing:
-            raise failure.unanswered(missing[0].name, changes=False)
+            raise failure.unanswered(missing[0], changes=False)
         if resource.complete and unserved:
             raise failure.not_led(f"vhost '{unserved[0]}' is served")
-        headers = {**names_of(MISSING_BROKERS, [peer.name for peer in missing]), **names_of(MISSING_VHOSTS, unserved)}
-        if isinstance(result, Listing):
-            return await answer(merged(result, [*found.values()], call.query, call.rows), call.check, headers)
-        if resource.merged is not None:
-            result = resource.merged(result, [*found.values()])
-        response = await respond(result, call)
-        response.headers.update(headers)
-        return response
+        return result, [*found.values()], {**names_of(MISSING_BROKERS, missing), **names_of(MISSING_VHOSTS, unserved)}
 
     def _unserved(self, call: Call) -> list[str]:
         """Return the vhosts that the user sees, and that no broker serves at the moment."""
@@ -311,11 +328,11 @@ class Sharing:
             and call.identity.sees_vhost(name)
         ]
 
-    async def _part(self, peer: Peer, request: PeerRequest) -> bytes | None:
+    async def _part(self, peer: Peer, request: PeerRequest, held: "HeldPart") -> bytes | None:
         """Return the body of a peer's answer, None if it does not come. Raises ApiError if it is too long."""
         try:
             async with asyncio.timeout(PART_S):
-                return await _whole(peer, await self._peers.request(peer, request, PART_S))
+                return await _whole(peer, await self._peers.request(peer, request, PART_S), held)
         except OSError as error:
             log.warning("broker '%s' has not answered: %s", peer.name, error)
             return None
@@ -386,13 +403,54 @@ async def _while_served(here: Here, call: Call) -> Any:
         raise
 
 
-async def _whole(peer: Peer, answered: PeerAnswer) -> bytes:
+@final
+class Held:
+    """Memory that the parts of lists take until their requests are answered. total_bytes: of all of them."""
+
+    def __init__(self) -> None:
+        self.total_bytes: int = 0
+
+    def one(self) -> "HeldPart":
+        return HeldPart(self)
+
+
+@final
+class HeldPart:
+    """Memory of one request. It counts in the total until `release`."""
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._bytes = 0
+
+    def add(self, size: int) -> None:
+        """Raises ApiError 503 if all requests together take too much memory."""
+        if self._held.total_bytes + size > MOST_HELD_BYTES:
+            raise failure.bodies_full(MOST_HELD_BYTES)
+        self._bytes += size
+        self._held.total_bytes += size
+
+    def release(self) -> None:
+        self._held.total_bytes -= self._bytes
+        self._bytes = 0
+
+
+async def _holding(held: HeldPart, parts: Parts) -> Parts:
+    """Yield the parts of an answer, which needs the memory until its end."""
+    try:
+        async for part in parts:
+            yield part
+    finally:
+        held.release()
+
+
+async def _whole(peer: Peer, answered: PeerAnswer, held: HeldPart) -> bytes:
     """Return the body of an answer. Raises OSError for an error of the peer, ApiError if the body is too long."""
     data = bytearray()
     try:
         if answered.status != 200:
             raise OSError(f"status {answered.status}")
         async for part in answered.parts:
+            held.add(len(part))
             data += part
             if len(data) > MOST_PART_BYTES:
                 raise failure.too_long(peer.name, MOST_PART_BYTES)

@@ -33,6 +33,8 @@ def impatient(monkeypatch):
 async def test_any_broker_answers_for_a_vhost(brokers, name):
     assert (await brokers[name].put("queues/v/q", {"durable": True})).status_code == 201
     assert list(brokers["b"].broker.vhosts["v"].queues) == ["q"]
+    head = await brokers[name].request("HEAD", "queues/v/q")
+    assert (head.status_code, int(head.headers["content-length"]) > 100) == (200, True)
     answer = await brokers[name].get("queues/v/q")
     assert (answer.status_code, answer.json()["name"], answer.json()["node"]) == (200, "q", "b")
     assert (await brokers[name].get("queues/v?columns=name")).json() == [{"name": "q"}]
@@ -40,7 +42,7 @@ async def test_any_broker_answers_for_a_vhost(brokers, name):
     published = await brokers[name].post("exchanges/v/amq.default/publish", body)
     assert (published.status_code, published.json()) == (200, {"routed": True})
     assert (await brokers[name].delete("queues/v/q")).status_code == 204
-    assert brokers.sent(name) == [] if name == "b" else len(brokers.sent(name)) == 5
+    assert brokers.sent(name) == [] if name == "b" else len(brokers.sent(name)) == 6
 
 
 async def test_a_request_is_passed_on_as_it_is(brokers):
@@ -439,6 +441,24 @@ async def test_a_part_that_is_too_long_is_an_error(filled, monkeypatch):
     answer = await filled["a"].get("queues")
     assert (answer.status_code, "longer than 1000 bytes; request a page" in answer.json()["reason"]) == (400, True)
     assert (await filled["a"].get("queues?columns=name")).status_code == 200
+
+
+async def test_parts_of_all_requests_have_a_limit_together(filled, monkeypatch):
+    monkeypatch.setattr(sharing, "MOST_HELD_BYTES", 100_000)
+    for _ in range(50):
+        assert (await filled["a"].get("queues")).status_code == 200
+        assert (await filled["a"].get("overview")).status_code == 200
+        assert (await filled["a"].get("queues?page=9")).status_code == 400
+    monkeypatch.setattr(sharing, "MOST_HELD_BYTES", 1_000)
+    answer = await filled["a"].get("queues")
+    assert (answer.status_code, "take 1000 bytes already" in answer.json()["reason"]) == (503, True)
+
+
+async def test_headers_name_no_more_than_so_many(filled):
+    for number in range(2 * sharing.MOST_NAMES):
+        filled.add(f"none {number}")
+    named_vhosts = (await filled["a"].get("queues")).headers["x-missing-vhosts"].split(", ")
+    assert named_vhosts == [f"none%20{number}" for number in range(sharing.MOST_NAMES)]
 
 
 async def test_users_see_their_own_vhosts_and_connections_at_all_brokers(filled):

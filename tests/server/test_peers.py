@@ -197,6 +197,10 @@ async def test_brokers_answer_for_each_other_over_sockets(port):
         rows = (await brokers[name].get("queues")).json()
         assert [(row["vhost"], row["name"], row["node"]) for row in rows] == [("/", "p", "a"), ("v", "q", "b")]
         assert (await brokers[name].get("queues/v/none")).json()["reason"] == "Not Found"
+    assert (await brokers["a"].request("HEAD", "queues/v/q")).status_code == 200
+    assert (await brokers["a"].put("queues/v/r", {})).status_code == 201
+    deleted = await brokers["a"].delete("queues/v/r")
+    assert (deleted.status_code, deleted.content) == (204, b"")
     assert (await brokers["b"].put("users/ann", {"password": "p", "tags": ""})).status_code == 201
     assert brokers["a"].broker.users.has("ann")
     await ports["b"].close()
