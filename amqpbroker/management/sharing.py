@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
@@ -14,21 +14,21 @@ from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.gathering import merged, parsed_part, part_of
+from amqpbroker.management.held import Held, HeldPart, holding, whole_of
 from amqpbroker.management.listing import Listing
+from amqpbroker.management.passing_on import PassedOn, passed_on
 from amqpbroker.management.peers import (
     MOVED,
     PART,
-    Headers,
     NotSentError,
     Peer,
     PeerAnswer,
     PeerRequest,
     Peers,
-    Sender,
     sender_of,
 )
 from amqpbroker.management.resource import By, Handler, Piece, Resource
-from amqpbroker.management.streamed import Parts, answer
+from amqpbroker.management.streamed import answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,49 +47,12 @@ PART_S: Final = 3.0
 #: Time limit until a change that another broker has made is known here.
 KNOWN_S: Final = 2.0
 
-#: Most bytes of a broker's part of a list, and of the parts that all requests hold together.
-MOST_PART_BYTES: Final = 32 * 1024 * 1024
-MOST_HELD_BYTES: Final = 128 * 1024 * 1024
-
 #: Headers with the names of brokers that did not answer, and of vhosts that no broker serves at the moment. The answer
 #: lacks their objects.
 MISSING_BROKERS: Final = "x-missing-brokers"
 MISSING_VHOSTS: Final = "x-missing-vhosts"
 #: Most names in one of these headers.
 MOST_NAMES: Final = 20
-
-#: Headers of requests that concern the client's connection or login, or that were checked here.
-_OWN_REQUEST: Final = frozenset(
-    (
-        "accept-encoding",
-        "authorization",
-        "connection",
-        "content-length",
-        "cookie",
-        "expect",
-        "keep-alive",
-        "origin",
-        "referer",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
-_OWN_PREFIXES: Final = ("proxy-", "sec-fetch-", "x-amqpbroker-", "x-forwarded-")
-#: Headers of answers that are passed on. This broker adds those that all its answers have.
-_PASSED_ON: Final = frozenset(
-    (
-        "allow",
-        "cache-control",
-        "content-disposition",
-        "content-length",
-        "content-type",
-        "location",
-        "retry-after",
-        "www-authenticate",
-    )
-)
 
 #: Makes the answer here, as the handler returns it.
 Here = Callable[[], Awaitable[Any]]
@@ -279,7 +242,7 @@ class Sharing:
             raise
         if isinstance(result, Listing):
             rows = merged(result, parts, call.query, call.rows)
-            return await answer(_holding(held, rows), call.check, headers)
+            return await answer(holding(held, rows), call.check, headers)
         held.release()
         if resource.merged is not None:
             result = resource.merged(result, parts)
@@ -288,7 +251,7 @@ class Sharing:
         return response
 
     async def _answers(
-        self, resource: Resource, call: Call, here: Here, held: "HeldPart"
+        self, resource: Resource, call: Call, here: Here, held: HeldPart
     ) -> tuple[Any, list[Any], dict[str, str]]:
         """Return the answer here, those of others, and headers that say what is missing."""
         peers = self._peers.others()
@@ -328,11 +291,11 @@ class Sharing:
             and call.identity.sees_vhost(name)
         ]
 
-    async def _part(self, peer: Peer, request: PeerRequest, held: "HeldPart") -> bytes | None:
+    async def _part(self, peer: Peer, request: PeerRequest, held: HeldPart) -> bytes | None:
         """Return the body of a peer's answer, None if it does not come. Raises ApiError if it is too long."""
         try:
             async with asyncio.timeout(PART_S):
-                return await _whole(peer, await self._peers.request(peer, request, PART_S), held)
+                return await whole_of(peer, await self._peers.request(peer, request, PART_S), held)
         except OSError as error:
             log.warning("broker '%s' has not answered: %s", peer.name, error)
             return None
@@ -362,35 +325,6 @@ class Sharing:
             return None
 
 
-def passed_on(call: Call, *headers: tuple[str, str]) -> PeerRequest:
-    """Return the request of a client as a peer gets it, with these further headers."""
-    request = call.request
-    target: str = request.scope["raw_path"].decode("latin-1")
-    if request.scope["query_string"]:
-        target += "?" + request.scope["query_string"].decode("latin-1")
-    client = request.client
-    return PeerRequest(
-        request.method,
-        target,
-        [*_own(call), *headers],
-        call.raw,
-        ("", 0) if client is None else (client.host, client.port),
-    )
-
-
-def _own(call: Call) -> Headers:
-    """Return the headers of a request for a peer, with its sender, who was authenticated here."""
-    headers = [
-        (name, value)
-        for name, value in call.request.headers.items()
-        if name not in _OWN_REQUEST and not name.startswith(_OWN_PREFIXES)
-    ]
-    identity = call.known_identity
-    if identity is not None:
-        headers.append(Sender(identity.user.name, identity.user.tags, identity.all_powerful).header())
-    return headers
-
-
 async def _while_served(here: Here, call: Call) -> Any:
     """Return the answer here. Raises ApiError 503 if its failure may be that the vhost has moved meanwhile."""
     vhost = call.path["vhost"]
@@ -403,94 +337,7 @@ async def _while_served(here: Here, call: Call) -> Any:
         raise
 
 
-@final
-class Held:
-    """Memory that the parts of lists take until their requests are answered. total_bytes: of all of them."""
-
-    def __init__(self) -> None:
-        self.total_bytes: int = 0
-
-    def one(self) -> "HeldPart":
-        return HeldPart(self)
-
-
-@final
-class HeldPart:
-    """Memory of one request. It counts in the total until `release`."""
-
-    def __init__(self, held: Held) -> None:
-        self._held = held
-        self._bytes = 0
-
-    def add(self, size: int) -> None:
-        """Raises ApiError 503 if all requests together take too much memory."""
-        if self._held.total_bytes + size > MOST_HELD_BYTES:
-            raise failure.bodies_full(MOST_HELD_BYTES)
-        self._bytes += size
-        self._held.total_bytes += size
-
-    def release(self) -> None:
-        self._held.total_bytes -= self._bytes
-        self._bytes = 0
-
-
-async def _holding(held: HeldPart, parts: Parts) -> Parts:
-    """Yield the parts of an answer, which needs the memory until its end."""
-    try:
-        async for part in parts:
-            yield part
-    finally:
-        held.release()
-
-
-async def _whole(peer: Peer, answered: PeerAnswer, held: HeldPart) -> bytes:
-    """Return the body of an answer. Raises OSError for an error of the peer, ApiError if the body is too long."""
-    data = bytearray()
-    try:
-        if answered.status != 200:
-            raise OSError(f"status {answered.status}")
-        async for part in answered.parts:
-            held.add(len(part))
-            data += part
-            if len(data) > MOST_PART_BYTES:
-                raise failure.too_long(peer.name, MOST_PART_BYTES)
-    finally:
-        await answered.parts.aclose()
-    return bytes(data)
-
-
 def names_of(header: str, missing: list[str]) -> dict[str, str]:
     """Return the header that names the first missing brokers or vhosts, nothing if there are none."""
     shown = [quote(name, safe="@") for name in missing[:MOST_NAMES]]
     return {header: ", ".join(shown)} if shown else {}
-
-
-@final
-class PassedOn(Response):
-    """The answer of a peer, passed on as it arrives."""
-
-    def __init__(self, answer: PeerAnswer, check: Callable[[], object]) -> None:
-        super().__init__(None, answer.status)
-        self.raw_headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in answer.headers
-            if name.lower() in _PASSED_ON
-        ]
-        self._parts = answer.parts
-        self._check = check
-
-    async def close(self) -> None:
-        """Close an answer that is not passed on after all."""
-        await self._parts.aclose()
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for part in self._parts:
-                self._check()
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-        except (ApiError, OSError) as error:
-            log.warning("an answer is broken off: %s", error)  # the end is missing, so the client notices
-        finally:
-            await self._parts.aclose()

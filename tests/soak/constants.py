@@ -165,7 +165,7 @@ NOT_LIMITS = {
         server.relaying._FILES_EACH server.relaying._PAUSE_S
     """,
     "of the answers of other brokers, which a test drives past its bound (management/test_sharing.py)": """
-        management.sharing.MOST_PART_BYTES management.sharing.MOST_HELD_BYTES management.sharing.MOST_NAMES
+        management.held.MOST_PART_BYTES management.held.MOST_HELD_BYTES management.sharing.MOST_NAMES
         server.peers.READ_BYTES
     """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
