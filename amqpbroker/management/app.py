@@ -23,14 +23,17 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.authentication import CSRF_HEADER, Authenticator, comes_from_elsewhere
 from amqpbroker.management.bodies import Bodies
-from amqpbroker.management.call import Answer, Call
+from amqpbroker.management.call import READING, Answer, Call
+from amqpbroker.management.definitions.export import Exported, written
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.identity import Access, Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
+from amqpbroker.management.peers import Peers, is_from_peer
 from amqpbroker.management.proxies import Proxies
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
+from amqpbroker.management.sharing import MISSING_BROKERS, MISSING_VHOSTS, Sharing
 from amqpbroker.management.streamed import answer, encoded
 from amqpbroker.management.synced import all_defined, all_written
 
@@ -50,24 +53,25 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 
-#: The methods of requests that change nothing.
-READING = ("GET", "HEAD")
-
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
-def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RESOURCES) -> _App:
-    """The application, under management.path_prefix."""
+def build_app(
+    broker: "Broker", node: "Node", resources: Iterable[Resource] = RESOURCES, peers: Peers | None = None
+) -> _App:
+    """The application, under management.path_prefix. peers: the brokers that share vhosts with this one."""
     config = broker.config
     timeout_ms = config.management.login_session_timeout_min * 60_000
     sessions = Sessions(broker.clock, timeout_ms, config.bounds)
     authenticator = Authenticator(broker, sessions, node.token)
     bodies = Bodies(config.bounds.bodies_bytes)
-    api = [Route(resource.path, _Endpoint(broker, node, authenticator, bodies, resource)) for resource in resources]
-    api.append(Route("/{unknown:path}", _Endpoint(broker, node, authenticator, bodies, Resource("", Access.ANYBODY))))
+    sharing = None if peers is None else Sharing(peers)
+    endpoint = partial(_Endpoint, broker, node, authenticator, bodies, sharing)
+    api = [Route(resource.path, endpoint(resource)) for resource in resources]
+    api.append(Route("/{unknown:path}", endpoint(Resource("", Access.ANYBODY))))
     routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(node))]
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
@@ -81,7 +85,7 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
             allow_headers=("authorization", "content-type", "x-reason", CSRF_HEADER),
             # With pages of anywhere, no browser is to send what it remembers of its own accord.
             allow_credentials="*" not in origins,
-            expose_headers=("location",),
+            expose_headers=("location", MISSING_BROKERS, MISSING_VHOSTS),
             max_age=config.management.cors_max_age_s,
         )
     return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
@@ -139,12 +143,19 @@ class _Endpoint:
     """ASGI application of one resource."""
 
     def __init__(
-        self, broker: "Broker", node: "Node", authenticator: Authenticator, bodies: Bodies, resource: Resource
+        self,
+        broker: "Broker",
+        node: "Node",
+        authenticator: Authenticator,
+        bodies: Bodies,
+        sharing: Sharing | None,
+        resource: Resource,
     ) -> None:
         self._broker = broker
         self._node = node
         self._authenticator = authenticator
         self._bodies = bodies
+        self._sharing = sharing
         self._resource = resource
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -172,6 +183,8 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         resource = self._resource
         path = {name: unquote(value) for name, value in request.path_params.items()}
+        if self._sharing is not None and is_from_peer(request):
+            await self._sharing.catch_up_for(self._broker, request, path.get("vhost"))
         identity = await self._authenticator.identify(request)
         handler = resource.handler(request.method)
         if not resource.path:
@@ -187,7 +200,7 @@ class _Endpoint:
         if access is not Access.ANYBODY and identity is None:
             return _challenge(request)
         if identity is not None:
-            await identity.load([path["vhost"]] if "vhost" in path else self._broker.vhosts)
+            await identity.load([path["vhost"]] if "vhost" in path else self._broker.defined_vhosts)
 
         def check() -> Identity | None:
             """Return the sender of the request if the request is still allowed. Raises ApiError."""
@@ -205,23 +218,30 @@ class _Endpoint:
                 most = resource.max_body(identity is not None, self._broker.config.bounds.body_bytes)
                 call.raw = await body.read(request, most, partial(_may_send, resource, call))
             call.check()
-            self._broker.events.act_as(INTERNAL if identity is None else identity.user.name)
-            try:
-                result = handler(call)
-            finally:
-                self._broker.events.act_as(INTERNAL)
-            if inspect.isawaitable(result):
-                result = await result
-            if not reading:
-                await all_defined(self._broker)
-            response = await _response(result, call)
+            if self._sharing is None:
+                response = await _response(await self._result(handler, call), call)
+            else:
+                response = await self._sharing.answer(resource, handler, call, self._result, _response)
         if reading:
             call.check()
         return response
 
+    async def _result(self, handler: Handler, call: Call) -> Any:
+        """Return what the handler returns, once its changes are safe."""
+        self._broker.events.act_as(call.sender)
+        try:
+            result = handler(call)
+        finally:
+            self._broker.events.act_as(INTERNAL)
+        if inspect.isawaitable(result):
+            result = await result
+        if not call.reading:
+            await all_defined(self._broker)
+        return result
+
     def _require(self, identity: Identity, access: Access, vhost: str | None, method: str) -> None:
         identity.require(access, None)
-        if vhost is not None and vhost not in self._broker.vhosts:
+        if vhost is not None and vhost not in self._broker.defined_vhosts:
             raise failure.no_vhost() if method in ("PUT", "POST") else failure.not_found()
         identity.require(access, vhost)
 
@@ -238,6 +258,8 @@ async def _response(result: Any, call: Call) -> Response:
         return result
     if isinstance(result, Answer):
         return _json(result.status, result.json, dict(result.headers))
+    if isinstance(result, Exported):
+        return await answer(written(result.document, call.rows), call.check, result.headers)
     if isinstance(result, Listing):
         return await answer(encode(result, call.query, call.rows), call.check)
     columns = asked_columns(call.query)
@@ -255,7 +277,7 @@ def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Res
 def _failed(request: Request, error: ApiError) -> Response:
     if error.status >= 500:
         log.warning("%s %s: %s", request.method, request.url.path, error.reason)
-    return _json(error.status, {"error": error.error, "reason": error.reason})
+    return _json(error.status, {"error": error.error, "reason": error.reason}, dict(error.headers))
 
 
 def _challenge(request: Request) -> Response:

@@ -14,6 +14,7 @@ from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.answered import answered
 from amqpbroker.management.identity import Identity
+from amqpbroker.management.peers import is_from_peer, sender_of
 from amqpbroker.management.sessions import COOKIE, Sessions
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Authenticator:
 
     async def identify(self, request: "Request") -> Identity | None:
         """Return the sender of a request, None if it has no login. Raises ApiError 401 if the login is wrong, 503."""
+        if is_from_peer(request):
+            return self._by_peer(request)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         host = request.client.host if request.client is not None else ""
         match scheme.lower():
@@ -63,7 +66,7 @@ class Authenticator:
             case "bearer":
                 if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):
                     raise failure.wrong_login()
-                return Identity(self._broker, User("amqpbroker", tags=("administrator",)), all_powerful=True)
+                return self._all_powerful()
             case "":
                 user = self._by_cookie(request)
                 return None if user is None else Identity(self._broker, user)
@@ -77,13 +80,30 @@ class Authenticator:
         """
         if identity is None or identity.all_powerful:
             return identity
-        if "authorization" not in request.headers:
+        if "authorization" not in request.headers and not is_from_peer(request):
             user = self._by_cookie(request)
             return None if user is None else identity.renewed(user)
         user = self._broker.logins.current(identity.user)
         if user is None:
             raise failure.wrong_login()
         return identity.renewed(user)
+
+    def _all_powerful(self) -> Identity:
+        return Identity(self._broker, User("amqpbroker", tags=("administrator",)), all_powerful=True)
+
+    def _by_peer(self, request: "Request") -> Identity | None:
+        """Return the sender, whom the peer has authenticated. Raises ApiError 401 if this broker does not know it."""
+        sender = sender_of(request)
+        if sender is None:
+            return None
+        if sender.all_powerful:
+            return self._all_powerful()
+        users = self._broker.users
+        if not self._broker.logins.answers_at_once:
+            return Identity(self._broker, User(sender.name, tags=sender.tags))
+        if not users.has(sender.name):
+            raise failure.wrong_login()
+        return Identity(self._broker, users.user(sender.name))
 
     def _by_cookie(self, request: "Request") -> User | None:
         found = self.sessions.find(request.cookies.get(COOKIE, ""))

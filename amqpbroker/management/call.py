@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, final
 import orjson
 
 from amqpbroker.broker.actions import Actions
+from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.management import failure
 from amqpbroker.management.nesting import MAX_BODY_LEVELS, too_deep
+from amqpbroker.management.peers import PART, is_from_peer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
     from amqpbroker.broker.users.permissions import Permissions
     from amqpbroker.broker.vhost import Vhost
     from amqpbroker.management.authentication import Authenticator
+    from amqpbroker.management.formats.vhosts import DefinedVhost
     from amqpbroker.management.identity import Identity
+
+
+#: The methods of requests that change nothing.
+READING = ("GET", "HEAD")
 
 
 @final
@@ -84,6 +91,31 @@ class Call:
         return process
 
     @property
+    def reading(self) -> bool:
+        """Return whether the request changes nothing."""
+        return self.request.method in READING
+
+    @property
+    def known_identity(self) -> "Identity | None":
+        """The sender of the request, None without a login."""
+        return self._identity
+
+    @property
+    def sender(self) -> str:
+        """The name of the user who sends the request, INTERNAL without a login."""
+        return INTERNAL if self._identity is None else self._identity.user.name
+
+    @property
+    def from_peer(self) -> bool:
+        """Return whether a broker that shares vhosts with this one sends the request, for a client."""
+        return is_from_peer(self.request)
+
+    @property
+    def wants_part(self) -> bool:
+        """Return whether a peer wants the part that this broker has of a list."""
+        return PART in self.request.headers and self.from_peer
+
+    @property
     def identity(self) -> "Identity":
         if self._identity is None:
             raise failure.wrong_login()
@@ -96,6 +128,14 @@ class Call:
         if vhost is None:
             raise failure.not_found()
         return vhost
+
+    @property
+    def definition(self) -> "DefinedVhost":
+        """The definition of the vhost of the path, which another broker may serve. Raises ApiError 404."""
+        definition = self.broker.defined_vhosts.get(self.path["vhost"])
+        if definition is None:
+            raise failure.not_found()
+        return definition
 
     @property
     def permissions(self) -> "Permissions":

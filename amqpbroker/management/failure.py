@@ -1,14 +1,19 @@
 """Errors of requests: the one place that turns them into answers (rabbit_mgmt_util.erl)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from amqpbroker.errors import AmqpError
+from amqpbroker.management.peers import MOVED
 
 #: How long a line can be before Erlang's ~p breaks it.
 _ERLANG_LINE = 80
 
+
+#: When a client is to repeat a request that no broker could answer.
+RETRY_AFTER_S = "1"
 
 #: The most characters of a value in an error.
 _SHOWN = 80
@@ -17,8 +22,11 @@ _SHOWN = 80
 class ApiError(Exception):
     """An answer that is an error. `error` is the short name and `reason` the text of RabbitMQ's JSON, or a list."""
 
-    def __init__(self, status: int, error: str, reason: str | list[Any]) -> None:
+    def __init__(
+        self, status: int, error: str, reason: str | list[Any], headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(reason)
+        self.headers = {} if headers is None else headers
         self.status = status
         self.error = error
         self.reason = reason
@@ -108,6 +116,39 @@ def bodies_full(most: int) -> ApiError:
     """Return the error for large bodies that together exceed the memory limit."""
     reason = f"large requests that are worked on take {most} bytes already; send this one again later"
     return ApiError(503, "service_unavailable", reason)
+
+
+def not_led(what: str) -> ApiError:
+    """No broker serves a vhost, or writes definitions, at the moment. what: the subject, with its verb."""
+    return _again(f"{what} by no broker at the moment; repeat the request in a few seconds")
+
+
+def moved(vhost: str) -> ApiError:
+    """Return the error for a request from a peer that came after the vhost had moved. Nothing was done."""
+    return _again(f"this broker does not serve vhost '{vhost}' any more; repeat the request", {MOVED: "1"})
+
+
+def moved_meanwhile(vhost: str) -> ApiError:
+    """Return the error for a change that was under way when the vhost moved."""
+    return _again(
+        f"vhost '{vhost}' has moved to another broker; check whether the change was made before you repeat it"
+    )
+
+
+def unanswered(broker: str, changes: bool) -> ApiError:
+    """Another broker did not answer. changes: the request may have changed something."""
+    then = "it may have made the change, so check before you repeat the request" if changes else "repeat the request"
+    return _again(f"broker '{broker}' did not answer in time; {then}")
+
+
+def too_long(broker: str, most: int) -> ApiError:
+    """Another broker has more to send than this one takes."""
+    reason = f"the part of broker '{broker}' is longer than {most} bytes; request a page, columns or one vhost"
+    return bad_request(reason)
+
+
+def _again(reason: str, headers: Mapping[str, str] | None = None) -> ApiError:
+    return ApiError(503, "service_unavailable", reason, {"retry-after": RETRY_AFTER_S, **(headers or {})})
 
 
 def missing_keys(names: list[str]) -> ApiError:

@@ -13,7 +13,7 @@ from amqpbroker.management.answered import answered
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.users.users import User
-    from amqpbroker.broker.vhost import Vhost
+    from amqpbroker.management.formats.vhosts import DefinedVhost
 
 #: Tags that open the API at all.
 _MANAGEMENT = frozenset({"management", "monitoring", "policymaker", "administrator"})
@@ -69,7 +69,7 @@ class Identity:
         broker = self.broker
         if self.all_powerful or broker.logins.answers_at_once:
             return
-        wanted = [name for name in vhosts if name in broker.vhosts and name not in self._loaded]
+        wanted = [name for name in vhosts if name in broker.defined_vhosts and name not in self._loaded]
         permit = partial(broker.logins.permit, self.user, False)
         answers = [answered(broker, partial(permit, name)) for name in wanted]
         self._loaded.update(zip(wanted, await asyncio.gather(*answers), strict=True))
@@ -95,9 +95,9 @@ class Identity:
         """Return whether the user may use the vhost; administrators may use all."""
         return self.is_administrator or self.permissions(vhost) is not None
 
-    def vhosts(self) -> "list[Vhost]":
-        """Return the vhosts that the user sees, by name."""
-        found = [vhost for name, vhost in self.broker.vhosts.items() if self.sees_vhost(name)]
+    def vhosts(self) -> "list[DefinedVhost]":
+        """Return the vhosts that the user sees, by name. Other brokers may serve some of them."""
+        found = [vhost for name, vhost in self.broker.defined_vhosts.items() if self.sees_vhost(name)]
         return sorted(found, key=lambda vhost: vhost.name)
 
     def require(self, access: Access, vhost: str | None) -> None:

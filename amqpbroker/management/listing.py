@@ -12,7 +12,7 @@ from functools import partial
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import orjson
 
@@ -30,6 +30,7 @@ MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
 Row = dict[str, Any]
+Object = TypeVar("Object")
 
 
 @final
@@ -39,7 +40,8 @@ class Listing:
 
     paged: whether the list can be had in pages; others ignore these parameters. ordered: the objects come in the order
     of their names. value(column): returns what gives an object's value in that column without its row, None if nothing
-    does. belongs(object): whether the list has the object at all, None for all of them.
+    does. belongs(object): whether the list has the object at all, None for all of them. stands_in(object): whether
+    another broker may have more to show of an object of this name.
     """
 
     objects: Iterable[Any]
@@ -49,6 +51,7 @@ class Listing:
     ordered: bool = False
     value: Callable[[str], Callable[[Any], Any] | None] = lambda column: None
     belongs: Callable[[Any], bool] | None = None
+    stands_in: Callable[[Any], bool] | None = None
 
     def sorted_by(self, column: str) -> Callable[[Any], Any]:
         """Return what gives an object's value in the column, None where the row does not have it."""
@@ -94,12 +97,63 @@ def parse_page(query: Mapping[str, str]) -> Page:
     return Page(number, size, pattern if text else None)
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The objects of a list that a query asks for, in order, before a page of them is cut out.
+
+    total, filtered: number of objects before and after the filter. show: with the columns of the query. column: by
+    which the objects are sorted, None for the name. backwards: in descending order.
+    """
+
+    page: Page
+    total: int
+    filtered: int
+    objects: Sequence[Any]
+    show: Callable[[Any], Row | list[Any]]
+    column: str | None
+    backwards: bool
+
+
 async def encode(listing: Listing, query: Mapping[str, str], rows: int) -> Parts:
     """Yield the JSON of a list in parts, as the query asks for it. Raises ApiError 400 before the first part.
 
     rows: maximum number of rows that are made in one event loop iteration.
     """
-    slices = RowSlices(rows)
+    selection = await select(listing, query, rows)
+    page = selection.page
+    objects = page_of(selection.objects, page, selection.filtered)
+    yield opening(page)
+    async for part in encoded_rows(objects, selection.show, RowSlices(rows)):
+        yield part
+    yield closing(page, selection.total, selection.filtered, len(objects))
+
+
+def opening(page: Page) -> bytes:
+    """Return the JSON before the rows."""
+    return b"[" if page.number is None else b'{"items":['
+
+
+def closing(page: Page, total: int, filtered: int, count: int) -> bytes:
+    """Return the JSON behind the rows. total, filtered: see Selection. count: of the rows."""
+    if page.number is None:
+        return b"]"
+    counts = {
+        "filtered_count": filtered,
+        "item_count": count,
+        "page": page.number,
+        "page_count": max(1, -(-filtered // page.size)),
+        "page_size": page.size,
+        "total_count": total,
+    }
+    return b"]," + orjson.dumps(counts)[1:]
+
+
+async def select(listing: Listing, query: Mapping[str, str], rows: int) -> Selection:
+    """Filter and sort a list. Raises ApiError 400.
+
+    rows: number of objects whose rows are made, for their values, in one event loop iteration.
+    """
     page = parse_page(query) if listing.paged else Page(None, 0, None)
     objects: Sequence[Any] = list(listing.objects)
     if listing.belongs is not None:
@@ -119,25 +173,9 @@ async def encode(listing: Listing, query: Mapping[str, str], rows: int) -> Parts
     if sort and not by_name:
         shown = filtered if page.number is None else min(filtered, page.number * page.size)
         objects = await _sorted(objects, listing.sorted_by(sort), _reversed(query), shown, rows)
-    if page.number is not None:
-        objects = _cut(objects, page.number, page.size)
     columns = asked_columns(query)
     show = listing.show if columns is None else listing.reduced(columns)
-    yield b"[" if page.number is None else b'{"items":['
-    async for part in encoded_rows(objects, show, slices):
-        yield part
-    if page.number is None:
-        yield b"]"
-        return
-    counts = {
-        "filtered_count": filtered,
-        "item_count": len(objects),
-        "page": page.number,
-        "page_count": max(1, -(-filtered // page.size)),
-        "page_size": page.size,
-        "total_count": total,
-    }
-    yield b"]," + orjson.dumps(counts)[1:]
+    return Selection(page, total, filtered, objects, show, None if by_name else sort or None, _reversed(query))
 
 
 async def _found(objects: Sequence[Any], accepts: Callable[[Any], bool]) -> list[Any]:
@@ -165,14 +203,16 @@ def _reversed(query: Mapping[str, str]) -> bool:
     return query.get("sort_reverse") == "true"
 
 
-def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
-    """One page. Raises ApiError 400 beyond the last one."""
-    start = (number - 1) * size
-    if start and start >= len(all_of_it):
+def page_of(objects: Sequence[Object], page: Page, filtered: int) -> Sequence[Object]:
+    """Return the objects of a page. filtered: their number in all pages. Raises ApiError 400 beyond the last one."""
+    if page.number is None:
+        return objects
+    start = (page.number - 1) * page.size
+    if start and start >= filtered:
         raise failure.ApiError(
-            400, "page_out_of_range", f"Page out of range, page: {number} page size: {size}, len: {len(all_of_it)}"
+            400, "page_out_of_range", f"Page out of range, page: {page.number} page size: {page.size}, len: {filtered}"
         )
-    return list(all_of_it[start : start + size])
+    return list(objects[start : start + page.size])
 
 
 async def _sorted(
@@ -186,7 +226,7 @@ async def _sorted(
     run = SORTED_PER_ROW * rows
     runs: list[list[tuple[tuple[int, Any], Any]]] = [[]]
     async for some in RowSlices(rows).of(objects):
-        runs[-1] += [(_sort_key(value(each)), each) for each in some]
+        runs[-1] += [(sort_key(value(each)), each) for each in some]
         if len(runs[-1]) >= run:
             runs[-1].sort(key=by_value, reverse=backwards)
             runs.append([])
@@ -235,7 +275,7 @@ def _at(row: Row, path: str) -> Any:
     return value
 
 
-def _sort_key(value: Any) -> tuple[int, Any]:
+def sort_key(value: Any) -> tuple[int, Any]:
     """Values of all types in one order: what is missing first, then numbers, then text."""
     if value is None:
         return 0, 0

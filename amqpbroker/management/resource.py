@@ -1,8 +1,9 @@
 """A resource of the API: its path, who may use it, and what each method does. Tables of these are the API."""
 
+import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from amqpbroker.management.identity import Access
@@ -15,6 +16,33 @@ if TYPE_CHECKING:
 Handler = Callable[["Call"], Any] | Callable[["Call"], Awaitable[Any]]
 
 
+class By(enum.Enum):
+    """Brokers that answer a request, if several share the vhosts.
+
+    HERE: the broker that gets it. VHOST: the one that serves the vhost of the path. WRITER: the one that writes the
+    definitions of all vhosts, which all others know. ALL: each for its own part. HOLDER: any that has the object.
+    """
+
+    HERE = "here"
+    VHOST = "vhost"
+    WRITER = "writer"
+    ALL = "all"
+    HOLDER = "holder"
+
+
+class Piece(NamedTuple):
+    """A part of a change that several brokers make.
+
+    vhost: whose broker makes it, None for the writer of definitions. path: below /api, quoted. body: JSON. here: makes
+    it at this broker.
+    """
+
+    vhost: str | None
+    path: str
+    body: bytes
+    here: Handler
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """Resource at `path` below /api, with {names} for its parts, which are unquoted.
@@ -22,7 +50,11 @@ class Resource:
     A path with {vhost} is 404 if there is no such vhost, unless any_vhost. access: required to read. change: required
     to do anything else, the same as `access` if None. may_send: called before a large body of PUT and POST is read;
     raises an error if the user has no permission for the object in the path. max_body_bytes: the largest body of PUT
-    and POST, None for the general limit; with 0 the body is not read.
+    and POST, None for the general limit; with 0 the body is not read. read_by, changed_by: brokers that answer, if
+    several share the vhosts; by default the one that serves the vhost of the path, and without a vhost the one that
+    gets a request to read, and the writer for a change. merged: merges the answer of this broker and those of others
+    for By.ALL, unless it is a Listing. complete: the answer of By.ALL is an error if a part of it is missing.
+    pieces: divides a PUT or POST that several brokers have to make, in the order of its parts; empty if one is enough.
     """
 
     path: str
@@ -35,6 +67,11 @@ class Resource:
     any_vhost: bool = False
     may_send: Callable[["Call"], object] | None = None
     max_body_bytes: int | None = None
+    read_by: By | None = None
+    changed_by: By | None = None
+    merged: Callable[[Any, list[Any]], Any] | None = None
+    complete: bool = False
+    pieces: Callable[["Call"], list[Piece]] | None = None
 
     @property
     def methods(self) -> list[str]:
@@ -47,6 +84,15 @@ class Resource:
         return {"GET": self.get, "HEAD": self.get, "PUT": self.put, "POST": self.post, "DELETE": self.delete}.get(
             method
         )
+
+    def answered_by(self, reading: bool) -> By:
+        """Return the brokers that answer a request that only reads, or one that changes something."""
+        by = self.read_by if reading else self.changed_by
+        if by is not None:
+            return by
+        if "{vhost}" in self.path:
+            return By.VHOST
+        return By.HERE if reading else By.WRITER
 
     def max_body(self, logged_in: bool, general: int) -> int:
         """Return the most bytes of a body, from a sender that is logged in or not. general: limit of any body."""

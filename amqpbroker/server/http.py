@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.management.peers import FROM_PEER
 from amqpbroker.server.answers import Answers
 from amqpbroker.server.tls_listener import TlsListener
 
@@ -48,6 +49,9 @@ HANDSHAKE_S = 5
 
 #: Key of the process that passes a connection on, in the state of a request's scope.
 PASSED_ON_BY = "passed_on_by"
+#: Begins the process of a broker that sends requests itself. It answers for the sender of each, so that a broker never
+#: puts this before its process when it passes on the bytes of a client.
+PEER = "peer/"
 
 #: How long requests under way get when the broker stops.
 STOP_S = 1
@@ -118,7 +122,8 @@ class HttpListener:
     ) -> None:
         """Serve a connection that another broker passes on, of a client at this address.
 
-        context: for TLS. process: of the other broker; the application finds it in the state of the scope.
+        context: for TLS. process: of the other broker, behind PEER if the broker sends requests itself; the application
+        finds it in the state of the scope.
         """
         if self._stopped or len(self._passed_on) >= self._most:
             client.close()
@@ -139,7 +144,10 @@ class HttpListener:
             raise
         assert self._server is not None
         made: Any = self._server.config.http_protocol_class
-        protocol = made(self._server.config, self._server.server_state, {PASSED_ON_BY: process})
+        state: dict[str, Any] = {PASSED_ON_BY: process.removeprefix(PEER)}
+        if process.startswith(PEER):
+            state[FROM_PEER] = True
+        protocol = made(self._server.config, self._server.server_state, state)
         protocol.come_from(host, port)
         try:
             limit_s = None if context is None else HANDSHAKE_S

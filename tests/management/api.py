@@ -39,10 +39,11 @@ class StillNode(Node):
 class Api:
     """A broker in memory with its API. `get` and the others ask as guest unless told otherwise."""
 
-    def __init__(self, config=None, host="127.0.0.1", **build):
-        self.clock = ManualClock(1_000_000)
-        self.broker = Broker(config or Config(), self.clock, MemoryStore())
+    def __init__(self, config=None, host="127.0.0.1", broker=None, name=StillNode.name, **build):
+        self.clock = ManualClock(1_000_000) if broker is None else broker.clock
+        self.broker = broker or Broker(config or Config(), self.clock, MemoryStore())
         self.node = StillNode()
+        self.node.name = name
         self.app = build_app(self.broker, self.node, **build)
         transport = httpx.ASGITransport(app=self.app, client=(host, 50_000), raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost:15672")

@@ -106,7 +106,9 @@ NOT_LIMITS = {
         broker.queues.stream_tracking.STORE_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
-        management.peeking.REQUEST_MS
+        management.peeking.REQUEST_MS management.sharing.SERVED_S management.sharing.LOOK_S
+        management.sharing.ANSWER_S management.sharing.PART_S management.sharing.KNOWN_S
+        server.peers.PART_S
         management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
         server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
         server.http_protocol.REST_S server.tls_listener._PAUSE_MS clock.STEP_LOOK_MS clock._READ_WITHIN_NS
@@ -166,6 +168,10 @@ NOT_LIMITS = {
     "of relayed connections, which a test drives past its bound (server/test_relaying.py)": """
         server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS
         server.relaying._FILES_EACH server.relaying._PAUSE_S
+    """,
+    "of the answers of other brokers, which a test drives past its bound (management/test_sharing.py)": """
+        management.held.MOST_PART_BYTES management.held.MOST_HELD_BYTES management.sharing.MOST_NAMES
+        server.peers.READ_BYTES
     """,
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",

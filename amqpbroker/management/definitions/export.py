@@ -1,7 +1,7 @@
 """Export of a broker's definitions as a document that RabbitMQ imports."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import orjson
 
@@ -20,6 +20,16 @@ from amqpbroker.row_slices import RowSlices
 _Row = dict[str, Any]
 
 
+#: Sections of a document with what is in vhosts.
+_CONTENTS = ("queues", "exchanges", "bindings")
+
+
+class _Made(NamedTuple):
+    """A row that another broker has made."""
+
+    row: _Row
+
+
 @final
 class Rows:
     """A section of a document. It keeps the objects; each row is made when it is written.
@@ -32,11 +42,32 @@ class Rows:
         self._show = show
         self._unnamed = unnamed
 
+    def with_rows(self, rows: Iterable[_Row]) -> "Rows":
+        """Return the section with further rows, which are made already."""
+        there = [_Made(row) for row in rows]
+        return Rows([*self.objects, *there], lambda each: each.row if isinstance(each, _Made) else self.row(each))
+
     def row(self, each: Any) -> _Row:
         row = self._show(each)
         if self._unnamed:
             del row["vhost"]
         return row
+
+
+class Exported(NamedTuple):
+    """A document as it is now, and headers of its answer."""
+
+    document: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+def merged_exports(here: Exported, others: list[dict[str, Any]]) -> Exported:
+    """Return the definitions of all brokers: those of vhosts from each, and those that concern all from this one."""
+    document = dict(here.document)
+    for section in _CONTENTS:
+        further = [row for other in others for row in other[section]]
+        document[section] = document[section].with_rows(further)
+    return here._replace(document=document)
 
 
 async def written(document: Mapping[str, Any], rows: int) -> Parts:
@@ -64,7 +95,7 @@ def exported(broker: Broker) -> _Row:
         "original_cluster_name": broker.cluster_name,
         "explanation": f"Definitions of cluster '{broker.cluster_name}'",
         "users": Rows(broker.users.list_users(), shown_user),
-        "vhosts": Rows(vhosts, described_vhost),
+        "vhosts": Rows(broker.defined_vhosts.values(), lambda vhost: described_vhost(vhost, broker.config)),
         "permissions": Rows(broker.users.list_permissions(), shown_permission),
         "topic_permissions": Rows(broker.users.list_topic_permissions(), shown_topic_permission),
         "parameters": Rows(broker.parameters.list(), _parameter),
@@ -78,7 +109,7 @@ def exported(broker: Broker) -> _Row:
 
 def exported_vhost(broker: Broker, vhost: Vhost) -> _Row:
     """Return the definitions of one vhost, without its name, so that they can be imported into another."""
-    described = described_vhost(vhost)
+    described = described_vhost(vhost.definition, broker.config)
     return {
         **_head(broker, "single_virtual_host"),
         "original_vhost_name": vhost.name,

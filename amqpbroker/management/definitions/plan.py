@@ -131,7 +131,8 @@ class Plan:
         self._maker = maker
         self._users = {user.name for user in broker.users.list_users()}
         #: name -> the type of queues that are declared there without one.
-        self._vhosts = {name: each.default_queue_type for name, each in broker.vhosts.items()}
+        default = broker.config.default_queue_type
+        self._vhosts = {name: each.default_queue_type or default for name, each in broker.defined_vhosts.items()}
         #: Objects that the document declares: exchanges with their types, and queues.
         self._exchanges: dict[tuple[str, str], ExchangeType] = {}
         self._queues: set[tuple[str, str]] = set()

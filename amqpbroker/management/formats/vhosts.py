@@ -1,13 +1,35 @@
 """Vhosts and their policies as the API and definitions write them (rabbit_vhost.erl)."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.policies import Policy
-from amqpbroker.broker.vhost import Vhost
+from amqpbroker.config import Config
 from amqpbroker.management import failure
 from amqpbroker.management.formats.users import parsed_tags
+
+
+class DefinedVhost(Protocol):
+    """Definition of a vhost, which another broker may serve.
+
+    default_queue_type: of queues that are declared without a type; empty for that of the configuration.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+
+    @property
+    def default_queue_type(self) -> str: ...
+
+    @property
+    def protected(self) -> bool: ...
 
 
 class Described(NamedTuple):
@@ -19,12 +41,13 @@ class Described(NamedTuple):
     protected: bool | None
 
 
-def described_vhost(vhost: Vhost) -> dict[str, Any]:
+def described_vhost(vhost: DefinedVhost, config: Config) -> dict[str, Any]:
     """As in definitions."""
+    queue_type = vhost.default_queue_type or config.default_queue_type
     metadata: dict[str, Any] = {
         "description": vhost.description,
         "tags": list(vhost.tags),
-        "default_queue_type": vhost.default_queue_type,
+        "default_queue_type": queue_type,
     }
     if vhost.protected:
         metadata["protected_from_deletion"] = True
@@ -33,7 +56,7 @@ def described_vhost(vhost: Vhost) -> dict[str, Any]:
         "description": vhost.description,
         "metadata": metadata,
         "tags": list(vhost.tags),
-        "default_queue_type": vhost.default_queue_type,
+        "default_queue_type": queue_type,
     }
 
 
@@ -63,7 +86,7 @@ def put_vhost(broker: Broker, name: str, described: Described, maker: str | None
 
     Raises ValueError, AmqpError 506.
     """
-    created = name not in broker.vhosts
+    created = name not in broker.defined_vhosts
     if created:
         known_maker = maker if maker is not None and broker.users.has(maker) else None
         broker.add_vhost(name, *described[:3], bool(described.protected), known_maker)

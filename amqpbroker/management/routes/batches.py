@@ -8,7 +8,7 @@ from amqpbroker.management.call import Call
 from amqpbroker.management.formats import batches as formats
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 
 
 def batches(call: Call) -> Listing:
@@ -33,7 +33,7 @@ def batch(call: Call) -> dict[str, Any]:
 
 
 RESOURCES = (
-    Resource("/batches", Access.USER, get=batches),
+    Resource("/batches", Access.USER, get=batches, read_by=By.ALL),
     Resource("/batches/{vhost}", Access.VHOST, get=vhost_batches),
     Resource("/batches/{vhost}/{id}", Access.VHOST, get=batch),
 )

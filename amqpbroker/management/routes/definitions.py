@@ -3,48 +3,69 @@
 import re
 from functools import partial
 from typing import Any
-
-from starlette.responses import Response
+from urllib.parse import quote
 
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import form_field
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
-from amqpbroker.management.definitions.export import exported, exported_vhost, written
+from amqpbroker.management.definitions.division import CONTENTS, divided
+from amqpbroker.management.definitions.export import Exported, exported, exported_vhost, merged_exports
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
-from amqpbroker.management.streamed import answer
+from amqpbroker.management.resource import By, Piece, Resource
+from amqpbroker.management.streamed import encoded
 
 
-async def export(call: Call) -> Response:
-    return await _offered(call, exported(call.broker))
+def export(call: Call) -> Exported:
+    return _offered(call, exported(call.broker))
 
 
-async def export_vhost(call: Call) -> Response:
+def export_vhost(call: Call) -> Exported:
     vhost = call.broker.vhosts.get(call.path["vhost"])
     if vhost is None:
         raise failure.bad_request("vhost_not_found")
-    return await _offered(call, exported_vhost(call.broker, vhost))
+    return _offered(call, exported_vhost(call.broker, vhost))
 
 
-async def _offered(call: Call, document: dict[str, Any]) -> Response:
+def _offered(call: Call, document: dict[str, Any]) -> Exported:
     """Return the definitions, with a file name for the browser if the request has one."""
     name = re.sub(r"[^\w.-]", "_", call.query.get("download", ""), flags=re.ASCII)
     headers = {"content-disposition": f"attachment; filename={name}"} if name else {}
-    return await answer(written(document, call.rows), call.check, headers)
+    return Exported(document, headers)
 
 
 async def load(call: Call) -> Answer:
     """The body is the document, or a form with the document as `file`. Nothing changes if it cannot be imported."""
+    return await _import(call, _document(call), call.path.get("vhost"))
+
+
+def _document(call: Call) -> dict[str, Any]:
+    """Return the document of the body. Raises ValueError, ApiError if there is no vhost for it."""
     vhost = call.path.get("vhost")
-    if vhost is not None and vhost not in call.broker.vhosts:
+    if vhost is not None and vhost not in call.broker.defined_vhosts:
         raise failure.no_vhost()
     content_type = call.request.headers.get("content-type", "")
-    text = form_field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
-    plan = Plan(call.broker, parsed(text), vhost, call.identity.user.name)
+    return parsed(form_field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw)
+
+
+async def _import(call: Call, document: dict[str, Any], vhost: str | None) -> Answer:
+    if vhost is not None and call.broker.is_elsewhere(vhost) and any(document.get(section) for section in CONTENTS):
+        raise failure.moved(vhost)
+    plan = Plan(call.broker, document, vhost, call.identity.user.name)
     await imported(plan, call.rows, call.check, partial(_check_is_there, call))
     return NO_CONTENT
+
+
+def pieces(call: Call) -> list[Piece]:
+    """Return the parts of a document for the brokers that import them. Together they are not atomic."""
+    vhost = call.path.get("vhost")
+    found = []
+    for of, document in divided(_document(call), vhost):
+        part = vhost if of is None else of
+        path = "/definitions" if part is None else f"/definitions/{quote(part, safe='')}"
+        found.append(Piece(of, path, encoded(document), partial(_import, document=document, vhost=part)))
+    return found
 
 
 def _check_is_there(call: Call) -> None:
@@ -53,8 +74,22 @@ def _check_is_there(call: Call) -> None:
         raise failure.wrong_login()
 
 
+def _all(path: str) -> Resource:
+    return Resource(
+        path, Access.ADMIN, get=export, post=load, read_by=By.ALL, merged=merged_exports, complete=True, pieces=pieces
+    )
+
+
 RESOURCES = (
-    Resource("/definitions", Access.ADMIN, get=export, post=load),
-    Resource("/all-configuration", Access.ADMIN, get=export, post=load),
-    Resource("/definitions/{vhost}", Access.ADMIN, get=export_vhost, post=load, any_vhost=True),
+    _all("/definitions"),
+    _all("/all-configuration"),
+    Resource(
+        "/definitions/{vhost}",
+        Access.ADMIN,
+        get=export_vhost,
+        post=load,
+        any_vhost=True,
+        changed_by=By.WRITER,
+        pieces=pieces,
+    ),
 )

@@ -11,7 +11,7 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 from amqpbroker.management.values import whole_number
 from amqpbroker.message.message import Message
 
@@ -158,7 +158,7 @@ def aliveness(call: Call) -> Any:
 
 
 def _check(path: str, check: Callable[[Call], Any], access: Access = Access.USER) -> Resource:
-    return Resource(f"/health/checks/{path}", access, get=check)
+    return Resource(f"/health/checks/{path}", access, get=check, read_by=By.HERE)
 
 
 RESOURCES = (

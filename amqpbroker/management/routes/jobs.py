@@ -20,7 +20,7 @@ from amqpbroker.management.formats.messages import PROPERTY_NAMES, published
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.peeking import check_keys, unreadable, whole
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.routes.messages import may_publish
 from amqpbroker.management.synced import all_synced
@@ -263,7 +263,7 @@ def _standings(call: Call, vhost: Vhost) -> Standings:
 
 
 RESOURCES = (
-    Resource("/jobs", Access.USER, get=jobs),
+    Resource("/jobs", Access.USER, get=jobs, read_by=By.ALL),
     Resource("/jobs/{vhost}", Access.VHOST, get=vhost_jobs),
     Resource(
         "/jobs/{vhost}/{name}",

@@ -5,7 +5,7 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 
 _Rows = list[dict[str, Any]]
 
@@ -15,7 +15,7 @@ def vhost_limits(call: Call) -> _Rows:
 
 
 def vhost_limit(call: Call) -> _Rows:
-    return _of_vhost(call, call.vhost.name)
+    return _of_vhost(call, call.definition.name)
 
 
 def _of_vhost(call: Call, vhost: str) -> _Rows:
@@ -24,12 +24,12 @@ def _of_vhost(call: Call, vhost: str) -> _Rows:
 
 
 def put_vhost_limit(call: Call) -> Answer:
-    call.broker.limits.set_vhost(call.vhost.name, call.path["name"], call.need("value")["value"])
+    call.broker.limits.set_vhost(call.definition.name, call.path["name"], call.need("value")["value"])
     return NO_CONTENT
 
 
 def delete_vhost_limit(call: Call) -> Answer:
-    call.broker.limits.clear_vhost(call.vhost.name, call.path["name"])
+    call.broker.limits.clear_vhost(call.definition.name, call.path["name"])
     return NO_CONTENT
 
 
@@ -60,8 +60,14 @@ def delete_user_limit(call: Call) -> Answer:
 
 RESOURCES = (
     Resource("/vhost-limits", Access.USER, get=vhost_limits),
-    Resource("/vhost-limits/{vhost}", Access.VISIBLE, get=vhost_limit),
-    Resource("/vhost-limits/{vhost}/{name}", Access.ADMIN, put=put_vhost_limit, delete=delete_vhost_limit),
+    Resource("/vhost-limits/{vhost}", Access.VISIBLE, get=vhost_limit, read_by=By.HERE),
+    Resource(
+        "/vhost-limits/{vhost}/{name}",
+        Access.ADMIN,
+        put=put_vhost_limit,
+        delete=delete_vhost_limit,
+        changed_by=By.WRITER,
+    ),
     Resource("/user-limits", Access.USER, get=user_limits),
     Resource("/user-limits/{user}", Access.USER, get=user_limit),
     Resource("/user-limits/{user}/{name}", Access.ADMIN, put=put_user_limit, delete=delete_user_limit),

@@ -8,7 +8,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 
 
 async def transfer(call: Call) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _named(call: Call) -> str:
 
 
 RESOURCES = (
-    Resource("/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=SMALL_BYTES),
-    Resource("/maintenance/drain", Access.ADMIN, post=drain, max_body_bytes=SMALL_BYTES),
-    Resource("/maintenance/revive", Access.ADMIN, post=revive, max_body_bytes=SMALL_BYTES),
+    Resource("/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=SMALL_BYTES, changed_by=By.HERE),
+    Resource("/maintenance/drain", Access.ADMIN, post=drain, max_body_bytes=SMALL_BYTES, changed_by=By.HERE),
+    Resource("/maintenance/revive", Access.ADMIN, post=revive, max_body_bytes=SMALL_BYTES, changed_by=By.HERE),
 )

@@ -188,6 +188,9 @@ def _destination(call: Call, vhost_name: Any, name: Any) -> Queue:
     if not isinstance(name, str) or not isinstance(vhost_name, str):
         raise failure.bad_request("destination and destination_vhost are to be names")
     vhost = call.broker.vhosts.get(vhost_name)
+    if call.broker.is_elsewhere(vhost_name) or (vhost is not None and vhost.storage is not call.vhost.storage):
+        reason = f"messages cannot be moved to vhost '{vhost_name}', which is stored apart: use a shovel"
+        raise failure.conflict(reason)
     if vhost is None:
         raise failure.no_vhost()
     return Actions(vhost, _permissions_to(call, vhost_name)).writable_queue(name)

@@ -12,8 +12,9 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
+from amqpbroker.management.gathering import merged_overview
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 from amqpbroker.management.visible_connections import sessions
 from amqpbroker.row_slices import RowSlices
 
@@ -144,11 +145,11 @@ def done(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/overview", Access.USER, get=overview),
+    Resource("/overview", Access.USER, get=overview, read_by=By.ALL, merged=merged_overview),
     Resource("/version", Access.ANYBODY, get=version),
     Resource("/extensions", Access.USER, get=extensions),
     Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
-    Resource("/rebalance/queues", Access.ADMIN, post=done, max_body_bytes=0),
-    Resource("/reset", Access.ADMIN, delete=done),
-    Resource("/reset/{node}", Access.ADMIN, delete=done),
+    Resource("/rebalance/queues", Access.ADMIN, post=done, max_body_bytes=0, changed_by=By.HERE),
+    Resource("/reset", Access.ADMIN, delete=done, changed_by=By.HERE),
+    Resource("/reset/{node}", Access.ADMIN, delete=done, changed_by=By.HERE),
 )

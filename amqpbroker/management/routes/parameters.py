@@ -7,7 +7,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 
 
 def _shown(parameter: Parameter) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def parameters(call: Call) -> Listing:
 
 def _found(call: Call) -> Parameter:
     """Raises LookupError."""
-    return call.broker.parameters.get(call.path["component"], call.vhost.name, call.path["name"])
+    return call.broker.parameters.get(call.path["component"], call.definition.name, call.path["name"])
 
 
 def parameter(call: Call) -> dict[str, Any]:
@@ -40,11 +40,11 @@ def parameter(call: Call) -> dict[str, Any]:
 
 def put_parameter(call: Call) -> Answer:
     component, name, value = call.path["component"], call.path["name"], call.need("value")["value"]
-    created = all(other.name != name for other in call.broker.parameters.list(component, call.vhost.name))
+    created = all(other.name != name for other in call.broker.parameters.list(component, call.definition.name))
     try:
         if not call.identity.all_powerful:
             call.broker.parameters.authorise(component, name, value, call.identity.user)
-        call.broker.parameters.put(component, call.vhost.name, name, value)
+        call.broker.parameters.put(component, call.definition.name, name, value)
     except ValueError as error:
         raise failure.invalid(error) from error
     return put_answer(created)
@@ -52,7 +52,7 @@ def put_parameter(call: Call) -> Answer:
 
 def delete_parameter(call: Call) -> Answer:
     _found(call)
-    call.broker.parameters.delete(call.path["component"], call.vhost.name, call.path["name"])
+    call.broker.parameters.delete(call.path["component"], call.definition.name, call.path["name"])
     return NO_CONTENT
 
 
@@ -79,13 +79,15 @@ def delete_global_parameter(call: Call) -> Answer:
 RESOURCES = (
     Resource("/parameters", Access.POLICYMAKER, get=parameters),
     Resource("/parameters/{component}", Access.POLICYMAKER, get=parameters),
-    Resource("/parameters/{component}/{vhost}", Access.POLICYMAKER, get=parameters),
+    Resource("/parameters/{component}/{vhost}", Access.POLICYMAKER, get=parameters, read_by=By.HERE),
     Resource(
         "/parameters/{component}/{vhost}/{name}",
         Access.POLICYMAKER,
         get=parameter,
         put=put_parameter,
         delete=delete_parameter,
+        read_by=By.HERE,
+        changed_by=By.WRITER,
     ),
     Resource("/global-parameters", Access.POLICYMAKER, get=global_parameters),
     Resource(

@@ -7,7 +7,7 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.users import shown_permission, shown_topic_permission
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 
 
 def _patterns(call: Call, *names: str) -> list[str]:
@@ -24,7 +24,7 @@ def _patterns(call: Call, *names: str) -> list[str]:
 def _to_change(call: Call) -> tuple[str, str]:
     """User and vhost of a PUT. Raises ApiError 400 if one of them is not there."""
     user, vhost = call.path["user"], call.path["vhost"]
-    if vhost not in call.broker.vhosts or all(each.name != user for each in call.broker.users.list_users()):
+    if vhost not in call.broker.defined_vhosts or all(each.name != user for each in call.broker.users.list_users()):
         raise failure.bad_request("vhost_or_user_not_found")
     return user, vhost
 
@@ -89,6 +89,8 @@ def _topic(path: str) -> Resource:
         put=put_topic_permission,
         delete=delete_topic_permission,
         any_vhost=True,
+        read_by=By.HERE,
+        changed_by=By.WRITER,
     )
 
 
@@ -101,6 +103,8 @@ RESOURCES = (
         put=put_permission,
         delete=delete_permission,
         any_vhost=True,
+        read_by=By.HERE,
+        changed_by=By.WRITER,
     ),
     Resource("/topic-permissions", Access.ADMIN, get=topic_permissions),
     _topic("/topic-permissions/{vhost}/{user}"),

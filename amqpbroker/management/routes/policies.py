@@ -9,7 +9,7 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.vhosts import shown_policy
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 
 
 def policies(call: Call, operator: bool) -> Listing:
@@ -23,16 +23,16 @@ def policies(call: Call, operator: bool) -> Listing:
 
 
 def policy(call: Call, operator: bool) -> dict[str, Any]:
-    return shown_policy(call.broker.policies.get(call.vhost.name, call.path["name"], operator))
+    return shown_policy(call.broker.policies.get(call.definition.name, call.path["name"], operator))
 
 
 def put(call: Call, operator: bool) -> Answer:
     _check_unlocked(call, operator)
     body = call.need("pattern", "definition")
     name = call.path["name"]
-    created = all(other.name != name for other in call.broker.policies.list(call.vhost.name, operator))
+    created = all(other.name != name for other in call.broker.policies.list(call.definition.name, operator))
     described = Policy(
-        call.vhost.name,
+        call.definition.name,
         name,
         body["pattern"],
         body["definition"],
@@ -49,7 +49,7 @@ def put(call: Call, operator: bool) -> Answer:
 
 def delete(call: Call, operator: bool) -> Answer:
     _check_unlocked(call, operator)
-    call.broker.policies.delete(call.vhost.name, call.path["name"], operator)
+    call.broker.policies.delete(call.definition.name, call.path["name"], operator)
     return NO_CONTENT
 
 
@@ -64,13 +64,15 @@ def _resources(path: str, access: Access, operator: bool) -> tuple[Resource, ...
     listed = partial(policies, operator=operator)
     return (
         Resource(path, Access.USER, get=listed),
-        Resource(path + "/{vhost}", Access.VHOST, get=listed),
+        Resource(path + "/{vhost}", Access.VHOST, get=listed, read_by=By.HERE),
         Resource(
             path + "/{vhost}/{name}",
             access,
             get=partial(policy, operator=operator),
             put=partial(put, operator=operator),
             delete=partial(delete, operator=operator),
+            read_by=By.HERE,
+            changed_by=By.WRITER,
         ),
     )
 

@@ -14,7 +14,7 @@ from amqpbroker.management.formats.rates import asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 from amqpbroker.management.values import boolean, check_name
 
 #: A queue with its vhost.
@@ -152,14 +152,14 @@ def replica_status(call: Call) -> Answer | list[dict[str, Any]]:
     ]
 
 
-_LIST: tuple[tuple[str, Access, Callable[[Call], Listing]], ...] = (
-    ("/queues", Access.USER, queues),
-    ("/queues/detailed", Access.USER, detailed),
-    ("/queues/{vhost}", Access.VHOST, vhost_queues),
+_LIST: tuple[tuple[str, Access, Callable[[Call], Listing], By], ...] = (
+    ("/queues", Access.USER, queues, By.ALL),
+    ("/queues/detailed", Access.USER, detailed, By.ALL),
+    ("/queues/{vhost}", Access.VHOST, vhost_queues, By.VHOST),
 )
 
 RESOURCES = (
-    *(Resource(path, access, get=get) for path, access, get in _LIST),
+    *(Resource(path, access, get=get, read_by=by) for path, access, get, by in _LIST),
     Resource("/queues/quorum/{vhost}/{name}/status", Access.VISIBLE, get=replica_status),
     Resource("/queues/{vhost}/{name}", Access.VHOST, get=queue, put=put, delete=delete, may_send=may_put),
     Resource("/queues/{vhost}/{name}/contents", Access.VHOST, delete=purge),

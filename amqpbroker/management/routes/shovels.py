@@ -7,7 +7,7 @@ from amqpbroker.broker.shovels.shovels import SHOVEL, ShovelStatus
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Resource
 
 
 def _shown(call: Call, status: ShovelStatus) -> dict[str, Any]:
@@ -47,12 +47,12 @@ def shovel(call: Call) -> dict[str, Any]:
 
 def _parameter(call: Call) -> tuple[Any, str, str, str]:
     """Raises LookupError."""
-    found = call.broker.parameters.get(SHOVEL, call.vhost.name, call.path["name"])
+    found = call.broker.parameters.get(SHOVEL, call.definition.name, call.path["name"])
     return found.value, found.vhost, found.component, found.name
 
 
 def delete(call: Call) -> Answer:
-    call.broker.parameters.delete(SHOVEL, call.vhost.name, call.path["name"])
+    call.broker.parameters.delete(SHOVEL, call.definition.name, call.path["name"])
     return NO_CONTENT
 
 
@@ -62,8 +62,15 @@ def restart(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/shovels", Access.MONITOR, get=shovels),
+    Resource("/shovels", Access.MONITOR, get=shovels, read_by=By.ALL),
     Resource("/shovels/{vhost}", Access.MONITOR, get=shovels),
-    Resource("/shovels/vhost/{vhost}/{name}", Access.POLICYMAKER, get=shovel, delete=delete),
+    Resource(
+        "/shovels/vhost/{vhost}/{name}",
+        Access.POLICYMAKER,
+        get=shovel,
+        delete=delete,
+        read_by=By.HERE,
+        changed_by=By.WRITER,
+    ),
     Resource("/shovels/vhost/{vhost}/{name}/restart", Access.POLICYMAKER, delete=restart),
 )

@@ -1,28 +1,31 @@
 """Virtual hosts (rabbit_mgmt_wm_vhost*.erl)."""
 
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, named
-from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.rates import Details, Ranges, asked_ranges, listed, sampled, with_details
 from amqpbroker.management.formats.users import shown_permission, shown_topic_permission
-from amqpbroker.management.formats.vhosts import described_vhost, description, put_vhost
+from amqpbroker.management.formats.vhosts import DefinedVhost, described_vhost, description, put_vhost
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Piece, Resource
+from amqpbroker.management.streamed import encoded
 from amqpbroker.management.values import boolean
 
 
-def _shown(call: Call, vhost: Vhost, details: Details | None) -> dict[str, Any]:
+def _shown(call: Call, definition: DefinedVhost, details: Details | None) -> dict[str, Any]:
     """details: None where nothing that is counted is shown."""
+    vhost = call.broker.vhosts.get(definition.name)
     shown = {
-        **described_vhost(vhost),
-        "tracing": vhost.name in call.broker.tracing,
-        "cluster_state": {call.node.name: "running"},
+        **described_vhost(definition, call.broker.config),
+        "tracing": definition.name in call.broker.tracing,
+        "cluster_state": {} if vhost is None else {call.node.name: "running"},
     }
-    if details is not None:
+    if details is not None and vhost is not None:
         byte_counts = named(CONNECTION_COUNTERS, vhost.byte_totals.counters())
         shown |= with_details({**vhost.queue_totals(), **byte_counts}, details)
         shown["message_stats"] = with_details(vhost.message_stats(), details)
@@ -30,28 +33,60 @@ def _shown(call: Call, vhost: Vhost, details: Details | None) -> dict[str, Any]:
 
 
 def vhosts(call: Call) -> Listing:
-    rates, stats = call.broker.rates, call.stats
+    broker, stats = call.broker, call.stats
     wanted = asked_ranges(call.query, listed=True) if stats else Ranges()
+
+    def shown(definition: DefinedVhost) -> dict[str, Any]:
+        vhost = broker.vhosts.get(definition.name)
+        return _shown(call, definition, listed(broker.rates, vhost, wanted) if stats and vhost is not None else None)
+
     return Listing(
         call.identity.vhosts(),
-        lambda vhost: _shown(call, vhost, listed(rates, vhost, wanted) if stats else None),
-        lambda vhost: vhost.name,
+        shown,
+        lambda definition: definition.name,
+        stands_in=(lambda definition: definition.name not in broker.vhosts) if broker.shares_vhosts else None,
     )
 
 
 def vhost(call: Call) -> dict[str, Any]:
     details = sampled(call.broker.rates, [call.vhost], asked_ranges(call.query)) if call.stats else None
-    return _shown(call, call.vhost, details)
+    return _shown(call, call.vhost.definition, details)
 
 
 def put(call: Call) -> Answer:
-    body, name = call.body(), call.path["vhost"]
+    return _put(call, call.body())
+
+
+def _put(call: Call, body: dict[str, Any]) -> Answer:
+    name = call.path["vhost"]
     described, trace = description(body), boolean(body, "tracing")
+    if call.from_peer and set(body) == {"tracing"}:
+        return _trace(call, trace)
     answer = put_answer(put_vhost(call.broker, name, described, call.identity.user.name))
     if "tracing" in body:
-        switch = call.broker.tracing.start if trace else call.broker.tracing.stop
-        switch(call.broker.vhosts[name])
+        _trace(call, trace)
     return answer
+
+
+def _trace(call: Call, on: bool) -> Answer:
+    if call.broker.is_elsewhere(call.path["vhost"]):
+        raise failure.moved(call.path["vhost"])
+    switch = call.broker.tracing.start if on else call.broker.tracing.stop
+    switch(call.vhost)
+    return NO_CONTENT
+
+
+def pieces(call: Call) -> list[Piece]:
+    """Return a change of tracing apart, which is made by the broker of the vhost, and kept in no definition."""
+    body, path = call.body(), f"/vhosts/{quote(call.path['vhost'], safe='')}"
+    if "tracing" not in body:
+        return []
+    trace = boolean(body, "tracing")
+    rest = {key: value for key, value in body.items() if key != "tracing"}
+    return [
+        Piece(None, path, encoded(rest), partial(_put, body=rest)),
+        Piece(call.path["vhost"], path, encoded({"tracing": trace}), partial(_trace, on=trace)),
+    ]
 
 
 def trace_for(call: Call) -> Answer:
@@ -64,19 +99,20 @@ def trace_for(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
-    if call.vhost.protected:
-        reason = f"Refusing to delete virtual host '{call.vhost.name}' because it is protected from deletion"
+    definition = call.definition
+    if definition.protected:
+        reason = f"Refusing to delete virtual host '{definition.name}' because it is protected from deletion"
         raise failure.ApiError(412, "precondition_failed", reason)
-    call.broker.delete_vhost(call.vhost.name)
+    call.broker.delete_vhost(definition.name)
     return NO_CONTENT
 
 
 def permissions(call: Call) -> Listing:
-    return Listing(call.broker.users.list_permissions(vhost=call.vhost.name), shown_permission, paged=False)
+    return Listing(call.broker.users.list_permissions(vhost=call.definition.name), shown_permission, paged=False)
 
 
 def topic_permissions(call: Call) -> Listing:
-    listed = call.broker.users.list_topic_permissions(vhost=call.vhost.name)
+    listed = call.broker.users.list_topic_permissions(vhost=call.definition.name)
     return Listing(listed, shown_topic_permission, paged=False)
 
 
@@ -88,21 +124,37 @@ def start(call: Call) -> Answer:
 
 
 def protect(call: Call) -> Answer:
-    call.broker.update_vhost(call.vhost.name, protected=True)
+    call.broker.update_vhost(call.definition.name, protected=True)
     return NO_CONTENT
 
 
 def unprotect(call: Call) -> Answer:
-    call.broker.update_vhost(call.vhost.name, protected=False)
+    call.broker.update_vhost(call.definition.name, protected=False)
     return NO_CONTENT
 
 
 RESOURCES = (
-    Resource("/vhosts", Access.USER, get=vhosts),
-    Resource("/vhosts/{vhost}", Access.ADMIN, get=vhost, put=put, delete=delete, any_vhost=True),
-    Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions),
-    Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions),
+    Resource("/vhosts", Access.USER, get=vhosts, read_by=By.ALL),
+    Resource(
+        "/vhosts/{vhost}",
+        Access.ADMIN,
+        get=vhost,
+        put=put,
+        delete=delete,
+        any_vhost=True,
+        changed_by=By.WRITER,
+        pieces=pieces,
+    ),
+    Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions, read_by=By.HERE),
+    Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions, read_by=By.HERE),
     Resource("/vhosts/{vhost}/tracing/{name}", Access.ADMIN, put=trace_for, max_body_bytes=0),
-    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start, max_body_bytes=0),
-    Resource("/vhosts/{vhost}/deletion/protection", Access.ADMIN, post=protect, delete=unprotect, max_body_bytes=0),
+    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start, max_body_bytes=0, changed_by=By.HERE),
+    Resource(
+        "/vhosts/{vhost}/deletion/protection",
+        Access.ADMIN,
+        post=protect,
+        delete=unprotect,
+        max_body_bytes=0,
+        changed_by=By.WRITER,
+    ),
 )

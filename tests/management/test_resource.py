@@ -1,0 +1,115 @@
+"""Brokers that answer a request for a resource, if several share the vhosts."""
+
+import pytest
+
+from amqpbroker.management.identity import Access
+from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.routes import RESOURCES
+
+#: Resources without a vhost in their path that are changed by the broker that gets the request.
+HERE = {
+    "/auth/attempts/{node}",
+    "/auth/attempts/{node}/source",
+    "/feature-flags/{name}/enable",
+    "/leadership/transfer",
+    "/login",
+    "/maintenance/drain",
+    "/maintenance/revive",
+    "/rebalance/queues",
+    "/reset",
+    "/reset/{node}",
+}
+#: Lists of all brokers.
+ALL = {
+    "/all-configuration",
+    "/batches",
+    "/bindings",
+    "/channels",
+    "/connections",
+    "/connections/username/{user}",
+    "/consumers",
+    "/definitions",
+    "/deprecated-features/used",
+    "/exchanges",
+    "/jobs",
+    "/overview",
+    "/queues",
+    "/queues/detailed",
+    "/shovels",
+    "/vhosts",
+}
+#: Definitions of vhosts that all brokers know.
+KNOWN = (
+    "/health/checks/",
+    "/operator-policies/",
+    "/parameters/",
+    "/permissions/",
+    "/policies/",
+    "/topic-permissions/",
+    "/vhost-limits/",
+)
+
+
+def paths(by, reading):
+    return {each.path for each in RESOURCES if _exists(each, reading) and each.answered_by(reading) is by}
+
+
+def _exists(resource, reading):
+    changes = (resource.put, resource.post, resource.delete)
+    return resource.get is not None if reading else any(each is not None for each in changes)
+
+
+@pytest.mark.parametrize(
+    ("path", "reading", "by"),
+    [
+        ("/x/{vhost}/{name}", True, By.VHOST),
+        ("/x/{vhost}/{name}", False, By.VHOST),
+        ("/x/{name}", True, By.HERE),
+        ("/x/{name}", False, By.WRITER),
+    ],
+)
+def test_the_path_and_the_method_name_the_broker(path, reading, by):
+    assert Resource(path, Access.USER).answered_by(reading) is by
+
+
+def test_a_resource_may_name_another_broker():
+    resource = Resource("/x/{vhost}", Access.USER, read_by=By.HERE, changed_by=By.WRITER)
+    assert (resource.answered_by(True), resource.answered_by(False)) == (By.HERE, By.WRITER)
+
+
+def test_lists_of_all_brokers():
+    assert paths(By.ALL, True) == ALL
+    assert paths(By.ALL, False) == {"/connections/username/{user}"}
+
+
+def test_connections_and_channels_are_at_any_broker():
+    assert paths(By.HOLDER, True) == {"/connections/{name}", "/connections/{name}/channels", "/channels/{name}"}
+    assert paths(By.HOLDER, False) == {"/connections/{name}", "/channels/{name}/deliveries/{tag}/renew"}
+
+
+def test_definitions_of_vhosts_are_read_here():
+    here = {path for path in paths(By.HERE, True) if "{vhost}" in path}
+    others = {"/vhosts/{vhost}/permissions", "/vhosts/{vhost}/topic-permissions", "/shovels/vhost/{vhost}/{name}"}
+    assert {path for path in here if not path.startswith(KNOWN)} == others
+    assert not {path for path in paths(By.VHOST, True) if path.startswith(KNOWN)}
+
+
+def test_changes_that_are_made_here():
+    assert {path for path in paths(By.HERE, False) if "{vhost}" not in path} == HERE
+    assert {path for path in paths(By.HERE, False) if "{vhost}" in path} == {"/vhosts/{vhost}/start/{node}"}
+
+
+def test_changes_of_definitions_of_vhosts_are_made_by_the_writer():
+    assert {path for path in paths(By.WRITER, False) if "{vhost}" in path} == {
+        "/definitions/{vhost}",
+        "/operator-policies/{vhost}/{name}",
+        "/parameters/{component}/{vhost}/{name}",
+        "/permissions/{vhost}/{user}",
+        "/policies/{vhost}/{name}",
+        "/shovels/vhost/{vhost}/{name}",
+        "/topic-permissions/{vhost}/{user}",
+        "/topic-permissions/{vhost}/{user}/{exchange}",
+        "/vhost-limits/{vhost}/{name}",
+        "/vhosts/{vhost}",
+        "/vhosts/{vhost}/deletion/protection",
+    }
