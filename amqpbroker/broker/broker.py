@@ -315,7 +315,7 @@ class Broker:
     def _discard_vhost(self, name: str) -> Storage:
         """Discard a vhost with its storage from memory."""
         storage = self.vhosts.pop(name).storage
-        storage.discard()
+        storage.close()
         self._remove_storage(storage)
         return storage
 
@@ -357,6 +357,7 @@ class Broker:
             if session.vhost is vhost:
                 session.force_close(errors.vhost_deleted(name))
         if vhost is not None and vhost.storage is not self.storage:
+            vhost.storage.close()
             self._remove_storage(vhost.storage)
 
     def _vhost_deleted(self, name: str) -> None:

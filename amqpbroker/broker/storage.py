@@ -27,6 +27,7 @@ class Storage:
     definitions: queues, exchanges, bindings and stream offsets. vhosts: by name. batch_records, job_records: of all
     batches and jobs. lost_ids: ids of durable queues and exchanges that could not be restored, and of the batches and
     jobs without extensions; their messages and records are retained. awaiting_sync: those who wait for the store.
+    is_closed: nobody is told any longer of what becomes safe.
     """
 
     def __init__(self, store: Store, definitions: Definitions, extensions: bool) -> None:
@@ -34,6 +35,7 @@ class Storage:
         self.definitions: Definitions = definitions
         self.vhosts: dict[str, Vhost] = {}
         self.lost_ids: frozenset[int] = frozenset()
+        self.is_closed: bool = False
         self.awaiting_sync: dict[Synced, None] = {}
         self._batches: dict[str, Batches] = {}
         self.batch_records = BatchRecords(self._batches)
@@ -105,6 +107,14 @@ class Storage:
 
     def _on_synced(self) -> None:
         waiting, self.awaiting_sync = self.awaiting_sync, {}
+        for waiter in waiting:
+            waiter.synced()
+
+    def close(self) -> None:
+        """Discard the vhosts, which this broker serves no longer, from memory, and have nobody wait for the store."""
+        self.is_closed = True
+        waiting = list(self.awaiting_sync)
+        self.discard()
         for waiter in waiting:
             waiter.synced()
 

@@ -30,7 +30,8 @@ async def all_defined(broker: Broker) -> None:
 
 
 async def _synced(storage: Storage, number: int) -> None:
-    while storage.store.synced < number:
+    """Wait for a storage. A request about a vhost that has moved meanwhile is refused by its caller."""
+    while storage.store.synced < number and not storage.is_closed:
         waiter = _Waiter()
         storage.await_sync(waiter)
         await waiter.done

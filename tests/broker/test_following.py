@@ -19,8 +19,12 @@ from amqpbroker.store.definitions.definitions import (
 from amqpbroker.store.definitions.followed_definitions import FollowedDefinitions
 from amqpbroker.store.store import MemoryStore
 from tests.broker.test_storage import Kept
-from tests.fault_definitions import FaultyDefinitions
+from tests.fault_definitions import KEYS, FaultyDefinitions
 from tests.harness import Wire
+
+
+def key_of(definition):
+    return type(definition), definition[: KEYS[type(definition)]]
 
 
 class Pair:
@@ -39,8 +43,8 @@ class Pair:
     def follow(self):
         before, self.seen = self.seen, self.state()
         put = [each for each in self.seen if each not in before]
-        keys = {(type(each), each[:2]) for each in self.seen}
-        removed = [each for each in before if each not in self.seen and (type(each), each[:2]) not in keys]
+        keys = {key_of(each) for each in self.seen}
+        removed = [each for each in before if key_of(each) not in keys]
         with self.definitions.following():
             follow(self.broker, put, removed)
 

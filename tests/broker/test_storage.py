@@ -15,7 +15,7 @@ from tests.broker.batches.batching import batch_headers
 from tests.broker.storing import DIRECTORY, StepCommitter
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
-from tests.harness import Wire
+from tests.harness import Wire, lead_elsewhere
 
 
 class Kept:
@@ -197,3 +197,22 @@ def test_a_storage_that_cannot_be_recovered_leaves_no_vhost(kept):
     assert (list(broker.vhosts), broker.storages) == (["/"], [broker.storage])
     kept.opened(broker)
     assert list(broker.vhosts) == ["/", "v"]
+
+
+def test_nobody_waits_for_a_storage_that_is_closed(kept):
+    class Waiter:
+        told = 0
+
+        def synced(self):
+            self.told += 1
+
+    broker, waiter = made_broker(), Waiter()
+    storage, _ = kept.opened(broker)
+    storage.await_sync(waiter)
+    broker.close_vhost("v")
+    assert (waiter.told, storage.is_closed, storage.awaiting_sync) == (1, True, {})
+    lead_elsewhere(broker, "w")
+    again, _ = Kept("w").opened(broker)
+    again.await_sync(waiter)
+    broker.remove_vhost("w")
+    assert (waiter.told, again.is_closed) == (2, True)
