@@ -11,8 +11,6 @@ from typing import Any, Final, LiteralString
 from psycopg import sql
 
 from amqpbroker import errors
-from amqpbroker.store.database import vhost_logs
-from amqpbroker.store.database.encoding import from_text, to_text
 from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.definitions.definitions import (
@@ -29,6 +27,14 @@ from amqpbroker.store.definitions.definitions import (
 from amqpbroker.store.definitions.tables import CODECS, TABLES, Codec, decoded, encoded
 from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import MAX_ID
+
+#: Statements of the transactions that store and remove the definition of a vhost, for its log (see vhost_logs). They
+#: may be repeated.
+_ADD_LOG: Final[LiteralString] = (
+    "INSERT INTO vhost_log (vhost) SELECT %s WHERE NOT EXISTS"
+    " (SELECT 1 FROM vhost_log WHERE vhost = %s AND NOT removed)"
+)
+_REMOVE_LOG: Final[LiteralString] = "UPDATE vhost_log SET removed = true WHERE vhost = %s"
 
 #: Kinds whose definitions are written with the log of the messages of their vhost.
 OBJECTS: Final = (ExchangeDefinition, QueueDefinition, BindingDefinition, StreamOffsetDefinition)
@@ -88,7 +94,7 @@ class DatabaseDefinitions(Definitions):
                 if isinstance(definition, QueueDefinition | ExchangeDefinition) and definition.id:
                     self._change(_LAST_ID, (self._log, definition.id))
                 if isinstance(definition, VhostDefinition):
-                    self._change(vhost_logs.ADD, (to_text(definition.name), to_text(definition.name)))
+                    self._change(_ADD_LOG, (_text(definition.name), _text(definition.name)))
 
     def remove(self, *definitions: Definition) -> None:
         with self.transaction():
@@ -99,22 +105,22 @@ class DatabaseDefinitions(Definitions):
     def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
         with self.transaction():
             ended = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s")
-            table, place = _name(BindingDefinition), (self._log, to_text(vhost))
-            self._change(ended.format(table), (*place, is_exchange, to_text(name)))
+            table, place = _name(BindingDefinition), (self._log, _text(vhost))
+            self._change(ended.format(table), (*place, is_exchange, _text(name)))
             if is_exchange:
                 begun = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND source = %s")
-                self._change(begun.format(table), (*place, to_text(name)))
+                self._change(begun.format(table), (*place, _text(name)))
 
     def remove_vhost(self, name: str) -> None:
         with self.transaction():
             for kind in TABLES:
                 if kind in OBJECTS:
                     objects = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s")
-                    self._change(objects.format(_name(kind)), (self._log, to_text(name)))
+                    self._change(objects.format(_name(kind)), (self._log, _text(name)))
                 elif "vhost" in kind._fields:
-                    self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (to_text(name),))
+                    self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (_text(name),))
             self.remove(VhostDefinition(name))
-            self._change(vhost_logs.REMOVE, (to_text(name),))
+            self._change(_REMOVE_LOG, (_text(name),))
 
     def _key(self, definition: Definition) -> bytes:
         """Return a digest of the fields that are the key, which may be longer than what an index can have.
@@ -191,7 +197,20 @@ def _upsert(kind: type[Definition]) -> sql.Composed:
     )
 
 
-_CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (to_text, from_text)}
+def _text(value: str) -> str:
+    """Encode a name, which may have characters that PostgreSQL cannot store: NUL and surrogates.
+
+    Most names stay as they are.
+    """
+    return json.dumps(value, ensure_ascii=True)[1:-1] if "\\" in value or not value.isprintable() else value
+
+
+def from_text(text: str) -> str:
+    """Decode a name."""
+    return str(json.loads(f'"{text}"')) if "\\" in text else text
+
+
+_CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (_text, from_text)}
 
 
 _PUT: Final = {kind: _upsert(kind) for kind in TABLES}

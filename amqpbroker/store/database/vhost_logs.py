@@ -7,16 +7,9 @@ from typing import Final, LiteralString, NamedTuple
 
 from psycopg import sql
 
-from amqpbroker.store.database.encoding import from_text
+from amqpbroker.store.database.database_definitions import from_text
 from amqpbroker.store.database.fence import Fence, Statement
 from amqpbroker.store.database.session import SCHEMA, TimedConnection
-
-#: Statements of the transactions that store and remove the definition of a vhost. Both may be repeated.
-ADD: Final[LiteralString] = (
-    "INSERT INTO vhost_log (vhost) SELECT %s WHERE NOT EXISTS"
-    " (SELECT 1 FROM vhost_log WHERE vhost = %s AND NOT removed)"
-)
-REMOVE: Final[LiteralString] = "UPDATE vhost_log SET removed = true WHERE vhost = %s"
 
 _ALL: Final[LiteralString] = "SELECT number, vhost, removed FROM vhost_log ORDER BY number"
 _FILES: Final[LiteralString] = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)"

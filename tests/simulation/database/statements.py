@@ -7,7 +7,7 @@ session, the names and the values. A statement that is not in it is an error.
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from amqpbroker.store.database import database_definitions, fence, schema, vhost_logs
+from amqpbroker.store.database import database_definitions, fence, schema
 from amqpbroker.store.database.session import _END_EARLIER, _SETTINGS
 from amqpbroker.store.definitions.tables import TABLES
 from tests.simulation.database.backend import NOTHING, Backend, Result
@@ -450,7 +450,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     **{parsed(query)[0]: put_definition for query in database_definitions._PUT.values()},
     "DELETE FROM {} WHERE key = %s": delete_definition,
     # Nothing here reads the logs of vhosts.
-    vhost_logs.ADD: nothing,
+    database_definitions._ADD_LOG: nothing,
     **{
         f"SELECT {', '.join(['{}'] * len(kind._fields))} FROM {{}} ORDER BY place": select_definitions
         for kind in TABLES

@@ -71,8 +71,8 @@ LIMITS = (
     Planted(
         "lists without slices",
         "listing.py",
-        "    slices = RowSlices(rows)\n",
-        "    slices = RowSlices(1 << 40)\n",
+        "encoded_rows(objects, selection.show, RowSlices(rows))",
+        "encoded_rows(objects, selection.show, RowSlices(1 << 40))",
     ),
     Planted(
         "a sort that looks up all values at once",
