@@ -98,6 +98,7 @@ CONSTANTS = {
         broker.counters.rates.HISTORY_LENGTH management.peeking.ANSWER_BYTES management.streamed.WHOLE_BYTES
         message.checksum._BODY_BYTES
     """,
+    "of a connection to PostgreSQL, of which a world has none": "store.database.repeated.MOST",
     "of the store's format": """
         broker.deduplication.message_key.MOST_BYTES broker.queues.group_key.MOST_BYTES store.record.MAX_COUNT
         store.record._MOST

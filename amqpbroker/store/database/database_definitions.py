@@ -141,7 +141,7 @@ class DatabaseDefinitions(Definitions):
     def all(self, kind: type[D]) -> list[D]:
         """Return all definitions of one kind that are written, in the order in which they were put."""
         try:
-            return self._reading.run(partial(read_all, kind, log=self._log if kind in OBJECTS else None))
+            return self._reading.run(partial(read_all, kind, log_name=self._log if kind in OBJECTS else None))
         except OSError as error:
             raise StoreError(f"{TABLES[kind]}: {error}") from error
 
@@ -163,13 +163,13 @@ _ALL: Final = sql.SQL("SELECT {} FROM {} ORDER BY place")
 _OF_LOG: Final = sql.SQL("SELECT {} FROM {} WHERE log = %s ORDER BY place")
 
 
-def read_all(kind: type[D], connection: TimedConnection, log: str | None = None) -> list[D]:
+def read_all(kind: type[D], connection: TimedConnection, log_name: str | None = None) -> list[D]:
     """Return all definitions of one kind, in the order in which they were put. Raises StoreError for a damaged one.
 
-    log: the one in which they are, of a kind of `OBJECTS`.
+    log_name: of the log in which they are, for a kind of `OBJECTS`.
     """
-    fields, values = sql.SQL(", ").join(map(sql.Identifier, kind._fields)), [] if log is None else [log]
-    query = _ALL if log is None else _OF_LOG
+    fields, values = sql.SQL(", ").join(map(sql.Identifier, kind._fields)), [] if log_name is None else [log_name]
+    query = _ALL if log_name is None else _OF_LOG
     try:
         rows = connection.execute(query.format(fields, _name(kind)), values, binary=True).fetchall()
         return [decoded(kind, row, _CODECS) for row in rows]
