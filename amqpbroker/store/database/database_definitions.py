@@ -34,7 +34,12 @@ _ADD_LOG: Final[LiteralString] = (
     "INSERT INTO vhost_log (vhost) SELECT %s WHERE NOT EXISTS"
     " (SELECT 1 FROM vhost_log WHERE vhost = %s AND NOT removed)"
 )
-_REMOVE_LOG: Final[LiteralString] = "UPDATE vhost_log SET removed = true WHERE vhost = %s"
+_REMOVE_LOG: Final[LiteralString] = "UPDATE vhost_log SET removed = true WHERE vhost = %s AND NOT removed"
+#: Nobody has ever led it, so nothing is stored there.
+_FORGET_LOG: Final[LiteralString] = (
+    "DELETE FROM vhost_log WHERE removed AND vhost = %s AND NOT EXISTS"
+    " (SELECT 1 FROM fence WHERE log = 'v' || vhost_log.number)"
+)
 
 #: Kinds whose definitions are written with the log of the messages of their vhost.
 OBJECTS: Final = (ExchangeDefinition, QueueDefinition, BindingDefinition, StreamOffsetDefinition)
@@ -121,6 +126,7 @@ class DatabaseDefinitions(Definitions):
                     self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (_text(name),))
             self.remove(VhostDefinition(name))
             self._change(_REMOVE_LOG, (_text(name),))
+            self._change(_FORGET_LOG, (_text(name),))
 
     def _key(self, definition: Definition) -> bytes:
         """Return a digest of the fields that are the key, which may be longer than what an index can have.

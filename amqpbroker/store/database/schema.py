@@ -24,9 +24,13 @@ _VHOST_LOG: Final[LiteralString] = (
     "CREATE TABLE vhost_log (number bigserial PRIMARY KEY, vhost text NOT NULL, removed boolean NOT NULL DEFAULT false)"
 )
 
+_VHOST_LOG_INDEX: Final[LiteralString] = "CREATE UNIQUE INDEX vhost_log_vhost ON vhost_log (vhost) WHERE NOT removed"
+
 #: Version -> what makes the tables of the next version of them. Brokers of the earlier version may still write to them.
 _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
     1: (
+        # Brokers of the earlier version go on; one that waits for a lock would make them wait behind it.
+        "LOCK TABLE leadership, exchange, queue, binding, stream_offset, vhost IN ACCESS EXCLUSIVE MODE NOWAIT",
         "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
         "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
         "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
@@ -34,6 +38,7 @@ _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
         "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
         "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
         _VHOST_LOG,
+        _VHOST_LOG_INDEX,
         "INSERT INTO vhost_log (vhost) SELECT name FROM vhost ORDER BY place",
     )
 }
@@ -92,6 +97,7 @@ def _statements() -> list[sql.Composed]:
         # A row of the last writer, which proves that its last write is there.
         "CREATE TABLE proof (log text PRIMARY KEY, epoch bigint NOT NULL, number bigint NOT NULL)",
         _VHOST_LOG,
+        _VHOST_LOG_INDEX,
     ]
     tables = [sql.SQL(statement).format() for statement in made]
     for kind, table in TABLES.items():

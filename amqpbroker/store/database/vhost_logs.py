@@ -8,13 +8,26 @@ from typing import Final, LiteralString, NamedTuple
 from psycopg import sql
 
 from amqpbroker.store.database.database_definitions import from_text
-from amqpbroker.store.database.fence import Fence, Statement
+from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.session import SCHEMA, TimedConnection
+from amqpbroker.store.log import StoreError
 
 _ALL: Final[LiteralString] = "SELECT number, vhost, removed FROM vhost_log ORDER BY number"
 _FILES: Final[LiteralString] = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)"
 #: Tables with rows of a log. A row of the fence that is missing refuses late writes as a changed one does.
 _TABLES: Final = ("exchange", "queue", "binding", "stream_offset", "last_id", "proof", "leadership", "fence")
+
+_MARK_REMOVED: Final[LiteralString] = (
+    "UPDATE vhost_log SET removed = true WHERE NOT removed AND vhost NOT IN (SELECT name FROM vhost)"
+)
+_ADD_MISSING: Final[LiteralString] = (
+    "INSERT INTO vhost_log (vhost) SELECT name FROM vhost WHERE name NOT IN"
+    " (SELECT vhost FROM vhost_log WHERE NOT removed) ORDER BY place"
+)
+_SHARED: Final[LiteralString] = "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1"
+_OBJECTS: Final[LiteralString] = (
+    "SELECT 1 FROM queue WHERE log = %s UNION ALL SELECT 1 FROM exchange WHERE log = %s LIMIT 1"
+)
 
 #: Files that are removed in one transaction: each needs a lock of the server.
 _FILES_AT_ONCE: Final = 100
@@ -30,13 +43,44 @@ class VhostLog(NamedTuple):
     @property
     def name(self) -> str:
         """The name by which brokers lead it. No other log begins with a letter."""
-        return f"v{self.number}"
+        return f"v{self.number}" if self.number else LOG
+
+
+#: The log that all brokers share, as if it were that of a vhost without a name.
+GLOBAL: Final = VhostLog(0, "", False)
 
 
 def read_logs(connection: TimedConnection) -> list[VhostLog]:
     """Return the logs of all vhosts, the oldest first."""
     rows = connection.execute(_ALL).fetchall()
     return [VhostLog(number, from_text(vhost), removed) for number, vhost, removed in rows]
+
+
+def refuse_shared(connection: TimedConnection) -> None:
+    """Raises StoreError if brokers share the vhosts of this database."""
+    if connection.execute(_SHARED, [LOG]).fetchone() is not None:
+        raise StoreError(
+            "brokers share the vhosts of this database: start this one with --set store.shared=true, or name another"
+            " database"
+        )
+
+
+def refuse_unshared(connection: TimedConnection) -> None:
+    """Raises StoreError if all vhosts of this database have one log."""
+    files = connection.execute(_FILES, [SCHEMA, f"{LOG}/"]).fetchone()
+    if files is not None or connection.execute(_OBJECTS, [LOG, LOG]).fetchone() is not None:
+        raise StoreError(
+            "the vhosts of this database cannot be shared, since brokers without store.shared have used it; start this"
+            " one without store.shared, or name a new database"
+        )
+
+
+def reconcile(fence: Fence) -> None:
+    """Give each vhost a log, and mark the logs of others as removed, as the leader of the log that all share.
+
+    A broker of an earlier version may have created or deleted vhosts. Raises OSError.
+    """
+    fence.write([Statement(_MARK_REMOVED), Statement(_ADD_MISSING)])
 
 
 def remove_log(log: VhostLog, connection: TimedConnection, fence: Fence) -> None:

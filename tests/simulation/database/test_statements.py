@@ -28,10 +28,17 @@ NOT_SENT = {
     "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
     "DELETE FROM {} WHERE log = %s AND vhost = %s",
     "INSERT INTO vhost_log (vhost) SELECT name FROM vhost ORDER BY place",
-    "UPDATE vhost_log SET removed = true WHERE vhost = %s",
+    "UPDATE vhost_log SET removed = true WHERE vhost = %s AND NOT removed",
+    "DELETE FROM vhost_log WHERE removed AND vhost = %s AND NOT EXISTS"
+    " (SELECT 1 FROM fence WHERE log = 'v' || vhost_log.number)",
+    "UPDATE vhost_log SET removed = true WHERE NOT removed AND vhost NOT IN (SELECT name FROM vhost)",
+    "INSERT INTO vhost_log (vhost) SELECT name FROM vhost WHERE name NOT IN"
+    " (SELECT vhost FROM vhost_log WHERE NOT removed) ORDER BY place",
     "SELECT number, vhost, removed FROM vhost_log ORDER BY number",
     "DELETE FROM {} WHERE log = %s",
     "DELETE FROM vhost_log WHERE number = %s",
+    "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1",
+    "SELECT 1 FROM queue WHERE log = %s UNION ALL SELECT 1 FROM exchange WHERE log = %s LIMIT 1",
     "SELECT epoch, number FROM proof WHERE log = %s",
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",

@@ -132,3 +132,11 @@ def test_nothing_is_locked_after_the_end(brokers, pair):
     a.close()
     b.close()
     assert brokers.are_unlocked()
+
+
+def test_a_log_that_is_lost_is_locked_no_longer(brokers, pair):
+    a, b = pair
+    a.try_take("v1")
+    brokers.run("DELETE FROM leadership WHERE log = 'v1'")
+    assert list(a.renew()) == ["v1"]
+    assert b.try_take("v1")

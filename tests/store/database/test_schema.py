@@ -4,7 +4,7 @@ import pytest
 
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.session import Session
-from amqpbroker.store.log import StoreError
+from amqpbroker.store.log import StoreError, UnwrittenError
 
 COLUMNS = (
     "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
@@ -60,3 +60,28 @@ def test_tables_of_a_newer_version_are_refused_and_stay(session):
         schema.make_tables(session)
     (version,) = run(session, "SELECT version FROM format")
     assert version.fetchall() == [(schema.VERSION + 1,)]
+
+
+def test_tables_in_use_are_extended_later_and_nobody_waits(session, database):
+    schema.make_tables(session)
+    run(
+        session,
+        "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor",
+        "DROP TABLE vhost_log",
+        *[f"ALTER TABLE {table} DROP COLUMN log" for table in ("exchange", "queue", "binding", "stream_offset")],
+        "UPDATE format SET version = 1",
+    )
+    reader = Session(database, "reader", 10)
+
+    def read(connection):
+        with connection.transaction():
+            connection.execute("SELECT 1 FROM queue")
+            with pytest.raises(UnwrittenError):
+                schema.make_tables(session)
+            run(session, "UPDATE leadership SET released = released")
+
+    reader.run(read)
+    reader.close()
+    schema.make_tables(session)
+    (version,) = run(session, "SELECT version FROM format")
+    assert version.fetchall() == [(schema.VERSION,)]

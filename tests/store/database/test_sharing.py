@@ -277,6 +277,24 @@ def test_a_removal_that_failed_is_tried_again(table):
     assert a.events == [("remove", "v1", 1), ("remove", "v1", 2)]
 
 
+def test_a_release_that_failed_is_tried_again(table):
+    a = table.add("a")
+    table.step()
+    release, a.leaderships.release = a.leaderships.release, refuse
+    a.sharing.released("v1", "")
+    with pytest.raises(OSError, match="away"):
+        a.sharing.step()
+    assert table.leaders()["v1"] == "a"
+    a.leaderships.release = release
+    epoch = a.leaderships.held["v1"]
+    table.step(1)
+    assert a.leaderships.held["v1"] == epoch + 1
+
+
+def refuse(log, successor):
+    raise OSError("away")
+
+
 class RealProcess(Process):
     """A broker with sessions in a database."""
 

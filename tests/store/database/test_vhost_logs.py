@@ -10,9 +10,16 @@ from amqpbroker.store.database.fence import Statement
 from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
 from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.storage import DatabaseStorage
-from amqpbroker.store.database.vhost_logs import VhostLog, read_logs, remove_log
+from amqpbroker.store.database.vhost_logs import (
+    VhostLog,
+    read_logs,
+    reconcile,
+    refuse_shared,
+    refuse_unshared,
+    remove_log,
+)
 from amqpbroker.store.definitions.definitions import QueueDefinition, VhostDefinition
-from amqpbroker.store.log import FencedError, UnwrittenError
+from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
 from tests.store.database.opening import Opened
 
 STRANGE = "tä's\"\\t\x00\udcff"
@@ -59,12 +66,26 @@ def test_each_vhost_has_a_log_from_its_creation_on(opened, logs):
     assert logs()[0].name == "v1"
 
 
-def test_a_vhost_that_is_created_again_has_another_log(opened, logs):
-    opened.definitions.put(VhostDefinition("v"))
-    opened.definitions.remove_vhost("v")
+def test_a_vhost_that_is_created_again_has_another_log(opened, logs, led):
     opened.definitions.put(VhostDefinition("v"))
     opened.definitions.sync()
-    assert logs() == [VhostLog(1, "v", True), VhostLog(2, "v", False)]
+    led("v1")
+    for _ in range(3):
+        opened.definitions.remove_vhost("v")
+        opened.definitions.put(VhostDefinition("v"))
+        opened.definitions.sync()
+    # Nobody has led the logs between them.
+    assert logs() == [VhostLog(1, "v", True), VhostLog(4, "v", False)]
+
+
+def test_logs_of_vhosts_that_an_earlier_broker_has_created_and_deleted_are_put_right(opened, logs, led):
+    opened.definitions.put(*[VhostDefinition(name) for name in ("kept", "deleted", "created")])
+    opened.definitions.sync()
+    for statement in ("DELETE FROM vhost WHERE name = 'deleted'", "DELETE FROM vhost_log WHERE vhost = 'created'"):
+        opened.reading.run(lambda connection, statement=statement: connection.execute(statement))
+    for _ in range(2):
+        reconcile(opened.fence)
+        assert [log[1:] for log in logs()] == [("kept", False), ("deleted", True), ("created", False)]
 
 
 def test_the_storages_of_two_logs_have_nothing_in_common(opened, led):
@@ -82,6 +103,8 @@ def test_the_storages_of_two_logs_have_nothing_in_common(opened, led):
 
 def test_what_a_deleted_vhost_has_stored_is_removed(opened, logs, led, monkeypatch):
     opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.sync()
+    led("v1")
     opened.definitions.remove_vhost("v")
     opened.definitions.put(VhostDefinition("v"))
     opened.definitions.sync()
@@ -114,3 +137,25 @@ def test_what_a_deleted_vhost_has_stored_is_removed(opened, logs, led, monkeypat
         late.fence.write([Statement("SELECT 1")])
     new.definitions.put(QUEUE._replace(name="r"))
     new.definitions.sync()
+
+
+def test_a_database_is_used_either_shared_or_not(opened, led, database):
+    reading = opened.reading
+    reading.run(refuse_shared)
+    reading.run(refuse_unshared)
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.sync()
+    reading.run(refuse_unshared)
+    opened.definitions.put(QUEUE)
+    opened.definitions.sync()
+    with pytest.raises(StoreError, match=r"start this one without store\.shared"):
+        reading.run(refuse_unshared)
+    opened.definitions.remove(QUEUE)
+    opened.files.create(Path("/journal/1"))
+    opened.files.flush()
+    opened.definitions.sync()
+    with pytest.raises(StoreError, match=r"start this one without store\.shared"):
+        reading.run(refuse_unshared)
+    led("v1")
+    with pytest.raises(StoreError, match=r"store\.shared=true"):
+        reading.run(refuse_shared)
