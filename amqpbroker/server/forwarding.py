@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from amqpbroker.amqp.peer import Encryption, encryption_from
 from amqpbroker.server.listeners import shown
-from amqpbroker.server.protocols import RELAYED
+from amqpbroker.server.protocols import PEER, RELAYED
 from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ def _code(secret: str, nonce: bytes, facts: list[object]) -> str:
 
 
 def proof(secret: str, greeting_bytes: bytes) -> bytes:
-    """Return a leader's answer to the greeting of a relayed connection."""
+    """Return a leader's answer to the greeting of a relayed connection, or of a broker that sends a request itself."""
     return hmac.new(secret.encode(), b"leader" + greeting_bytes, "sha256").digest()
 
 
@@ -280,13 +280,13 @@ class ForwardedListener:
     async def _greet(self, client: socket.socket) -> None:
         try:
             passed_on = await asyncio.wait_for(self._greeting(client), GREETING_S)
-        except (OSError, ValueError, KeyError, TypeError, TimeoutError):
-            log.warning("a connection at the port for other brokers is closed: it has no valid greeting")
-            client.close()
-            return
         except asyncio.CancelledError:
             client.close()
             raise
+        except Exception:
+            log.warning("a connection at the port for other brokers is closed: it has no valid greeting")
+            client.close()
+            return
         self._serve[passed_on.protocol](client, passed_on)
 
     async def _greeting(self, client: socket.socket) -> PassedOn:
@@ -308,7 +308,7 @@ class ForwardedListener:
         if protocol not in self._serve:
             raise ValueError(protocol)
         passed_on = PassedOn(protocol, host, port, process, *[encryption_from(each) for each in tls])
-        if protocol == RELAYED:
+        if protocol == RELAYED or process.startswith(PEER):
             await self._loop.sock_sendall(client, proof(self._secret, head + text))
         return passed_on
 

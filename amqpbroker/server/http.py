@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.peers import FROM_PEER
 from amqpbroker.server.answers import Answers
+from amqpbroker.server.protocols import PEER
 from amqpbroker.server.tls_listener import TlsListener
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ HANDSHAKE_S = 5
 
 #: Key of the process that passes a connection on, in the state of a request's scope.
 PASSED_ON_BY = "passed_on_by"
-#: Begins the process of a broker that sends requests itself. It answers for the sender of each, so that a broker never
-#: puts this before its process when it passes on the bytes of a client.
-PEER = "peer/"
 
 #: How long requests under way get when the broker stops.
 STOP_S = 1

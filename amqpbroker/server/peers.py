@@ -1,15 +1,15 @@
 """Requests of HTTP to other brokers, over the port for connections that brokers pass on to each other."""
 
 import asyncio
+import hmac
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Any, Final, final
 
 import h11
 
 from amqpbroker.management.peers import NotSentError, Peer, PeerAnswer, PeerRequest, Peers
-from amqpbroker.server.forwarding import CONNECT_S, NONCE_BYTES, greeting
-from amqpbroker.server.http import PEER
-from amqpbroker.server.protocols import HTTP
+from amqpbroker.server.forwarding import CONNECT_S, NONCE_BYTES, PROOF_BYTES, greeting, proof
+from amqpbroker.server.protocols import HTTP, PEER
 from amqpbroker.store.database.leadership import Leader, Target
 
 #: Most bytes that are read at once.
@@ -62,7 +62,9 @@ class HttpPeers(Peers):
         reader, writer, nonce = await _connect(target)
         try:
             host, port = request.client
-            writer.write(greeting(target.secret, nonce, HTTP, host, port, PEER + self.here.process))
+            greeted = greeting(target.secret, nonce, HTTP, host, port, PEER + self.here.process)
+            writer.write(greeted)
+            await _check(reader, proof(target.secret, greeted))
             exchange = _Exchange(reader)
             async with asyncio.timeout(limit_s):
                 writer.write(exchange.encoded(request))
@@ -75,6 +77,19 @@ class HttpPeers(Peers):
 
     async def catch_up(self) -> None:
         await self._catch_up()
+
+
+async def _check(reader: asyncio.StreamReader, expected: bytes) -> None:
+    """Check that a broker is what listens there, before it gets the request. Raises NotSentError."""
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            given = await reader.readexactly(PROOF_BYTES)
+    except EOFError as error:
+        raise NotSentError("it has closed the connection") from error
+    except OSError as error:
+        raise NotSentError(str(error) or "no answer in time") from error
+    if not hmac.compare_digest(given, expected):
+        raise NotSentError("another process listens there, which does not know the secret of the broker")
 
 
 def _peer(broker: Leader) -> Peer:
@@ -107,11 +122,12 @@ class _Exchange:
 
     def encoded(self, request: PeerRequest) -> bytes:
         """Return the bytes of the request."""
-        headers = [*request.headers, ("connection", "close")]
+        found = [*request.headers, ("connection", "close")]
         if request.body or request.method in _WITH_BODY:
-            headers.append(("content-length", str(len(request.body))))
-        if all(name.lower() != "host" for name, _ in headers):
-            headers.append(("host", "peer"))
+            found.append(("content-length", str(len(request.body))))
+        if all(name.lower() != "host" for name, _ in found):
+            found.append(("host", "peer"))
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found]
         sent: Any = self._connection.send
         head = sent(h11.Request(method=request.method, target=request.target, headers=headers))
         body = sent(h11.Data(data=request.body)) if request.body else b""

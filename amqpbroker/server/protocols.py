@@ -17,6 +17,10 @@ METRICS_TLS = "https/prometheus"
 #: AMQP of clients whose connections other brokers relay. It has no listener of its own.
 RELAYED = "amqp/relayed"
 
+#: Begins the process of a broker that sends requests itself. It answers for the sender of each, so that a broker never
+#: puts this before its process when it passes on the bytes of a client.
+PEER = "peer/"
+
 
 def bind(config: Config) -> dict[str, list[socket.socket]]:
     """The sockets of each protocol that is listened for. Raises ListenError, and leaves none open then."""

@@ -235,6 +235,7 @@ WRONG = {
     "a short list with its code": lambda nonce: signed(nonce, ["amqp", "h", 1]),
     "a short list": lambda nonce: framed(["x"]),
     "no list": lambda nonce: framed(1),
+    "nested too deeply": lambda nonce: (5_000).to_bytes(2, "big") + b"[" * 5_000,
     "no JSON": lambda nonce: b"\0\x01[",
     "no text": lambda nonce: b"\0\x04\xff\xff\xff\xff",
     "a code that is none": lambda nonce: framed([1, "amqp", "h", 1, ""]),

@@ -7,7 +7,7 @@ import pytest
 from amqpbroker.management.app import build_app
 from amqpbroker.management.peers import SENDER, NotSentError, PeerRequest
 from amqpbroker.server import peers
-from amqpbroker.server.forwarding import ForwardedListener
+from amqpbroker.server.forwarding import NONCE_BYTES, PROOF_BYTES, ForwardedListener
 from amqpbroker.server.http import HttpListener
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.store.database.leadership import Leader, Target
@@ -162,7 +162,7 @@ async def test_an_answer_that_breaks_off_is_an_error(port):
 
 async def test_a_wrong_secret_is_an_error(port):
     here = peers_of("a", port("b", app_of(echo), secret="wrong").broker)
-    with pytest.raises(OSError, match=r"broken off|reset"):
+    with pytest.raises(NotSentError, match=r"closed|reset"):
         await here.request(here.others()[0], PeerRequest("GET", "/", [], b"", CLIENT), 5)
 
 
@@ -206,3 +206,31 @@ async def test_brokers_answer_for_each_other_over_sockets(port):
     await ports["b"].close()
     answer = await brokers["a"].get("queues")
     assert (len(answer.json()), answer.headers["x-missing-brokers"]) == (1, "b")
+
+
+async def test_a_process_that_does_not_know_the_secret_gets_no_request():
+    async def impostor(reader, writer):
+        writer.write(b"n" * NONCE_BYTES)
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        await reader.readexactly(size)
+        writer.write(b"p" * PROOF_BYTES + b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        got.append(await reader.read())
+        writer.close()
+
+    got = []
+    server = await asyncio.start_server(impostor, "127.0.0.1", 0)
+    there = Leader("b", "", "process of b", Target("127.0.0.1", server.sockets[0].getsockname()[1], "secret"))
+    with pytest.raises(NotSentError, match="another process listens there"):
+        await peers_of("a", there, writer=there).request(
+            peers_of("b").here, PeerRequest("PUT", "/api/users/ann", [], b'{"password":"secret"}', CLIENT), 5
+        )
+    server.close()
+    await server.wait_closed()
+    while not got:
+        await asyncio.sleep(0.01)
+    assert got == [b""]
+
+
+def test_headers_that_are_not_ascii_are_passed_on():
+    request = PeerRequest("GET", "/api/queues", [("user-agent", "Sch\xf6n")], b"", CLIENT)
+    assert b"user-agent: Sch\xf6n\r\n" in peers._Exchange(None).encoded(request).lower().replace(b"sch", b"Sch")
