@@ -205,7 +205,7 @@ class Broker:
                 self.storage.remove(name)
                 self._vhost_deleted(name)
                 raise
-            self.events.vhost_created(definition, name in self.tracing)
+            self.events.vhost_created(self._shown(definition), name in self.tracing)
             if maker is not None:
                 self.users.permit_everything(maker, name)
         return self.vhosts.get(name)
@@ -247,12 +247,17 @@ class Broker:
         self.definitions.put(definition)
         if name not in self.defined_vhosts:
             self.restore_vhost(definition)
-            self.events.vhost_created(definition, name in self.tracing)
+            self.events.vhost_created(self._shown(definition), name in self.tracing)
             return
         self.defined_vhosts[name] = definition
         if name in self.vhosts:
             self.vhosts[name].definition = definition
-        self.events.vhost_updated(definition, name in self.tracing)
+        self.events.vhost_updated(self._shown(definition), name in self.tracing)
+
+    def _shown(self, definition: VhostDefinition) -> VhostDefinition:
+        """Return a definition with the queue type that applies."""
+        queue_type = definition.default_queue_type or self.config.default_queue_type
+        return definition._replace(default_queue_type=queue_type)
 
     def restore_vhost(self, definition: VhostDefinition) -> None:
         """Restore a vhost from its stored definition, without its objects."""

@@ -138,8 +138,10 @@ class Shovels(Component):
     def run(self, runner: ShovelRunner | None) -> None:
         """Run all present and future shovels by this runner; None: stop running them."""
         self._runner = runner
-        for vhost in dict.fromkeys(vhost for vhost, _ in self._values):
-            self.open_vhost(vhost)
+        if runner is not None:
+            for vhost, name in self._values:
+                if vhost in self._vhosts:
+                    runner.start(vhost, name, self.definition(vhost, name))
 
     def open_vhost(self, vhost: str) -> None:
         """Run the shovels of a vhost, if this broker serves it."""

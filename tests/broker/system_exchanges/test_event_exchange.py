@@ -312,6 +312,13 @@ def test_created_updated_and_deleted_vhosts_emit_events(bench: Bench) -> None:
     assert events[6][1].items() >= {"name": "v", "description": "d", "tags": ["a"], "tracing": False}.items()
 
 
+def test_events_of_a_vhost_have_the_queue_type_that_applies(bench: Bench) -> None:
+    bench.broker.add_vhost("v", default_queue_type="undefined")
+    bench.broker.update_vhost("v", "other")
+    shown = [facts["default_queue_type"] for name, facts in bench.events() if name.startswith("vhost.")]
+    assert shown == ["classic", "classic"]
+
+
 def test_alarms(bench: Bench) -> None:
     for _ in range(2):
         bench.broker.alarms.set("memory")
