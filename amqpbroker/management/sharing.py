@@ -326,15 +326,19 @@ class Sharing:
 
 
 async def _while_served(here: Here, call: Call) -> Any:
-    """Return the answer here. Raises ApiError 503 if its failure may be that the vhost has moved meanwhile."""
+    """Return the answer here. Raises ApiError 503 if the vhost has moved meanwhile, so that the answer may be wrong."""
     vhost = call.path["vhost"]
-    served = vhost in call.broker.vhosts
+    served = call.broker.vhosts.get(vhost)
     try:
-        return await here()
+        result = await here()
     except (ApiError, LookupError):
-        if served and call.broker.is_elsewhere(vhost):
+        if served is not None and call.broker.is_elsewhere(vhost):
             raise (failure.moved(vhost) if call.reading else failure.moved_meanwhile(vhost)) from None
         raise
+    if served is not None and not call.reading and served.storage.is_closed:
+        # Nobody has waited until the change was stored.
+        raise failure.moved_meanwhile(vhost)
+    return result
 
 
 def names_of(header: str, missing: list[str]) -> dict[str, str]:

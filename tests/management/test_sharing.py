@@ -1,5 +1,6 @@
 """Requests to brokers that share vhosts."""
 
+import asyncio
 import json
 from urllib.parse import quote
 
@@ -8,6 +9,8 @@ import pytest
 from amqpbroker.config import Config, Management
 from amqpbroker.management import held, sharing
 from amqpbroker.management.peers import PART, SENDER
+from amqpbroker.store.log import FencedError
+from tests.broker.test_storage import Kept
 from tests.harness import Wire
 from tests.management.api import Api
 from tests.management.brokers import LOST, REFUSED, Brokers
@@ -550,3 +553,25 @@ async def test_a_broker_that_shares_no_vhosts_has_no_peers():
     api = Api(Config(management=Management(cors_allow_origins=("http://a",))))
     answer = await api.get("queues", headers={"Origin": "http://a"})
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+async def test_a_change_that_was_not_stored_when_its_vhost_was_lost_is_no_success(name):
+    brokers = Brokers("a", "b")
+    brokers.serve("/", "a")
+    brokers.add("w")
+    broker, kept = brokers["b"].broker, Kept("w")
+    store = kept.opened(broker)[0].store
+    brokers.serving["w"] = "b"
+    Wire(broker).log_in(vhost="w").declare("q", durable=True)
+    body = {"routing_key": "q", "payload": "x", "payload_encoding": "string", "properties": {"delivery_mode": 2}}
+    sending = asyncio.ensure_future(brokers[name].post("exchanges/w/amq.default/publish", body))
+    while not broker.storages[-1].awaiting_sync:
+        await asyncio.sleep(0)
+    store.writer._on_failure = lambda error: None
+    store.writer.fail(FencedError(1, "Another broker leads now"))
+    broker.close_vhost("w")
+    brokers.serving["w"] = None
+    answer = await asyncio.wait_for(sending, 3)
+    assert (answer.status_code, answer.json()["error"]) == (503, "service_unavailable")
+    assert "check whether the change was made" in answer.json()["reason"]
