@@ -14,12 +14,14 @@ class Handover:
     """A connection whose vhost another broker leads.
 
     handshake: the client's bytes from the protocol header to connection.open. They have its password, so no repr and no
-    log shows them. refuse: closes the connection with an error; ignored if the connection has ended meanwhile.
+    log shows them. refuse: closes the connection with an error. serve: goes on here, because this broker has come to
+    lead the vhost. Both are ignored if the connection has ended meanwhile.
     """
 
     vhost: str
     handshake: bytes = field(repr=False)
     refuse: Callable[[AmqpError], None] = field(repr=False)
+    serve: Callable[[], None] = field(repr=False)
 
 
 #: Called with the connection to hand over; returns at once.

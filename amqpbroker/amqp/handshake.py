@@ -207,19 +207,25 @@ class Handshake:
         self._status.enter(OPENING)
 
     def _open(self, arguments: dict[str, Any]) -> None:
-        client, logins, name = self._client, self._broker.logins, arguments["virtual_host"]
-        if self._on_elsewhere is not None and self._broker.is_elsewhere(name):
-            self._hand_over(name, self._on_elsewhere)
-            return
-        self._look_up(name)
-        answer = self._answer(AUTHORIZING, lambda permissions: self._permitted(name, permissions))
+        vhost = arguments["virtual_host"]
+        if self._on_elsewhere is not None and self._broker.is_elsewhere(vhost):
+            self._hand_over(vhost, self._on_elsewhere)
+        else:
+            self._authorize(vhost)
+
+    def _authorize(self, vhost: str) -> None:
+        """Ask for the client's permissions in the vhost, and open the connection then. Raises AmqpError."""
+        client, logins = self._client, self._broker.logins
+        self._look_up(vhost)
+        answer = self._answer(AUTHORIZING, lambda permissions: self._permitted(vhost, permissions))
         inside = client.peer.user is not None
-        self._request(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
+        self._request(AUTHORIZING, lambda: logins.permit(client.user, inside, vhost, answer))
 
     def _hand_over(self, vhost: str, on_elsewhere: OnElsewhere) -> None:
         """Hand the connection over to the broker that leads the vhost, which checks the limits and the permissions."""
         handshake = b"" if self._recording is None else self._recording.complete()
-        handover = Handover(vhost, handshake, self._answer(HANDING_OVER, _refuse))
+        serve = self._answer(HANDING_OVER, lambda _: self._authorize(vhost))
+        handover = Handover(vhost, handshake, self._answer(HANDING_OVER, _refuse), partial(serve, None))
         self._request(HANDING_OVER, partial(on_elsewhere, handover))
 
     def _look_up(self, vhost: str) -> None:
@@ -270,7 +276,7 @@ class Handshake:
             except Exception:
                 log_failure("on connection", self._client.name)
                 self._closing.fail(errors.unforeseen(), 0, 0)
-            if waited:
+            if waited and not self._status.state.held:
                 self._heartbeat.resume_monitor()
                 self._output.mark_dirty()
 

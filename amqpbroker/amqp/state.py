@@ -171,7 +171,7 @@ OPENING: Final = _handshake(
 HANDING_OVER: Final = _handshake(
     "handing over",
     "is handed over to the broker that leads the vhost",
-    ("closing", "closed"),
+    ("authorizing", "closing", "closed"),
     (),
     held=True,
 )

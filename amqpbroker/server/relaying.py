@@ -39,15 +39,18 @@ class Relaying:
         self,
         loop: asyncio.AbstractEventLoop,
         target: Callable[[str], Target | None],
+        is_here: Callable[[str], bool],
         is_full: Callable[[], bool],
         process: str = "",
     ) -> None:
         """target: returns the port of a vhost's leader, None if there is none at the moment.
 
-        is_full: returns whether no more files may be open. process: of this broker.
+        is_here: returns whether this broker serves a vhost. is_full: returns whether no more files may be open.
+        process: of this broker.
         """
         self._loop = loop
         self._target = target
+        self._is_here = is_here
         self._is_full = is_full
         self._process = process
         self._buffer = memoryview(bytearray(PART_BYTES))
@@ -105,6 +108,9 @@ class Relaying:
         vhost, end = handover.vhost, self._loop.time() + LEADER_S
         error, reason, pause_s = errors.vhost_without_leader(vhost), "", LOOK_S
         while not client.closing:
+            if self._is_here(vhost):
+                handover.serve()
+                return
             target = self._target(vhost)
             if target is not None:
                 error = errors.vhost_out_of_reach(vhost)

@@ -158,6 +158,51 @@ def test_a_refused_handover_closes_the_connection_with_the_error() -> None:
     assert case.client.connection.closing
 
 
+def serve_vhost(case: Case) -> None:
+    """Make the broker lead the vhost that another one has led."""
+    case.broker.shares_vhosts = False
+    case.broker.restore_vhost(case.broker.defined_vhosts["x"])
+    case.broker.shares_vhosts = True
+    case.broker.users.set_permissions("ann", "x", ".*", ".*", ".*")
+
+
+def test_a_connection_goes_on_here_when_this_broker_has_come_to_lead_its_vhost(cut: Cut) -> None:
+    case = Case(cut)
+    case.greet(heartbeat=1)
+    case.client.feed(opening() + AFTER)
+    serve_vhost(case)
+    case.handed[0].serve()
+    assert [got.name for got in case.client.receive()] == ["connection.open-ok", "channel.open-ok", "queue.declare-ok"]
+    assert case.client.connection.vhost is case.broker.vhosts["x"]
+    case.clock.advance(4_000)
+    assert case.client.connection.closing, "the client's heartbeats are monitored again"
+
+
+def test_a_connection_that_goes_on_here_waits_for_the_backend() -> None:
+    case = Case()
+    backend = LateBackend({"ann": PASSWORD.encode()})
+    case.broker.logins.use(backend)
+    case.client.feed(HEADER + start_ok() + tune_ok() + opening() + AFTER)
+    case.client.receive()
+    backend.answer()
+    case.client.receive()
+    serve_vhost(case)
+    case.handed[0].serve()
+    assert case.client.receive() == []
+    assert case.client.connection.status.state is AUTHORIZING
+    assert not case.client.connection.reading
+    backend.answer()
+    assert case.client.receive()[0].name in ("connection.open-ok", "connection.close")
+
+
+def test_a_connection_that_goes_on_here_is_refused_if_the_vhost_has_moved_again() -> None:
+    case = Case()
+    case.greet()
+    case.client.feed(opening())
+    case.handed[0].serve()
+    assert case.client.closed() == (320, "CONNECTION_FORCED - another broker leads vhost 'x' now; connect again")
+
+
 def test_a_handover_can_be_refused_at_once() -> None:
     case = Case()
     case.client = Wire(case.broker, on_elsewhere=lambda handover: handover.refuse(errors.no_files_for_vhost("x")))

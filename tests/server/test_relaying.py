@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 import sys
+import threading
 
 import pika
 import pytest
@@ -234,6 +235,25 @@ def test_connections_to_an_earlier_leader_end(brokers, monkeypatch):
         with pytest.raises(pika.exceptions.StreamLostError):
             connection.process_data_events(PATIENCE_S)
         brokers.await_idle()
+
+
+def test_a_client_that_waits_is_served_here_when_this_broker_comes_to_lead_the_vhost(brokers):
+    brokers.targets["x"] = None
+
+    def lead():
+        broker = brokers.a.broker
+        broker.shares_vhosts = False
+        broker.restore_vhost(broker.defined_vhosts["x"])
+        broker.shares_vhosts = True
+        broker.users.set_permissions("guest", "x", ".*", ".*", ".*")
+
+    timer = threading.Timer(0.3, brokers.call, [lead])
+    timer.start()
+    with brokers.connect() as connection:
+        round_trip(connection)
+        assert brokers.call(lambda: [session.vhost.name for session in brokers.a.broker.sessions]) == ["x"]
+    timer.join()
+    brokers.await_idle()
 
 
 def test_a_client_that_leaves_ends_its_connection_to_the_leader(brokers):

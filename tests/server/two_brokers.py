@@ -77,7 +77,13 @@ class TwoBrokers:
         listeners = DatabaseListeners(leads)
         self.targets["x"] = listeners.target
         lead_elsewhere(self.a.broker, "x")
-        self.relaying = Relaying(self.loop, lambda vhost: self.targets.get(vhost), self.a.clients.is_full, "a")
+        self.relaying = Relaying(
+            self.loop,
+            lambda vhost: self.targets.get(vhost),
+            lambda vhost: vhost in self.a.broker.vhosts,
+            self.a.clients.is_full,
+            "a",
+        )
         self.a.clients.relaying = self.relaying
         self.b.broker.add_vhost("x")
         self.b.broker.users.set_permissions("guest", "x", ".*", ".*", ".*")
