@@ -72,7 +72,7 @@ def build_app(
     endpoint = partial(_Endpoint, broker, node, authenticator, bodies, sharing)
     api = [Route(resource.path, endpoint(resource)) for resource in resources]
     api.append(Route("/{unknown:path}", endpoint(Resource("", Access.ANYBODY))))
-    routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(node))]
+    routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(broker, node))]
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
     app: _App = Starlette(routes=routes)
@@ -91,11 +91,19 @@ def build_app(
     return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
 
 
-def _leads(node: "Node") -> Callable[[Request], Awaitable[Response]]:
-    """Return the check of load balancers whether this broker serves a vhost. A broker that waits answers with 503."""
+def _leads(broker: "Broker", node: "Node") -> Callable[[Request], Awaitable[Response]]:
+    """Return the check of load balancers whether this broker serves a vhost.
+
+    The answer is 503 if another one does, as that of a broker that waits.
+    """
 
     async def answer_leads(request: Request) -> Response:
-        epoch = {} if node.database is None else {"epoch": node.database.epoch}
+        vhost = unquote(request.path_params["vhost"])
+        if broker.is_elsewhere(vhost):
+            reason = f"vhost '{vhost}' is served by another broker, or by none at the moment"
+            return _json(503, {"error": "not_leader", "reason": reason})
+        # A broker that shares vhosts has an epoch for each of them.
+        epoch = {} if node.database is None or broker.shares_vhosts else {"epoch": node.database.epoch}
         return _json(200, {"node": node.name, **epoch})
 
     return answer_leads

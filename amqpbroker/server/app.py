@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
     from amqpbroker.server.database import Database
     from amqpbroker.server.database_listeners import DatabaseListeners
+    from amqpbroker.server.shared_database import SharedDatabase
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
             database = _database(following, process)
             if database is not None:
                 signals.handle(STOP, database.stop)
-                if not await database.lead(on_ready):
+                if not await database.begin(on_ready):
                     break
             current, following = following, None
             server: Server | None = None
@@ -137,7 +138,7 @@ def _may_end(error: BaseException) -> bool:
     return isinstance(error, UnwrittenError) or isinstance(error.__cause__, UnwrittenError)
 
 
-def _database(config: Config, process: str) -> "Database | None":
+def _database(config: Config, process: str) -> "Database | SharedDatabase | None":
     """Return the database of the store; None for a store in files or in memory. Raises StoreError, ListenError.
 
     process: unique to this process.
@@ -146,9 +147,10 @@ def _database(config: Config, process: str) -> "Database | None":
         return None
     try:
         from amqpbroker.server.database import Database
+        from amqpbroker.server.shared_database import SharedDatabase
     except ImportError as error:
         raise data.StoreError(NEEDS_PSYCOPG.format(error)) from error
-    return Database(config, process)
+    return SharedDatabase(config, process) if config.store_shared else Database(config, process)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -211,6 +213,9 @@ class Server:
         # Told with `set` when memory is short and when it is no more.
         self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, trim)
         self._directory = storage.directory
+        self._share = storage.share
+        #: None until `serve`, and if this broker shares no vhosts.
+        self._shared: data.Shared | None = None
         self._node = self._watch_resources(storage.watched, storage.database is not None)
         self._node.settings.update(settings)
         self._node.database = storage.database
@@ -259,7 +264,10 @@ class Server:
 
         inherited: listeners from the time when this broker waited. Raises UnusableDefinitionsError, ListenError.
         """
-        import_definitions(self.broker, self._config.definitions)
+        if self._share is None:
+            import_definitions(self.broker, self._config.definitions)
+        else:
+            self._shared = self._share(self.broker, self.clients, self._committer, self.tick, self._clock)
         bound = bind(self._config) if inherited is None else inherited.bound
         listening = self._node.listeners
         for protocol, sockets in bound.items():
@@ -315,6 +323,8 @@ class Server:
             await listener.stop()
         if control is not None:
             control.remove()
+        if self._shared is not None:
+            await self._shared.close()
         await self._service.end(self._stop_ms)
         return self._status
 
@@ -327,7 +337,8 @@ class Server:
 
             testing = tuple(self.more_resources())
             self._node.has_testing_api = bool(testing)
-            return build_app(self.broker, self._node, (*RESOURCES, *testing))
+            peers = None if self._shared is None else self._shared.peers
+            return build_app(self.broker, self._node, (*RESOURCES, *testing), peers)
 
         def metrics() -> App:
             from amqpbroker.metrics.app import build_app

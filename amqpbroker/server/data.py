@@ -1,6 +1,7 @@
 """Storage of a running broker: its data directory, or memory."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from amqpbroker.store.spill import NO_SPILL, Spill, SpillFiles
 from amqpbroker.store.store import MemoryStore, Store
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.management.peers import Peers
+    from amqpbroker.server.clients import Clients
+    from amqpbroker.server.tick import Tick
     from amqpbroker.store.files import Files
 
 log = logging.getLogger(__name__)
@@ -34,6 +39,20 @@ def in_memory(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> 
     return MemoryStore()
 
 
+class Shared(ABC):
+    """The part of a running broker in serving vhosts that brokers share. peers: the other brokers."""
+
+    peers: "Peers"
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Leave all vhosts to other brokers."""
+
+
+#: Begins that, for a broker with its clients, with what writes and a clock for that.
+Share = Callable[["Broker", "Clients", MakeCommitter, "Tick", Clock], Shared]
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
     """Storage of a broker: in memory, unless it says otherwise.
@@ -42,7 +61,8 @@ class Data:
     nothing can be written any more. found: what is to be restored of them. spill: where messages go to make room in
     memory. directory: where all that is, None for nowhere. watched: where the disk must not fill up. database: what has
     all but the spill, None without one. cluster: the brokers with the same database.
-    token: of the node (see Node), empty for a random one.
+    token: of the node (see Node), empty for a random one. share: begins to serve the vhosts, of which this
+    broker has only some; None if it has all.
     """
 
     definitions: Definitions
@@ -54,6 +74,7 @@ class Data:
     database: Database | None = None
     cluster: Cluster | None = None
     token: str = ""
+    share: "Share | None" = None
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from amqpbroker import __version__
@@ -37,6 +36,7 @@ from amqpbroker.store.database.storage import (
     DatabaseStorage,
     session,
 )
+from amqpbroker.store.database.vhost_logs import refuse_shared
 from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
@@ -57,6 +57,13 @@ LOOK_S = 0.25
 #: Number of attempts to read everything after a takeover, and the time between two.
 RECOVERIES = 20
 RECOVER_AGAIN_S = 1.0
+
+
+#: Warning about a database, with its URL.
+NOT_SYNCHRONOUS = (
+    "%s: no commit waits for a standby, so a failover of the database may lose confirmed messages; set"
+    " synchronous_standby_names there, unless its disk is replicated"
+)
 
 
 class Database:
@@ -91,7 +98,7 @@ class Database:
 
     # --- leadership ---------------------------------------------------------------------------------------------------
 
-    async def lead(self, on_ready: OnReady) -> bool:
+    async def begin(self, on_ready: OnReady) -> bool:
         """Wait until this broker leads, and pass clients on meanwhile; return False if `stop` was called before.
 
         on_ready: called with the listeners. Raises StoreError.
@@ -120,12 +127,12 @@ class Database:
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """End `lead`."""
+        """End `begin`."""
         self._stopped.set()
 
     def _lead(self) -> None:
         """Return when this broker leads or is stopped. Raises StoreError."""
-        make: Callable[[], None] = partial(schema.make_tables, self._lease)
+        make: Callable[[], None] = self._make_tables
         led_s = time.monotonic()
         while not self._stopped.is_set():
             try:
@@ -149,6 +156,11 @@ class Database:
             except OSError as error:
                 raise StoreError(str(error)) from error
             self._stopped.wait(LOOK_S)
+
+    def _make_tables(self) -> None:
+        """Raises StoreError, OSError."""
+        schema.make_tables(self._lease)
+        self._lease.run(refuse_shared)
 
     def _follow(self) -> None:
         """Read a step of what the leader has written. Raises OSError."""
@@ -305,11 +317,7 @@ class Database:
 
         facts = node.Database(self._url, self._leadership.epoch, storage.synchronous)
         if not facts.synchronous:
-            log.warning(
-                "%s: no commit waits for a standby, so a failover of the database may lose confirmed messages; set"
-                " synchronous_standby_names there, unless its disk is replicated",
-                self._url,
-            )
+            log.warning(NOT_SYNCHRONOUS, self._url)
         return Data(definitions, store, found, spill, directory, (directory,), facts)
 
 

@@ -38,7 +38,7 @@ class Service:
         self.failure: Exception | None = None
         self._on_failure = on_failure
         self._store = storage.store(committer, own_clock, self._fail)
-        self.broker = Broker(config, clock, self._store, storage.definitions, storage.spill)
+        self.broker = Broker(config, clock, self._store, storage.definitions, storage.spill, storage.share is not None)
         self.timers = Timers(loop, clock)
         self._own_timers = self.timers if own_clock is clock else Timers(loop, own_clock)
         self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)

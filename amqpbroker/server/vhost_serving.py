@@ -14,10 +14,12 @@ from amqpbroker.broker.storage import Storage
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.server.data import MakeCommitter
+from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sharing import VhostServer
 from amqpbroker.store.database.storage import DatabaseStorage
-from amqpbroker.store.database.vhost_logs import VhostLog, remove_log
+from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, reconcile, remove_log
+from amqpbroker.store.definitions.definitions import Definitions
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.log import FencedError, StoreError
 from amqpbroker.store.persistence import Persistence
@@ -34,6 +36,10 @@ _BUSY_S: Final = 0.25
 _KNOWN_S: Final = 5.0
 _WRITTEN_S: Final = 5.0
 _LOOK_S: Final = 0.02
+
+
+def _ignore(definitions: Definitions | None) -> None:
+    pass
 
 
 class _Opened(NamedTuple):
@@ -57,10 +63,12 @@ class VhostServing(VhostServer):
         committer: MakeCommitter,
         on_gathered: Callable[[], None],
         process: str,
+        lead_definitions: Callable[[Definitions | None], None] = _ignore,
     ) -> None:
         """clock: of the stores. on_gathered: called when a store has something to write at the end of an iteration.
 
-        process: of this broker, as in its leaderships.
+        process: of this broker, as in its leaderships. lead_definitions: called with the definitions that this broker
+        writes for all, and with None when it does not any longer.
         """
         self._config = config
         self._loop = loop
@@ -69,6 +77,7 @@ class VhostServing(VhostServer):
         self._committer = committer
         self._on_gathered = on_gathered
         self._process = process
+        self._lead_definitions = lead_definitions
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="vhost")
         self._opened: dict[str, _Opened] = {}
         #: The last operation on each log that is not done.
@@ -113,14 +122,16 @@ class VhostServing(VhostServer):
 
     def _see_clients(self) -> None:
         served = {session.vhost.name for session in self._broker.sessions}
-        self._busy = tuple([name for name, opened in self._opened.items() if opened.vhost in served])
+        # The definitions have no clients of their own, and stay where they are.
+        busy = [name for name, opened in self._opened.items() if opened.vhost in served or name == LOG]
+        self._busy = tuple(busy)
         self._looking = self._loop.call_later(_BUSY_S, self._see_clients)
 
     async def close(self) -> None:
         """Write what is left of all vhosts, and serve none of them any longer."""
         if self._looking is not None:
             self._looking.cancel()
-        for name in list(self._opened):
+        for name in {*self._opened, *self._operations}:
             self._operate(name, partial(self._close, name, None, ""))
         while self._operations:
             await asyncio.wait(list(self._operations.values()))
@@ -157,6 +168,8 @@ class VhostServing(VhostServer):
         database.open()
         journal = Journal(Path("/journal"), database.files, self._config.bounds.segment_bytes, name=database.log)
         found = journal.recover()
+        if database.log == LOG:
+            reconcile(database.fence)
         database.recovered()
         return journal, found
 
@@ -164,9 +177,13 @@ class VhostServing(VhostServer):
         """Raises StoreError."""
         broker, config, definitions, files = self._broker, self._config, database.definitions, database.files
         end = self._loop.time() + _KNOWN_S
-        while (definition := broker.defined_vhosts.get(wanted.vhost)) is None:
+        definition = None
+        # An earlier vhost of the same name is closed when its deletion is known here.
+        while wanted != GLOBAL and (
+            (definition := broker.defined_vhosts.get(wanted.vhost)) is None or wanted.vhost in broker.vhosts
+        ):
             if self._loop.time() > end:
-                raise StoreError("its definition is not there")
+                raise StoreError("its definition is not there, or an earlier vhost of its name is still served")
             await asyncio.sleep(_LOOK_S)
         streams = Streams(Path("/streams"), files, config.bounds.stream_cache_bytes, synced=False)
 
@@ -188,9 +205,14 @@ class VhostServing(VhostServer):
         definitions.watch(store.definitions_changed)
         store.drive(self._on_gathered)
         storage = Storage(store, definitions, config.compat.extensions)
-        count = broker.open_vhost(definition, storage, found)
+        if definition is None:
+            broker.storages.append(storage)
+            self._lead_definitions(definitions)
+            log.info("this broker writes the definitions of all vhosts")
+        else:
+            count = broker.open_vhost(definition, storage, found)
+            log.info("this broker serves vhost '%s', with %d messages", wanted.vhost, count)
         self._opened[wanted.name] = _Opened(wanted.vhost, storage, database)
-        log.info("this broker serves vhost '%s', with %d messages", wanted.vhost, count)
 
     def _failed(self, name: str, error: Exception) -> None:
         """Handle the failure of a store, which can write nothing any more."""
@@ -229,7 +251,9 @@ class VhostServing(VhostServer):
         assert isinstance(store, Persistence)
         if error is not None:
             store.writer.fail(error)
-        if vhost in self._broker.vhosts:
+        if database.log == LOG:
+            self._lead_definitions(None)
+        elif (served := self._broker.vhosts.get(vhost)) is not None and served.storage is storage:
             self._broker.close_vhost(vhost)
         end = self._loop.time() + _WRITTEN_S
         while error is None and store.synced < store.appended and self._loop.time() < end:
@@ -240,6 +264,8 @@ class VhostServing(VhostServer):
         except StoreError as failure:
             log.error("vhost '%s': %s", vhost, failure)  # noqa: TRY400
         await self._run(database.close)
+        if database.log == LOG:
+            self._broker.storages.remove(storage)
 
     async def _run(self, task: Callable[[], Any]) -> Any:
         return await self._loop.run_in_executor(self._workers, task)

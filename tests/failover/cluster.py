@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.request import urlopen
@@ -99,8 +99,12 @@ class Broker:
     proxies: by the port of the server. proxied: the next start uses them.
     """
 
-    def __init__(self, directory: Path, name: str, lease_s: float = LEASE_S, proxied: bool = True) -> None:
+    def __init__(
+        self, directory: Path, name: str, lease_s: float = LEASE_S, proxied: bool = True, settings: Sequence[str] = ()
+    ) -> None:
+        """settings: further ones, as for --set."""
         self.name = name
+        self._settings = settings
         self.proxies: dict[int, Proxy] = {}
         self.proxied = proxied
         self._directory = directory / name
@@ -127,6 +131,7 @@ class Broker:
             "--set", f"store.lease={int(self._lease_s * 1000)}ms",
             "--set", f"cluster_name={self.name}@localhost",
             "--data-dir", str(self._directory / "data"), "--ready-file", str(self._ready),
+            *[argument for setting in self._settings for argument in ("--set", setting)],
         ]  # fmt: skip
         self._ready.unlink(missing_ok=True)
         with (self._directory / "log").open("ab") as log:
@@ -187,10 +192,16 @@ class Brokers:
     """Several brokers with one database."""
 
     def __init__(
-        self, directory: Path, databases: Databases, count: int, lease_s: float = LEASE_S, proxied: bool = True
+        self,
+        directory: Path,
+        databases: Databases,
+        count: int,
+        lease_s: float = LEASE_S,
+        proxied: bool = True,
+        settings: Sequence[str] = (),
     ) -> None:
         self.databases = databases
-        self.all = [Broker(directory, f"broker{number}", lease_s, proxied) for number in range(count)]
+        self.all = [Broker(directory, f"broker{number}", lease_s, proxied, settings) for number in range(count)]
         self.start_missing()
 
     def start_missing(self) -> None:

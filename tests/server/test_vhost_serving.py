@@ -1,6 +1,7 @@
 """Brokers serve the vhosts of a database that they lead, and pass them on with everything that they stored."""
 
 import asyncio
+import time
 from functools import partial
 from itertools import count
 
@@ -173,3 +174,38 @@ async def test_what_a_deleted_vhost_has_stored_is_removed_by_its_leader(sites):
     await sites.until(lambda: len(reading.run(read_logs)) == 1)
     assert reading.run(lambda connection: connection.execute(tables).fetchall()) == []
     assert list(a.broker.vhosts) == ["w"]
+
+
+def slowed(site, log, delay_s):
+    """Make a broker take its time to read a log."""
+    recovered = site.serving._recovered
+
+    def slow(database):
+        if database.log == log:
+            time.sleep(delay_s)
+        return recovered(database)
+
+    site.serving._recovered = slow
+
+
+async def test_a_vhost_that_is_deleted_and_created_while_it_is_read_is_served(sites):
+    a = sites.add("a")
+    slowed(a, "v1", 0.5)
+    while "v1" not in a.leaderships.held:
+        await a.step()
+    sites.opened.definitions.remove_vhost("v")
+    sites.opened.definitions.put(VhostDefinition("v"))
+    sites.opened.definitions.sync()
+    await sites.until(lambda: set(a.leaderships.held) == {"v2", "v3"} and set(a.broker.vhosts) == set(VHOSTS))
+    client = Wire(a.broker).log_in(vhost="v")
+    await publish(client, b"1")
+
+
+async def test_a_broker_that_ends_leaves_a_vhost_that_it_is_reading(sites):
+    a = sites.add("a")
+    slowed(a, "v1", 0.3)
+    while "v1" not in a.leaderships.held:
+        await a.step()
+    await a.serving.close()
+    assert a.broker.vhosts == {}
+    assert {a.serving.released() for _ in a.leaderships.held} == {(log, "") for log in a.leaderships.held}

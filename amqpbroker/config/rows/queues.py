@@ -52,6 +52,9 @@ ROWS: tuple[Setting, ...] = (
             "store_url", environment=("AMQPBROKER_STORE",), secret=True),
     Setting("store.lease", duration_ms(1_000), "10s",
             "Time after which other brokers take over from one that hangs.", "store_lease_ms"),
+    Setting("store.shared", BOOLEAN, "false",
+            "An experiment. `true`: brokers with the same database share its vhosts; each serves some, and passes"
+            " clients of others on. `false`: one broker serves all. All of them need the same value.", "store_shared"),
     Setting("store.address", ADDRESS, "",
             "Host, or HOST:PORT, at which other brokers with the same database reach this one. The default is the host"
             " of the first listener, and a free port.", "store_address", environment=("AMQPBROKER_ADDRESS",)),

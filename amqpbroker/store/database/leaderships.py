@@ -100,6 +100,7 @@ class Leaderships:
             renewed = dict(connection.execute(_RENEW, values).fetchall())
         lost = {log: self._by_log[log].loss(connection) for log in self.held if renewed.get(log) != self.held[log]}
         for log in lost:
+            self._by_log[log].unlock(connection)
             del self.held[log], self._by_log[log]
         return lost
 

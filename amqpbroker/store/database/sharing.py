@@ -1,7 +1,7 @@
 """The part of one broker in sharing the vhosts of a database: what it takes, leads, follows and hands over."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from amqpbroker.store.database.leadership import Leader
@@ -44,7 +44,11 @@ class VhostServer(ABC):
 
 
 class Sharing:
-    """Decides a step at a time, by what all brokers see, and carries out the part of this broker. Used by a thread."""
+    """Decides a step at a time, by what all brokers see, and carries out the part of this broker. Used by a thread.
+
+    leaders: of vhosts, as of the last step; it is replaced as a whole, so that other threads may read it. steps: number
+    of steps that are done.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,8 @@ class Sharing:
         server: VhostServer,
     ) -> None:
         """process: of this broker. read_logs, read_members: return the tables; raise OSError."""
+        self.leaders: Mapping[str, Leader] = {}
+        self.steps: int = 0
         self._leaderships = leaderships
         self._process = process
         self._read_logs = read_logs
@@ -64,6 +70,8 @@ class Sharing:
         self._trying: set[str] = set()
         self._leaving: set[str] = set()
         self._removing: set[str] = set()
+        #: Logs to release, with their successors.
+        self._ended: dict[str, str] = {}
         self._order = Order((), _prefers_none)
         self._brokers: list[Broker] = []
 
@@ -72,6 +80,7 @@ class Sharing:
 
         Raises OSError, after which the next call goes on.
         """
+        self.release()
         for log, error in self._leaderships.renew(self._server.busy()).items():
             if log not in self._removing:
                 self._server.lose(log, error)
@@ -84,18 +93,28 @@ class Sharing:
             return
         me = identity(own[0].node, own[0].address)
         self._arrange(rows, logs)
-        vhosts = _view(logs, self._leaderships.all(), rows)
+        held = self._leaderships.all()
+        vhosts = _view(logs, held, rows)
         self._try([log for log, taker in takers(vhosts, self._order).items() if taker == me], logs)
         self._remove(logs)
         self._hand_over(vhosts, rows, me)
         self._server.follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me])
+        led = {vhost.name for vhost in vhosts if vhost.leader}
+        self.leaders = {logs[each.log].vhost: each.leader for each in held if each.log in led}
+        self.steps += 1
+
+    def release(self) -> None:
+        """Release what the server has ended. Raises OSError, after which the next call goes on."""
+        for log, successor in list(self._ended.items()):
+            if log in self._leaderships.held:
+                self._leaderships.release(log, successor)
+            del self._ended[log]
+            self._leaving.discard(log)
+            self._removing.discard(log)
 
     def released(self, log: str, successor: str) -> None:
-        """Release a leadership, unless it is lost, when the server has written what was left. Raises OSError."""
-        if log in self._leaderships.held:
-            self._leaderships.release(log, successor)
-        self._leaving.discard(log)
-        self._removing.discard(log)
+        """Release a leadership with the next step, unless it is lost: the server has written what was left."""
+        self._ended[log] = successor
 
     def _arrange(self, rows: Iterable[Row], logs: Iterable[str]) -> None:
         brokers = [Broker(identity(row.facts.node, row.facts.address), row.running and not row.drained) for row in rows]

@@ -14,6 +14,7 @@ from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.database.vhost_logs import refuse_shared
 from amqpbroker.store.log import StoreError
 
 #: Longest call to the database, in seconds.
@@ -51,7 +52,7 @@ class DatabaseStorage:
         log, epoch = self.log, self._epoch
         self.fence = fence = Fence(writing, log, epoch)
         self.definitions = DatabaseDefinitions(log, reading, fence)
-        self.synchronous: bool = reading.run(_is_synchronous)
+        self.synchronous: bool = reading.run(is_synchronous)
         self.files = DatabaseFiles(log, reading, fence, Fence(removal, log, epoch, proves=False))
 
     def read_on(self, follower: Follower) -> bool:
@@ -83,7 +84,8 @@ class DatabaseStorage:
             each.close()
 
 
-def _is_synchronous(connection: TimedConnection) -> bool:
+def is_synchronous(connection: TimedConnection) -> bool:
+    """Return whether a commit waits for a standby, as far as the settings of the server say."""
     found = connection.execute(
         "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
     ).fetchone()
@@ -105,6 +107,7 @@ def taken_by_tool(url: str) -> Iterator[DatabaseStorage]:
     end = time.monotonic() + _TOOL_WAIT_S
     try:
         schema.make_tables(lease)
+        lease.run(refuse_shared)
         while not leadership.try_take():
             if time.monotonic() > end:
                 leader = leadership.leader()

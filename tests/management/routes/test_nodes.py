@@ -2,7 +2,7 @@ import pytest
 
 from amqpbroker import __version__
 from amqpbroker.store.log import UnwrittenError
-from tests.harness import Wire
+from tests.harness import Wire, lead_elsewhere
 from tests.management.api import Api
 from tests.management.cluster import add_cluster, member
 
@@ -141,3 +141,11 @@ async def test_leader_shows_its_epoch_to_load_balancers(api):
     assert (await api.get("/leader/%2F")).json() == {"node": "rabbit@test"}
     add_cluster(api)
     assert (await api.get("/leader/%2F")).json() == {"node": "rabbit@test", "epoch": 7}
+
+
+async def test_leader_of_a_vhost_that_another_broker_serves_is_not_this_one(api):
+    lead_elsewhere(api.broker, "far away")
+    add_cluster(api)
+    answer = await api.get("/leader/far%20away")
+    assert (answer.status_code, answer.json()["error"]) == (503, "not_leader")
+    assert (await api.get("/leader/%2F")).json() == {"node": "rabbit@test"}

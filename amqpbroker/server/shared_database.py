@@ -1,0 +1,284 @@
+"""A database whose vhosts several brokers share: the part of one broker, from its start to its end."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Final
+
+from amqpbroker import __version__
+from amqpbroker.broker import node
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.following import FOLLOWED, follow
+from amqpbroker.clock import Clock, SystemClock
+from amqpbroker.config import Config
+from amqpbroker.server.clients import Clients
+from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
+from amqpbroker.server.database import NOT_SYNCHRONOUS, OnReady
+from amqpbroker.server.database_listeners import DatabaseListeners
+from amqpbroker.server.peers import HttpPeers
+from amqpbroker.server.relaying import Relaying
+from amqpbroker.server.tick import Tick
+from amqpbroker.server.vhost_serving import VhostServing
+from amqpbroker.store.database import schema
+from amqpbroker.store.database.database_definitions import DatabaseDefinitions
+from amqpbroker.store.database.definitions_follower import Changes, DefinitionsFollower
+from amqpbroker.store.database.fence import LOG, Fence
+from amqpbroker.store.database.leadership import Leader, Target
+from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.database.members import Facts, Members
+from amqpbroker.store.database.reporting import Reporting
+from amqpbroker.store.database.session import Session, described
+from amqpbroker.store.database.sharing import Sharing
+from amqpbroker.store.database.storage import READING_DEADLINE_S, READING_REST_S, is_synchronous, session
+from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs, refuse_unshared
+from amqpbroker.store.definitions.definitions import UserDefinition, VhostDefinition
+from amqpbroker.store.definitions.followed_definitions import FollowedDefinitions
+from amqpbroker.store.directory.ownership import Ownership
+from amqpbroker.store.files import Files
+from amqpbroker.store.log import StoreError, UnwrittenError
+from amqpbroker.store.spill import SpillFiles
+from amqpbroker.store.store import MemoryStore
+
+log = logging.getLogger(__name__)
+
+#: Interval between two steps.
+STEP_S: Final = 0.25
+#: Interval at which is looked whether a step is done.
+LOOK_S: Final = 0.02
+
+
+class SharedDatabase:
+    """The database, and what this broker has in it. Raises StoreError for a URL that is none, and ListenError."""
+
+    def __init__(self, config: Config, process: str) -> None:
+        """process: unique to this process."""
+        if config.definitions.paths:
+            raise StoreError(
+                "load_definitions cannot be used with store.shared; import the definitions over the management API"
+                " (amqpbroker ctl import_definitions)"
+            )
+        self._config = config
+        self._url = described(config.store_url)
+        self._process = process
+        self.listeners = DatabaseListeners(config)
+        name, address, lease_s = config.cluster_name, self.listeners.address, config.store_lease_ms / 1000
+        self._here = Leader(name, address, process, self.listeners.target)
+        self._leaderships = Leaderships(session(config.store_url, process, "lease"), self._here, lease_s)
+        self._tables = session(config.store_url, process, "tables")
+        reported = session(config.store_url, process, "brokers")
+        reported.limit(READING_DEADLINE_S, READING_REST_S)
+        self._members = Members(reported, Facts(process, name, address, __version__), lease_s)
+        self._reporting: Reporting | None = None
+        self._follower = DefinitionsFollower(LOG, FOLLOWED)
+        self._definitions = FollowedDefinitions({})
+        #: A commit waits for a standby.
+        self._synchronous: bool = False
+        self._stopped = threading.Event()
+        self._waits_for: str = ""
+
+    # --- start --------------------------------------------------------------------------------------------------------
+
+    async def begin(self, on_ready: OnReady) -> bool:
+        """Wait until the definitions are there, or make them; return False if `stop` was called before.
+
+        Raises StoreError.
+        """
+        await asyncio.get_running_loop().run_in_executor(None, self._begin)
+        if self._stopped.is_set():
+            await asyncio.get_running_loop().run_in_executor(None, self.leave)
+        return not self._stopped.is_set()
+
+    def stop(self) -> None:
+        """End `begin`."""
+        self._stopped.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether `stop` was called."""
+        return self._stopped.is_set()
+
+    def _begin(self) -> None:
+        """Raises StoreError."""
+        while not self._stopped.is_set():
+            try:
+                schema.make_tables(self._tables)
+                self._tables.run(refuse_unshared)
+                self._tables.run(self._follower.read_on)
+                if self._follower.found[VhostDefinition] or self._follower.found[UserDefinition]:
+                    self._members.report(None)
+                    self._reporting = Reporting(self._members, _unknown)
+                    self._synchronous = self._tables.run(is_synchronous)
+                    if not self._synchronous:
+                        log.warning(NOT_SYNCHRONOUS, self._url)
+                    return
+                if LOG in self._leaderships.held or self._leaderships.try_take(LOG):
+                    self._make_definitions()
+                    continue
+            except UnwrittenError as error:
+                self._wait(f"{error}; retrying until the database answers")
+            except OSError as error:
+                raise StoreError(str(error)) from error
+            self._stopped.wait(STEP_S)
+
+    def _make_definitions(self) -> None:
+        """Store the definitions of a blank broker, as the leader of the log that all brokers share. Raises OSError."""
+        writing = session(self._config.store_url, self._process, "first")
+        with closing(writing):
+            made = DatabaseDefinitions(LOG, self._tables, Fence(writing, LOG, self._leaderships.held[LOG]))
+            Broker(self._config, SystemClock(), MemoryStore(), made, shares_vhosts=True).discard()
+            made.sync()
+
+    def _wait(self, reason: str) -> None:
+        """Log the reason once."""
+        if reason != self._waits_for:
+            self._waits_for = reason
+            log.warning("%s", reason)
+
+    @contextmanager
+    def opened(self) -> Iterator[Data]:
+        """Open what this broker needs on its machine. At the end it leaves the other brokers. Raises StoreError."""
+        self._definitions = FollowedDefinitions(
+            {kind: list(definitions.values()) for kind, definitions in self._follower.found.items()}
+        )
+        try:
+            with (
+                closing(Ownership(local_directory(self._config), Files())) as owned,
+                closing(SpillFiles(owned.directory / "spill", Files(), self._config.bounds.spill_bytes)) as spill,
+            ):
+                facts = node.Database(self._url, 0, self._synchronous)
+                yield Data(
+                    self._definitions, spill=spill, directory=owned.directory, watched=(owned.directory,),
+                    database=facts, share=self.start,
+                )  # fmt: skip
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """End the reports and all sessions."""
+        if self._reporting is not None:
+            self._reporting.close()
+            with suppress(OSError):
+                self._members.remove()
+        self._members.close()
+        self._leaderships.close()
+        self._tables.close()
+
+    def start(
+        self, broker: Broker, clients: Clients, committer: MakeCommitter, tick: Tick, clock: Clock
+    ) -> "SharedVhosts":
+        """Take part in the sharing from now on, with a broker and its clients."""
+        loop = asyncio.get_running_loop()
+        serving = VhostServing(
+            self._config, loop, broker, clock, committer, tick.request, self._process, self._definitions.write_to
+        )
+        return SharedVhosts(
+            loop, broker, clients, self._definitions, self._follower, self._here, self._leaderships, self._members,
+            self._tables, serving,
+        )  # fmt: skip
+
+
+class SharedVhosts(Shared):
+    """The sharing of vhosts by a running broker, on a thread, until `close`. peers: the other brokers."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        broker: Broker,
+        clients: Clients,
+        definitions: FollowedDefinitions,
+        follower: DefinitionsFollower,
+        here: Leader,
+        leaderships: Leaderships,
+        members: Members,
+        tables: Session,
+        serving: VhostServing,
+    ) -> None:
+        """definitions: of the broker. tables: session for reading."""
+        self._loop = loop
+        self._broker = broker
+        self._definitions = definitions
+        self._follower = follower
+        self._process = here.process
+        self._tables = tables
+        self._serving = serving
+        self._sharing = Sharing(leaderships, here.process, self._logs, members.rows, serving)
+        self._stopped = threading.Event()
+        self._waits_for: str = ""
+        self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
+        clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
+        serving.start()
+        if LOG in leaderships.held:
+            serving.serve(GLOBAL, leaderships.held[LOG])
+        self._thread = threading.Thread(target=self._run, name="sharing", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Leave all vhosts to other brokers, each when what is left is written."""
+        await self._serving.close()
+        self._stopped.set()
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    # --- the thread ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._attempt(self._step)
+            self._stopped.wait(STEP_S)
+        self._attempt(self._release)
+
+    def _attempt(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except (OSError, StoreError) as error:
+            if str(error) != self._waits_for:
+                self._waits_for = str(error)
+                log.warning("%s; retrying until the database answers", error)
+        except Exception:
+            log.exception("internal error in the sharing of vhosts")
+
+    def _step(self) -> None:
+        self._release()
+        self._sharing.step()
+        changes = self._tables.run(self._follower.read_on)
+        if any(changes):
+            self._loop.call_soon_threadsafe(self._follow, changes)
+
+    def _release(self) -> None:
+        while (released := self._serving.released()) is not None:
+            self._sharing.released(*released)
+        self._sharing.release()
+
+    def _logs(self) -> list[VhostLog]:
+        return [GLOBAL, *self._tables.run(read_logs)]
+
+    # --- the event loop -----------------------------------------------------------------------------------------------
+
+    def _follow(self, changes: Changes) -> None:
+        with self._definitions.following():
+            follow(self._broker, *changes)
+
+    def _leader_of(self, vhost: str) -> Leader | None:
+        return self._sharing.leaders.get(vhost)
+
+    def _writer(self) -> Leader | None:
+        return self._sharing.leaders.get(GLOBAL.vhost)
+
+    def _others(self) -> list[Leader]:
+        found = {leader.process: leader for leader in self._sharing.leaders.values()}
+        return [leader for process, leader in found.items() if process != self._process]
+
+    def _target(self, vhost: str) -> Target | None:
+        leader = self._leader_of(vhost)
+        return None if leader is None or leader.process == self._process else leader.target
+
+    async def _catch_up(self) -> None:
+        """Wait for two more steps, the first of which may be under way."""
+        wanted = self._sharing.steps + 2
+        while self._sharing.steps < wanted:
+            await asyncio.sleep(LOOK_S)
+
+
+def _unknown() -> None:
+    return None
