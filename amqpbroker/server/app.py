@@ -177,6 +177,10 @@ def _calm_collector() -> None:
     gc.set_threshold(100_000, 50, 1_000)
 
 
+def _ignore(error: OSError | None) -> None:
+    pass
+
+
 class Server:
     """A broker, its listeners and its clients' sockets.
 
@@ -216,6 +220,8 @@ class Server:
         self._share = storage.share
         #: None until `serve`, and if this broker shares no vhosts.
         self._shared: data.Shared | None = None
+        #: Told of a store that cannot write, and with None when it can.
+        self._on_stuck: Callable[[OSError | None], None] = _ignore
         self._node = self._watch_resources(storage.watched, storage.database is not None)
         self._node.settings.update(settings)
         self._node.database = storage.database
@@ -253,6 +259,7 @@ class Server:
             disk = DiskMonitor(clock, alarms, disk_bytes, directory, machine.free_bytes, in_database)
             disk.check()
             self.broker.storage.store.watch_disk(disk.on_stuck)
+            self._on_stuck = disk.on_stuck
         started_ms = self.broker.clock.now_ms()
         return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
 
@@ -267,7 +274,9 @@ class Server:
         if self._share is None:
             import_definitions(self.broker, self._config.definitions)
         else:
-            self._shared = self._share(self.broker, self.clients, self._committer, self.tick, self._clock)
+            self._shared = self._share(
+                self.broker, self.clients, self._committer, self.tick, self._clock, self._on_stuck
+            )
         bound = bind(self._config) if inherited is None else inherited.bound
         listening = self._node.listeners
         for protocol, sockets in bound.items():

@@ -49,8 +49,9 @@ class Shared(ABC):
         """Leave all vhosts to other brokers."""
 
 
-#: Begins that, for a broker with its clients, with what writes and a clock for that.
-Share = Callable[["Broker", "Clients", MakeCommitter, "Tick", Clock], Shared]
+#: Begins that, for a broker with its clients, with what writes, a clock for that, and a function that is told of the
+#: error of a store that cannot write, and None when all can again.
+Share = Callable[["Broker", "Clients", MakeCommitter, "Tick", Clock, Callable[[OSError | None], None]], Shared]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from amqpbroker.server.database_listeners import DatabaseListeners
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
 from amqpbroker.server.tick import Tick
-from amqpbroker.server.vhost_serving import VhostServing
+from amqpbroker.server.vhost_serving import OnStuck, VhostServing
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.definitions_follower import Changes, DefinitionsFollower
@@ -166,12 +166,26 @@ class SharedDatabase:
         self._tables.close()
 
     def start(
-        self, broker: Broker, clients: Clients, committer: MakeCommitter, tick: Tick, clock: Clock
+        self,
+        broker: Broker,
+        clients: Clients,
+        committer: MakeCommitter,
+        tick: Tick,
+        clock: Clock,
+        on_stuck: OnStuck,
     ) -> "SharedVhosts":
         """Take part in the sharing from now on, with a broker and its clients."""
         loop = asyncio.get_running_loop()
         serving = VhostServing(
-            self._config, loop, broker, clock, committer, tick.request, self._process, self._definitions.write_to
+            self._config,
+            loop,
+            broker,
+            clock,
+            committer,
+            tick.request,
+            self._process,
+            self._definitions.write_to,
+            on_stuck,
         )
         return SharedVhosts(
             loop, broker, clients, self._definitions, self._follower, self._here, self._leaderships, self._members,

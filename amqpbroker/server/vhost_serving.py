@@ -38,7 +38,11 @@ _WRITTEN_S: Final = 5.0
 _LOOK_S: Final = 0.02
 
 
-def _ignore(definitions: Definitions | None) -> None:
+#: Told of a store that cannot write, and with None when all can again.
+OnStuck = Callable[[OSError | None], None]
+
+
+def _ignore(_: object) -> None:
     pass
 
 
@@ -64,11 +68,13 @@ class VhostServing(VhostServer):
         on_gathered: Callable[[], None],
         process: str,
         lead_definitions: Callable[[Definitions | None], None] = _ignore,
+        on_stuck: OnStuck = _ignore,
     ) -> None:
         """clock: of the stores. on_gathered: called when a store has something to write at the end of an iteration.
 
         process: of this broker, as in its leaderships. lead_definitions: called with the definitions that this broker
-        writes for all, and with None when it does not any longer.
+        writes for all, and with None when it does not any longer. on_stuck: called when the first of the stores cannot
+        write, and with None when all can again.
         """
         self._config = config
         self._loop = loop
@@ -78,6 +84,8 @@ class VhostServing(VhostServer):
         self._on_gathered = on_gathered
         self._process = process
         self._lead_definitions = lead_definitions
+        self._on_stuck = on_stuck
+        self._stuck: set[str] = set()
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="vhost")
         self._opened: dict[str, _Opened] = {}
         #: The last operation on each log that is not done.
@@ -204,6 +212,7 @@ class VhostServing(VhostServer):
         )
         definitions.watch(store.definitions_changed)
         store.drive(self._on_gathered)
+        store.watch_disk(partial(self._set_stuck, wanted.name))
         storage = Storage(store, definitions, config.compat.extensions)
         if definition is None:
             broker.storages.append(storage)
@@ -213,6 +222,13 @@ class VhostServing(VhostServer):
             count = broker.open_vhost(definition, storage, found)
             log.info("this broker serves vhost '%s', with %d messages", wanted.vhost, count)
         self._opened[wanted.name] = _Opened(wanted.vhost, storage, database)
+
+    def _set_stuck(self, name: str, error: OSError | None) -> None:
+        """Record that a store cannot write, or can again. An error is reported until all can."""
+        were = bool(self._stuck)
+        (self._stuck.discard if error is None else self._stuck.add)(name)
+        if bool(self._stuck) is not were:
+            self._on_stuck(error)
 
     def _failed(self, name: str, error: Exception) -> None:
         """Handle the failure of a store, which can write nothing any more."""
@@ -264,6 +280,7 @@ class VhostServing(VhostServer):
         except StoreError as failure:
             log.error("vhost '%s': %s", vhost, failure)  # noqa: TRY400
         await self._run(database.close)
+        self._set_stuck(database.log, None)
         if database.log == LOG:
             self._broker.storages.remove(storage)
 

@@ -1,6 +1,7 @@
 """Brokers that share the vhosts of one database: clients and requests at any of them, and the death of one."""
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -106,6 +107,34 @@ def test_vhosts_are_spread_and_reached_at_any_broker_and_survive_the_death_of_on
     until(lambda: len(set(leaders(server).values())) == 3)
     for number, vhost in enumerate(VHOSTS[1:]):
         assert received(brokers.all[number % 3], vhost) == BODIES
+
+
+def test_publishers_wait_while_the_database_is_away_and_vhosts_stay_or_move(server, brokers):
+    for broker in brokers:
+        broker.port()
+    for vhost in VHOSTS:
+        api(brokers.all[0], "PUT", f"vhosts/{vhost}", {})
+    until(lambda: leaders(server).keys() >= set(VHOSTS))
+    states = []
+    there = channel(brokers.all[0], "v1")
+    there.queue_declare("q", durable=True)
+    there.confirm_delivery()
+    there.connection.add_on_connection_blocked_callback(lambda *_: states.append("blocked"))
+    server.primary.stop()
+    returning = threading.Timer(3.0, server.primary.start)
+    returning.start()
+    try:
+        there.basic_publish("", "q", b"1", PERSISTENT)
+    except pika.exceptions.AMQPError:
+        # The leader was replaced meanwhile, so that nothing was confirmed.
+        states.append("closed")
+    returning.join()
+    if there.connection.is_open:
+        there.connection.close()
+    assert states or received(brokers.all[1], "v1") == [b"1"]
+    for number, vhost in enumerate(VHOSTS):
+        publish(brokers.all[number % 3], vhost)
+        assert received(brokers.all[(number + 1) % 3], vhost)[-len(BODIES) :] == BODIES
 
 
 def test_a_broker_that_shares_nothing_does_not_start_with_a_shared_database(server, brokers, tmp_path):
