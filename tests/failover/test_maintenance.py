@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import pika
 import pytest
 
+from amqpbroker.server.control import NAME as CONTROL_FILE
 from amqpbroker.store.database.members import YIELD_S
 from tests.failover.cluster import PATIENCE_S, Broker, Brokers
 from tests.failover.test_takeover import PERSISTENT, bodies, channel_of, follower, until
@@ -73,6 +74,8 @@ def pair(brokers):
     other = follower(brokers, leader)
     until(lambda: "waiting, since" in other.log)
     until(lambda: all(each["running"] for each in nodes(leader).values()) and len(nodes(leader)) == 2)
+    # A broker that waits looks for the leader twice a second, and then writes the file for commands on its machine.
+    until((other._directory / "data" / CONTROL_FILE).exists)
     return leader, other
 
 
