@@ -31,6 +31,15 @@ ENVIRONMENT = {
 }
 
 
+def cpu_s(pid: int) -> float:
+    """Return the processor time of a process, NaN where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class BrokerProcess:
     """`amqpbroker serve` on a free port, with its log in `directory`. Its `with` block ends it and checks the exit
     status.
@@ -94,10 +103,13 @@ class BrokerProcess:
             return self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             pass
+        before_s = cpu_s(self.process.pid)
+        time.sleep(1)
+        used_s = cpu_s(self.process.pid) - before_s
         # It writes the stacks of its threads.
         self.process.send_signal(HANG_REPORT)
         self.process.wait(PATIENCE_S)
-        raise AssertionError(f"the broker did not end: {self.log}")
+        raise AssertionError(f"the broker did not end, and took {used_s:.2f} s of CPU in a second: {self.log}")
 
     def __exit__(self, *raised: object) -> None:
         try:

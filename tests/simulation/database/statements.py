@@ -181,6 +181,10 @@ def select_leader(session: Backend, names: Names, values: Any) -> Result:
     return Result([(*row[:8], row[7] > session.server.clock_ns, row[8])], 1)
 
 
+def find_other_log(session: Backend, names: Names, values: Any) -> Result:
+    return FOUND if any(log != values[0] for log in session.open_transaction.rows("leadership")) else NOTHING
+
+
 def number_write(session: Backend, names: Names, values: Any) -> Result:
     log, *place = values
     session.lock(("proof", log))
@@ -411,6 +415,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     " FROM leadership WHERE log = %s": select_leader,
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()": terminate,
+    "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1": find_other_log,
     # brokers
     schema._BROKERS: creating("brokers"),
     "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s": delete_earlier,
@@ -460,5 +465,5 @@ STATEMENTS: Final[dict[str, Function]] = {
 #: Functions that neither change nor lock anything.
 READERS: Final[frozenset[Function]] = frozenset(
     {find_schema, select_version, find_tables, select_leader, find_part, find_end, read_parts, synchronous}
-    | {find_last_id, select_definitions, find_write, find_later_epoch, select_broker}
+    | {find_last_id, select_definitions, find_write, find_later_epoch, find_other_log, select_broker}
 )

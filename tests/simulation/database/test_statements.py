@@ -37,7 +37,6 @@ NOT_SENT = {
     "SELECT number, vhost, removed FROM vhost_log ORDER BY number",
     "DELETE FROM {} WHERE log = %s",
     "DELETE FROM vhost_log WHERE number = %s",
-    "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1",
     "SELECT 1 FROM queue WHERE log = %s UNION ALL SELECT 1 FROM exchange WHERE log = %s LIMIT 1",
     "SELECT epoch, number FROM proof WHERE log = %s",
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
