@@ -3,6 +3,7 @@
 They need the package `postgresql`. Without it the tests are skipped, unless POSTGRESQL_TESTS=required.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -183,7 +184,9 @@ class PostgreSQL:
         assert self._process is not None
         pid = self._process.pid
         for one in (str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-            os.kill(int(one), number)
+            # A worker of the server may have ended meanwhile.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(one), number)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
