@@ -211,7 +211,7 @@ class Database:
 
     @contextmanager
     def opened(self) -> Iterator[Data]:
-        """Open the stored state that the broker starts from, after `lead`. At the end the leadership is given up.
+        """Open the stored state that the broker starts from, after `begin`. At the end the leadership is given up.
 
         The local data directory has only what a broker needs while it runs: messages that were moved there to make room
         in memory, and the control file. Raises StoreError.

@@ -4,29 +4,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.events.protocols import VhostLike
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.config import Config
 from amqpbroker.management import failure
 from amqpbroker.management.formats.users import parsed_tags
 
 
-class DefinedVhost(Protocol):
+class DefinedVhost(VhostLike, Protocol):
     """Definition of a vhost, which another broker may serve.
 
     default_queue_type: of queues that are declared without a type; empty for that of the configuration.
     """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def description(self) -> str: ...
-
-    @property
-    def tags(self) -> tuple[str, ...]: ...
-
-    @property
-    def default_queue_type(self) -> str: ...
 
     @property
     def protected(self) -> bool: ...
