@@ -30,12 +30,8 @@ from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.reporting import Reporting
 from amqpbroker.store.database.session import described
-from amqpbroker.store.database.storage import (
-    READING_DEADLINE_S,
-    READING_REST_S,
-    DatabaseStorage,
-    session,
-)
+from amqpbroker.store.database.sessions import READING_DEADLINE_S, READING_REST_S, Sessions, session
+from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.database.vhost_logs import refuse_shared
 from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.files import Files
@@ -80,6 +76,7 @@ class Database:
         self.listeners = DatabaseListeners(config)
         name, address, lease_s = config.cluster_name, self.listeners.address, config.store_lease_ms / 1000
         self._lease = session(config.store_url, process, "lease")
+        self._sessions = Sessions(config.store_url, process)
         self._leadership = Leadership(self._lease, LOG, Leader(name, address, process, self.listeners.target), lease_s)
         table = session(config.store_url, process, "brokers")
         table.limit(READING_DEADLINE_S, READING_REST_S)
@@ -223,6 +220,7 @@ class Database:
             self._reported(losses, cluster),
             closing(Ownership(local_directory(self._config), Files())) as owned,
             closing(SpillFiles(owned.directory / "spill", Files(), self._config.bounds.spill_bytes)) as spill,
+            closing(self._sessions),
             contextlib.ExitStack() as opened,
         ):
             storage, journal, found = self._recovered()
@@ -245,8 +243,9 @@ class Database:
         """
         config = self._config
         for left in reversed(range(RECOVERIES)):
-            storage = DatabaseStorage(config.store_url, self._process, self._leadership.epoch)
+            storage = DatabaseStorage(self._sessions, self._leadership.epoch)
             try:
+                self._sessions.connect()
                 storage.open()
                 journal = Journal(Path("/journal"), storage.files, config.bounds.segment_bytes, name=self._url)
                 found = self._followed(storage, journal)

@@ -30,8 +30,9 @@ from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.reporting import Reporting
 from amqpbroker.store.database.session import Session, described
+from amqpbroker.store.database.sessions import READING_DEADLINE_S, READING_REST_S, Sessions, session
 from amqpbroker.store.database.sharing import Sharing
-from amqpbroker.store.database.storage import READING_DEADLINE_S, READING_REST_S, is_synchronous, session
+from amqpbroker.store.database.storage import is_synchronous
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs, refuse_unshared
 from amqpbroker.store.definitions.definitions import UserDefinition, VhostDefinition
 from amqpbroker.store.definitions.followed_definitions import FollowedDefinitions
@@ -67,6 +68,7 @@ class SharedDatabase:
         self._here = Leader(name, address, process, self.listeners.target)
         self._leaderships = Leaderships(session(config.store_url, process, "lease"), self._here, lease_s)
         self._tables = session(config.store_url, process, "tables")
+        self._sessions = Sessions(config.store_url, process)
         reported = session(config.store_url, process, "brokers")
         reported.limit(READING_DEADLINE_S, READING_REST_S)
         self._members = Members(reported, Facts(process, name, address, __version__), lease_s)
@@ -110,6 +112,7 @@ class SharedDatabase:
                     self._members.report(None)
                     self._reporting = Reporting(self._members, _unknown)
                     self._synchronous = self._tables.run(is_synchronous)
+                    self._sessions.connect()
                     if not self._synchronous:
                         log.warning(NOT_SYNCHRONOUS, self._url)
                     return
@@ -164,6 +167,7 @@ class SharedDatabase:
         self._members.close()
         self._leaderships.close()
         self._tables.close()
+        self._sessions.close()
 
     def start(
         self,
@@ -183,7 +187,7 @@ class SharedDatabase:
             clock,
             committer,
             tick.request,
-            self._process,
+            self._sessions,
             self._definitions.write_to,
             on_stuck,
         )

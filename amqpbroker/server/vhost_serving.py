@@ -16,6 +16,7 @@ from amqpbroker.config import Config
 from amqpbroker.server.data import MakeCommitter
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import TimedConnection
+from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import VhostServer
 from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, reconcile, remove_log
@@ -66,13 +67,13 @@ class VhostServing(VhostServer):
         clock: Clock,
         committer: MakeCommitter,
         on_gathered: Callable[[], None],
-        process: str,
+        sessions: Sessions,
         lead_definitions: Callable[[Definitions | None], None] = _ignore,
         on_stuck: OnStuck = _ignore,
     ) -> None:
         """clock: of the stores. on_gathered: called when a store has something to write at the end of an iteration.
 
-        process: of this broker, as in its leaderships. lead_definitions: called with the definitions that this broker
+        sessions: of this broker, connected. lead_definitions: called with the definitions that this broker
         writes for all, and with None when it does not any longer. on_stuck: called when the first of the stores cannot
         write, and with None when all can again.
         """
@@ -82,7 +83,7 @@ class VhostServing(VhostServer):
         self._clock = clock
         self._committer = committer
         self._on_gathered = on_gathered
-        self._process = process
+        self._sessions = sessions
         self._lead_definitions = lead_definitions
         self._on_stuck = on_stuck
         self._stuck: set[str] = set()
@@ -160,7 +161,7 @@ class VhostServing(VhostServer):
             log.critical("internal error with the log %s of a vhost", name, exc_info=task.exception())
 
     async def _serve(self, wanted: VhostLog, epoch: int) -> None:
-        database = DatabaseStorage(self._config.store_url, self._process, epoch, wanted.name)
+        database = DatabaseStorage(self._sessions, epoch, wanted.name)
         try:
             journal, found = await self._run(partial(self._recovered, database))
             await self._open(wanted, database, journal, found)
@@ -172,12 +173,13 @@ class VhostServing(VhostServer):
                 await self._run(database.close)
 
     def _recovered(self, database: DatabaseStorage) -> tuple[Journal, Recovered]:
-        """Read a journal, on a worker. Raises OSError, StoreError."""
+        """Read a journal and its definitions, on a worker. Raises OSError, StoreError."""
         database.open()
         journal = Journal(Path("/journal"), database.files, self._config.bounds.segment_bytes, name=database.log)
         found = journal.recover()
         if database.log == LOG:
             reconcile(database.fence)
+        database.definitions.read()
         database.recovered()
         return journal, found
 
@@ -221,6 +223,7 @@ class VhostServing(VhostServer):
         else:
             count = broker.open_vhost(definition, storage, found)
             log.info("this broker serves vhost '%s', with %d messages", wanted.vhost, count)
+        definitions.discard_read()
         self._opened[wanted.name] = _Opened(wanted.vhost, storage, database)
 
     def _set_stuck(self, name: str, error: OSError | None) -> None:
@@ -239,7 +242,7 @@ class VhostServing(VhostServer):
         opened = self._opened.pop(removed.name, None)
         if opened is not None:
             await self._end(opened, OSError("the vhost is deleted"))
-        database = DatabaseStorage(self._config.store_url, self._process, epoch, removed.name)
+        database = DatabaseStorage(self._sessions, epoch, removed.name)
         try:
             await self._run(partial(_remove_stored, removed, database))
             log.info("the stored data of the deleted vhost '%s' is removed", removed.vhost)

@@ -9,7 +9,7 @@ import signal
 import time
 
 from amqpbroker.store.database.session import LOST
-from amqpbroker.store.database.storage import DEADLINE_S
+from amqpbroker.store.database.sessions import DEADLINE_S
 from tests.crash.test_kill import SEED, Rounds, is_broken_connection
 from tests.disk import reason_against
 from tests.failover.cluster import LEASE_S, Brokers, Databases

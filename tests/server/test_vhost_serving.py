@@ -16,6 +16,7 @@ from amqpbroker.store.database.leadership import Leader, session_name
 from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.session import Session
+from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.vhost_logs import read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
@@ -40,6 +41,8 @@ class Site:
         process = f"process {name}"
         self._sessions = [Session(database, session_name(process, use), 10) for use in ("lease", "brokers", "logs")]
         lease, brokers, logs = self._sessions
+        self._shared = Sessions(database, process)
+        self._shared.connect()
         self.members = members = Members(brokers, Facts(process, name, f"{name}:5672", "1"), 60.0)
         members.report(None)
         self.leaderships = Leaderships(lease, Leader(name, f"{name}:5672", process), 60.0, now_s)
@@ -48,7 +51,13 @@ class Site:
             return ThreadCommitter(log, loop.call_soon_threadsafe, before)
 
         self.serving = VhostServing(
-            config, loop, self.broker, self.broker.clock, committer, partial(loop.call_soon, self.broker.sync), process
+            config,
+            loop,
+            self.broker,
+            self.broker.clock,
+            committer,
+            partial(loop.call_soon, self.broker.sync),
+            self._shared,
         )
         self._sharing = Sharing(self.leaderships, process, lambda: logs.run(read_logs), members.rows, self.serving)
         self.serving.start()
@@ -67,7 +76,7 @@ class Site:
         self.die()
 
     def die(self):
-        for session in self._sessions:
+        for session in (*self._sessions, self._shared):
             session.close()
 
 

@@ -127,9 +127,9 @@ NOT_LIMITS = {
         server.app.HAND_OVER_MS store.database.members.REMOVED_S store.database.members.YIELD_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
         store.database.renewing.RENEWALS store.database.renewing.MOST_S store.database.session._POLL_S
-        store.database.renewing.RETRY_S store.database.storage.DEADLINE_S store.database.storage._TOOL_LEASE_S
+        store.database.renewing.RETRY_S store.database.sessions.DEADLINE_S store.database.storage._TOOL_LEASE_S
         store.database.storage._TOOL_WAIT_S store.database.storage._LOOK_S
-        store.database.storage.READING_DEADLINE_S store.database.storage.READING_REST_S
+        store.database.sessions.READING_DEADLINE_S store.database.sessions.READING_REST_S
     """,
     "an estimate or a weight, which is added to what is counted": """
         broker.queues.stream_queue._STREAM_BYTES
@@ -176,7 +176,7 @@ NOT_LIMITS = {
     "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
-    "the threads of a pool": "server.vhost_serving._WORKERS",
+    "the threads or sessions of a pool": "server.vhost_serving._WORKERS store.database.sessions.WRITERS",
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE
         management.failure._SHOWN store.directory.dump.BODY_BYTES

@@ -52,11 +52,13 @@ class DatabaseDefinitions(Definitions):
     """
 
     def __init__(self, log: str, reading: Session, fence: Fence) -> None:
-        """reading: for the event loop's thread. fence: for the thread that calls `sync`. Raises OSError, StoreError."""
+        """reading: for the thread that reads. fence: for the thread that calls `sync`. Raises OSError, StoreError."""
         super().__init__()
         self._log = log
         self._reading = reading
         self._fence = fence
+        #: The definitions by kind between `read` and `discard_read`.
+        self._read: dict[type[Any], list[Any]] = {}
         #: Statements that are not written yet, and those of the open transaction.
         self._changes: list[Statement] = []
         self._open: list[Statement] | None = None
@@ -144,8 +146,19 @@ class DatabaseDefinitions(Definitions):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
+    def read(self) -> None:
+        """Read all definitions, so that another thread can have them from `all` at once. Raises StoreError."""
+        kinds = TABLES if self._log == LOG else OBJECTS
+        self._read = {kind: self.all(kind) for kind in kinds}
+
+    def discard_read(self) -> None:
+        """Remove from memory what was read."""
+        self._read = {}
+
     def all(self, kind: type[D]) -> list[D]:
         """Return all definitions of one kind that are written, in the order in which they were put."""
+        if kind in self._read:
+            return self._read[kind]
         try:
             return self._reading.run(partial(read_all, kind, log_name=self._log if kind in OBJECTS else None))
         except OSError as error:

@@ -126,7 +126,7 @@ class DatabaseFiles(Files):
     at_once = 4 << 20
 
     def __init__(self, log: str, reading: Session, fence: Fence, removal: Fence) -> None:
-        """log: of which the names of tables begin. reading: for the event loop's thread. fence: for the thread that
+        """log: of which the names of tables begin. reading: for the thread that reads. fence: for the thread that
         writes. removal: for the thread that removes files. Raises StoreError, OSError.
         """
         self._log = log
@@ -154,6 +154,10 @@ class DatabaseFiles(Files):
             row = connection.execute(sql.SQL(last).format(sql.Identifier(name))).fetchone()
             found[Path("/") / name.removeprefix(prefix)] = _Kept(name, row[0] if row else 0, exists=True)
         return found
+
+    def read_with(self, reading: Session) -> None:
+        """Read with another session from now on."""
+        self._reading = reading
 
     # --- names --------------------------------------------------------------------------------------------------------
 

@@ -63,17 +63,20 @@ def numbered_insertion(table: sql.Identifier) -> Repeated:
 
 
 class Fence:
-    """Writes as the leader of a log, in one transaction for each call. Used by a thread at a time.
+    """Writes as the leader of a log, in one transaction for each call, until `close`. Used by a thread at a time.
 
     After a new connection, which may be to another server, the last write must still be there.
     """
 
     def __init__(self, session: Session, log: str, epoch: int, proves: bool = True) -> None:
-        """proves: only one object of a leader may; the others write what may be lost."""
+        """session: may be shared by the fences of several logs. proves: only one object of a leader may; the others
+        write what may be lost.
+        """
         self._session = session
         self._log = log
         self._epoch = epoch
         self._proves = proves
+        self._caller = f"{log} {epoch}"
         #: Number of the last write that has no other proof.
         self._number: int = 0
         #: A query that finds something if the last write is there, and the number of the connection that was checked.
@@ -146,8 +149,12 @@ class Fence:
                 self._check(connection)
             commit(connection)
 
-        self._session.run(checked)
+        self._session.run(checked, self._caller)
         self._proof = proof
+
+    def close(self) -> None:
+        """Write nothing more. The session stays open, for others that share it."""
+        self._session.discard(self._caller)
 
     def _fenced(self) -> FencedError:
         return FencedError(errno.EPERM, "Another broker leads now", self._log)

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import re
 import threading
 import time
@@ -117,7 +118,7 @@ def _limited(gen: PQGen[T], end: float) -> PQGen[T]:
 
 
 class Session:
-    """A connection to the database, opened by the first `run` and again after it was lost. Used by a thread at a time.
+    """A connection to the database, opened by the first `run` and again after it was lost. Usable from any thread.
 
     name: shown as `application_name` in pg_stat_activity; no other session has it at the same time. deadline_s: limit
     of one call to the server, in seconds. connections: number of connections that were opened so far.
@@ -132,37 +133,58 @@ class Session:
         self._rests_until: float = 0.0
         self.connections: int = 0
         self._connection: TimedConnection | None = None
-        #: The last call had no answer, and may still take effect.
-        self._is_unanswered: bool = False
+        #: Callers whose last call had no answer, and may still take effect.
+        self._unanswered: set[str] = set()
+        #: Held during a call. Time of the last call that the server did not answer within the deadline.
+        self._calling = threading.Lock()
+        self._silent_s: float = -math.inf
         self._connecting: threading.Thread | None = None
         self._ended: bool = False
 
-    def run(self, task: Callable[[TimedConnection], T]) -> T:
-        """Call the task with a connection, in autocommit mode, and return its result.
+    def run(self, task: Callable[[TimedConnection], T], caller: str = "") -> T:
+        """Call the task with a connection, in autocommit mode, and return its result. It waits for calls under way.
+
+        caller: name of one of several callers that share this session, and repeat their own tasks.
 
         Raises UnwrittenError if the task may be retried, FencedError if another broker leads, and another OSError for
         an error that does not end by itself. In all cases the task may have taken effect.
         """
         if self._rest_s:
             self._require_connection()
+        asked_s = time.monotonic()
+        with self._calling:
+            if self._silent_s >= asked_s:
+                # It has waited as long as the call that was not answered.
+                raise self._no_answer()
+            return self._run(task, caller)
+
+    def _run(self, task: Callable[[TimedConnection], T], caller: str) -> T:
         try:
             result = task(self._connected())
         except TimeoutError as error:
             self._disconnect()
-            self._is_unanswered = True
-            self._rests_until = time.monotonic() + self._rest_s
-            raise UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s") from error
+            self._unanswered.add(caller)
+            self._silent_s = time.monotonic()
+            self._rests_until = self._silent_s + self._rest_s
+            raise self._no_answer() from error
         except psycopg.Error as error:
             if self._connection is None or self._connection.closed or error.sqlstate == UNPREPARED:
                 self._disconnect()
-                self._is_unanswered = True
+                self._unanswered.add(caller)
                 self._rests_until = time.monotonic() + self._rest_s
-            raise self._translated(error) from error
+            raise self._translated(error, caller) from error
         except BaseException:
             self._disconnect()
             raise
-        self._is_unanswered = False
+        self._unanswered.discard(caller)
         return result
+
+    def _no_answer(self) -> UnwrittenError:
+        return UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s")
+
+    def discard(self, caller: str) -> None:
+        """Remove what is remembered of a caller that makes no further calls."""
+        self._unanswered.discard(caller)
 
     def _require_connection(self) -> None:
         """Return if there is a connection; otherwise begin to connect on another thread. Raises UnwrittenError."""
@@ -216,7 +238,7 @@ class Session:
         given = psycopg.conninfo.conninfo_to_dict(self._url)
         return {key: value for key, value in _OPTIONS.items() if key not in given}
 
-    def _translated(self, error: psycopg.Error) -> OSError:
+    def _translated(self, error: psycopg.Error, caller: str) -> OSError:
         text = f"{described(self._url)}: {_first_line(error)}"
         code = error.sqlstate or ""
         if code == _FENCED:
@@ -224,7 +246,7 @@ class Session:
         if code == _DISK_FULL:
             return UnwrittenError(errno.ENOSPC, text)
         lost = not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        repeated = code == _DUPLICATE and self._is_unanswered
+        repeated = code == _DUPLICATE and caller in self._unanswered
         if lost or repeated or code[:2] in _TEMPORARY_CLASSES or code in _TEMPORARY_CODES:
             return UnwrittenError(errno.EIO, text)
         return OSError(errno.EINVAL, text)

@@ -1,4 +1,4 @@
-"""Files and definitions of a leader in its database, with the connections that they use."""
+"""Files and definitions of the leader of a log in its database."""
 
 import secrets
 import time
@@ -11,17 +11,12 @@ from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import LOG, Fence
 from amqpbroker.store.database.follower import Follower
-from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
+from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership
 from amqpbroker.store.database.renewing import Renewing
-from amqpbroker.store.database.session import Session, TimedConnection
+from amqpbroker.store.database.session import TimedConnection
+from amqpbroker.store.database.sessions import Sessions, session
 from amqpbroker.store.database.vhost_logs import refuse_shared
 from amqpbroker.store.log import StoreError
-
-#: Longest call to the database, in seconds.
-DEADLINE_S = 10.0
-#: The same for the event loop, and the time in which it does not try again: other clients wait meanwhile.
-READING_DEADLINE_S = 2.0
-READING_REST_S = 3.0
 
 #: Lease of a tool, and the time that it waits for a broker that has just ended.
 _TOOL_LEASE_S = 10.0
@@ -30,37 +25,34 @@ _LOOK_S = 0.1
 
 
 class DatabaseStorage:
-    """The files and the definitions of one epoch, until `close`.
-
-    There are three connections: for what the event loop reads, for the thread that writes, and for the one that removes
-    files.
+    """The files and the definitions of a log in one epoch, until `close`.
 
     log: its name. fence: for the thread that writes. synchronous: the settings of the server make a commit wait for a
     standby.
     """
 
-    def __init__(self, url: str, process: str, epoch: int, log: str = LOG) -> None:
-        """process, epoch: of the leadership of the log."""
-        prefix = "" if log == LOG else f"{log} "
-        self._sessions = tuple(session(url, process, prefix + use) for use in ("reading", "writing", "removal"))
-        self._epoch = epoch
+    def __init__(self, sessions: Sessions, epoch: int, log: str = LOG) -> None:
+        """sessions: of the broker, which has the leadership of the log in this epoch."""
+        self._sessions = sessions
+        self._writer = sessions.writer()
+        self._recovery = sessions.recovery(log)
         self.log = log
+        self.fence = Fence(self._writer, log, epoch)
+        self._removal = Fence(sessions.removal, log, epoch, proves=False)
 
     def open(self) -> None:
         """Connect, and find what there is. Raises OSError, StoreError."""
-        reading, writing, removal = self._sessions
-        log, epoch = self.log, self._epoch
-        self.fence = fence = Fence(writing, log, epoch)
-        self.definitions = DatabaseDefinitions(log, reading, fence)
+        log, reading = self.log, self._recovery
+        self.definitions = DatabaseDefinitions(log, reading, self.fence)
         self.synchronous: bool = reading.run(is_synchronous)
-        self.files = DatabaseFiles(log, reading, fence, Fence(removal, log, epoch, proves=False))
+        self.files = DatabaseFiles(log, reading, self.fence, self._removal)
 
     def read_on(self, follower: Follower) -> bool:
         """Complete a follower with the rest of the journal; return whether it has all that the files have.
 
         Raises OSError, StoreError.
         """
-        while not self._sessions[0].run(follower.read_on):
+        while not self._recovery.run(follower.read_on):
             pass
         directory, files = Path("/journal"), self.files
         found = {}
@@ -71,17 +63,20 @@ class DatabaseStorage:
         return found == {number: kept.size for number, kept in follower.segments.items()}
 
     def read(self, task: Callable[[TimedConnection], None]) -> None:
-        """Call a task with the connection for reading. Raises OSError."""
-        self._sessions[0].run(task)
+        """Call a task with the connection for recovery. Raises OSError."""
+        self._recovery.run(task)
 
     def recovered(self) -> None:
-        """Limit reading from now on, since the event loop serves clients."""
-        self._sessions[0].limit(READING_DEADLINE_S, READING_REST_S)
+        """Read with the session of the event loop, which the logs share, from now on."""
+        self.files.read_with(self._sessions.reading)
+        self._recovery.close()
 
     def close(self) -> None:
-        """End all connections."""
-        for each in self._sessions:
-            each.close()
+        """Use the sessions no longer."""
+        self._recovery.close()
+        self.fence.close()
+        self._removal.close()
+        self._sessions.leave(self._writer)
 
 
 def is_synchronous(connection: TimedConnection) -> bool:
@@ -91,11 +86,6 @@ def is_synchronous(connection: TimedConnection) -> bool:
     ).fetchone()
     assert found is not None
     return bool(found[0]) and found[1] in ("on", "remote_apply")
-
-
-def session(url: str, process: str, use: str) -> Session:
-    """Return a session of a process."""
-    return Session(url, session_name(process, use), DEADLINE_S)
 
 
 @contextmanager
@@ -121,7 +111,11 @@ def taken_by_tool(url: str) -> Iterator[DatabaseStorage]:
     finally:
         if not leadership.epoch:
             lease.close()
-    with closing(Renewing(leadership, _ignore)), closing(DatabaseStorage(url, process, leadership.epoch)) as storage:
+    with (
+        closing(Renewing(leadership, _ignore)),
+        closing(Sessions(url, process)) as sessions,
+        closing(DatabaseStorage(sessions, leadership.epoch)) as storage,
+    ):
         try:
             storage.open()
         except OSError as error:

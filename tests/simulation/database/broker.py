@@ -10,7 +10,8 @@ from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.database.leadership import Leader, Leadership
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.renewing import Renewing
-from amqpbroker.store.database.storage import READING_DEADLINE_S, READING_REST_S, DatabaseStorage, session
+from amqpbroker.store.database.sessions import READING_DEADLINE_S, READING_REST_S, Sessions, session
+from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.journal.journal import Journal, segment_name
 from amqpbroker.store.log import StoreError, UnwrittenError
@@ -116,6 +117,7 @@ class Database(server_database.Database):
         self._process = process
         lease_s = config.store_lease_ms / 1000
         self._lease = session(URL, process, "lease")
+        self._sessions = Sessions(URL, process)
         self._leadership = Leadership(self._lease, LOG, holder, lease_s, threading_module.monotonic)
         table = session(URL, process, "brokers")
         table.limit(READING_DEADLINE_S, READING_REST_S)
@@ -149,6 +151,9 @@ class Database(server_database.Database):
 
     def recovered(self) -> tuple[DatabaseStorage, Journal, Any]:
         return self._recovered()
+
+    def close_sessions(self) -> None:
+        self._sessions.close()
 
 
 class Broker:
@@ -270,6 +275,7 @@ class Broker:
                 storage.close()
         finally:
             self.leads = False
+            database.close_sessions()
             database.leave(returns=self._has_lost)
             renewing.close()
 

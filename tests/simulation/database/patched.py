@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from amqpbroker.server import database as server_database
-from amqpbroker.store.database import members, renewing, reporting, session
+from amqpbroker.store.database import members, renewing, reporting, session, sessions
 from tests.simulation.database import threading_module
 from tests.simulation.database.broker import BrokerProcess
 from tests.simulation.database.connection import Connection
@@ -32,6 +32,7 @@ def simulated() -> Iterator[None]:
             (reporting, "threading", threading_module),
             (members, "threading", threading_module),
             (session, "threading", threading_module),
+            (sessions, "threading", threading_module),
             (server_database, "time", time),
             (session, "time", time),
             (session, "TimedConnection", SimpleNamespace(connect=_connect)),

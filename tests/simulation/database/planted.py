@@ -45,7 +45,7 @@ PLANTED: Final = (
     Planted(
         "the rest of the journal not read",
         "storage.py",
-        "        while not self._sessions[0].run(follower.read_on):\n            pass",
+        "        while not self._recovery.run(follower.read_on):\n            pass",
         "        return True",
     ),
     Planted(

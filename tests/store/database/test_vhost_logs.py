@@ -9,6 +9,7 @@ import pytest
 from amqpbroker.store.database.fence import Statement
 from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
 from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.database.vhost_logs import (
     VhostLog,
@@ -41,7 +42,7 @@ def logs(opened):
 @pytest.fixture
 def led(opened, database):
     """Returns a function that leads a log, and returns its storage."""
-    storages = []
+    storages, opening = [], []
 
     def lead(log):
         process, times = f"process {len(storages)}", count(0, GRACE_S)
@@ -49,13 +50,14 @@ def led(opened, database):
         leaderships = Leaderships(session, Leader("b", "", process), 0.0, partial(next, times))
         while not leaderships.try_take(log):
             pass
-        storages.append(DatabaseStorage(database, process, leaderships.held[log], log))
+        opening.append(Sessions(database, process))
+        storages.append(DatabaseStorage(opening[-1], leaderships.held[log], log))
         storages[-1].open()
         return storages[-1]
 
     yield lead
-    for storage in storages:
-        storage.close()
+    for each in (*storages, *opening):
+        each.close()
 
 
 def test_each_vhost_has_a_log_from_its_creation_on(opened, logs):
