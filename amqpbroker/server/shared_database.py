@@ -17,6 +17,7 @@ from amqpbroker.server.clients import Clients
 from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
 from amqpbroker.server.database import NOT_SYNCHRONOUS, OnReady
 from amqpbroker.server.database_listeners import DatabaseListeners
+from amqpbroker.server.finished_shovels import FinishedShovels
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
 from amqpbroker.server.tick import Tick
@@ -226,6 +227,8 @@ class SharedVhosts(Shared):
         self._waits_for: str = ""
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
+        self._finished = FinishedShovels(broker, self.peers)
+        broker.shovels.finish_by(self._finished.delete)
         serving.start()
         if LOG in leaderships.held:
             serving.serve(GLOBAL, leaderships.held[LOG])
@@ -234,6 +237,7 @@ class SharedVhosts(Shared):
 
     async def close(self) -> None:
         """Leave all vhosts to other brokers, each when what is left is written."""
+        self._finished.close()
         await self._serving.close()
         self._stopped.set()
         await self._loop.run_in_executor(None, self._thread.join)

@@ -77,7 +77,7 @@ class Runner(ShovelRunner):
 
     def _finished(self, vhost: str, name: str) -> None:
         try:
-            self._broker.shovels.delete(vhost, name)
+            self._broker.shovels.finish(vhost, name)
         except (AmqpError, LookupError) as error:
             log.error("the shovel '%s' in vhost '%s' cannot be deleted: %s", name, vhost, error)  # noqa: TRY400
 

@@ -124,7 +124,8 @@ NOT_LIMITS = {
         server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
         server.vhost_serving._LOOK_S server.shared_database.STEP_S server.shared_database.LOOK_S
-        server.app.HAND_OVER_MS store.database.members.REMOVED_S store.database.members.YIELD_S
+        server.app.HAND_OVER_MS server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
+        store.database.members.REMOVED_S store.database.members.YIELD_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
         store.database.renewing.RENEWALS store.database.renewing.MOST_S store.database.session._POLL_S
         store.database.renewing.RETRY_S store.database.sessions.DEADLINE_S store.database.storage._TOOL_LEASE_S

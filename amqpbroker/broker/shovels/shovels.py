@@ -4,7 +4,7 @@ A shovel consumes messages from a queue of one broker and publishes them to anot
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Literal, final
 
@@ -79,6 +79,7 @@ class Shovels(Component):
         self._predeclared = predeclared
         self._values: dict[tuple[str, str], object] = {}
         self._runner: ShovelRunner | None = None
+        self._finish: Callable[[str, str], None] | None = None
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
@@ -154,6 +155,14 @@ class Shovels(Component):
         if self._runner is not None:
             for name in self._names(vhost):
                 self._runner.stop(vhost, name)
+
+    def finish(self, vhost: str, name: str) -> None:
+        """Delete a shovel that has transferred all that it was defined for. Raises AmqpError, LookupError."""
+        (self._finish or self.delete)(vhost, name)
+
+    def finish_by(self, finish: Callable[[str, str], None]) -> None:
+        """Delete finished shovels by `finish`, with vhost and name, since another broker may write the definitions."""
+        self._finish = finish
 
     def _names(self, vhost: str) -> list[str]:
         return [name for each, name in self._values if each == vhost]
