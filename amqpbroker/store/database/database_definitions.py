@@ -59,9 +59,11 @@ class DatabaseDefinitions(Definitions):
         self._fence = fence
         #: The definitions by kind between `read` and `discard_read`.
         self._read: dict[type[Any], list[Any]] = {}
-        #: Statements that are not written yet, and those of the open transaction.
-        self._changes: list[Statement] = []
+        #: Statements that are not written yet, by write, and those of the open transaction.
+        self._writes: list[list[Statement]] = [[]]
         self._open: list[Statement] | None = None
+        #: The open transaction ends a write.
+        self._ends_write: bool = False
         self._changing = threading.Lock()
         found = reading.run(
             lambda connection: connection.execute("SELECT id FROM last_id WHERE log = %s", [log]).fetchone()
@@ -81,7 +83,7 @@ class DatabaseDefinitions(Definitions):
         if self._open is not None:
             yield
             return
-        self._open = []
+        self._open, self._ends_write = [], False
         try:
             yield
             changes = self._open
@@ -89,7 +91,9 @@ class DatabaseDefinitions(Definitions):
             self._open = None
         if changes:
             with self._changing:
-                self._changes += changes
+                self._writes[-1] += changes
+                if self._ends_write:
+                    self._writes.append([])
             self._on_change()
 
     def put(self, *definitions: Definition) -> None:
@@ -129,6 +133,8 @@ class DatabaseDefinitions(Definitions):
             self.remove(VhostDefinition(name))
             self._change(_REMOVE_LOG, (_text(name),))
             self._change(_FORGET_LOG, (_text(name),))
+            # Repeated together with a creation of the same vhost, it would remove the log of the new one.
+            self._ends_write = True
 
     def _key(self, definition: Definition) -> bytes:
         """Return a digest of the fields that are the key, which may be longer than what an index can have.
@@ -167,12 +173,17 @@ class DatabaseDefinitions(Definitions):
     # --- safety -------------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
-        with self._changing:
-            changes = self._changes.copy()
-        if changes:
+        while changes := self._first_write():
             self._fence.write(changes)
             with self._changing:
-                del self._changes[: len(changes)]
+                del self._writes[0][: len(changes)]
+
+    def _first_write(self) -> list[Statement]:
+        """Return the statements to write first, none if all are written."""
+        with self._changing:
+            if not self._writes[0] and len(self._writes) > 1:
+                del self._writes[0]
+            return self._writes[0].copy()
 
     def close(self) -> None:
         pass

@@ -64,7 +64,7 @@ PLANTED: Final = (
         "definitions forgotten when their write fails",
         "database_definitions.py",
         "self._fence.write(changes)",
-        "self._changes, self._open = [], None; self._fence.write(changes)",
+        "self._writes = [[]]; self._fence.write(changes)",
     ),
     Planted(
         "a refused write not repeated",

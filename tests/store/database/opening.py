@@ -19,7 +19,7 @@ from amqpbroker.store.database.session import Session
 class FaultyFence(Fence):
     """refuses: error of the next write, which does not happen. loses: error of the next write, which happens.
 
-    later: number of writes before the one that is refused. insertions: number of writes that were a single statement.
+    later: number of writes before the one with the error. insertions: number of writes that were a single statement.
     """
 
     later = 0
@@ -38,9 +38,11 @@ class FaultyFence(Fence):
 
     @contextmanager
     def _faulty(self) -> Iterator[None]:
-        if self.refuses is not None and self.later:
+        if (self.refuses or self.loses) is not None and self.later:
             self.later -= 1
-        elif self.refuses is not None:
+            yield
+            return
+        if self.refuses is not None:
             refused, self.refuses = self.refuses, None
             raise refused
         yield

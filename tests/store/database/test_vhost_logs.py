@@ -1,5 +1,6 @@
 """The logs of vhosts in a database."""
 
+import errno
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,7 @@ from amqpbroker.store.definitions.definitions import QueueDefinition, VhostDefin
 from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
 from tests.store.database.opening import Opened
 
+LOST = UnwrittenError(errno.EIO, "server closed the connection unexpectedly")
 STRANGE = "tä's\"\\t\x00\udcff"
 QUEUE = QueueDefinition("v", "q", 1, False, b"")
 
@@ -78,6 +80,25 @@ def test_a_vhost_that_is_created_again_has_another_log(opened, logs, led):
         opened.definitions.sync()
     # Nobody has led the logs between them.
     assert logs() == [VhostLog(1, "v", True), VhostLog(4, "v", False)]
+
+
+def test_a_repeated_deletion_does_not_remove_the_log_of_a_vhost_that_was_created_again(opened, logs, led):
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.sync()
+    led("v1")
+    opened.definitions.remove_vhost("v")
+    opened.definitions.put(VhostDefinition("v"))
+    used = []
+    for later in (0, 1):
+        opened.fence.loses, opened.fence.later = LOST, later
+        with pytest.raises(UnwrittenError):
+            opened.definitions.sync()
+        used += [log for log in logs() if not log.removed]
+        for log in used:
+            led(log.name)
+    opened.definitions.sync()
+    assert [log for log in logs() if not log.removed] == used
+    assert len(used) == 1
 
 
 def test_logs_of_vhosts_that_an_earlier_broker_has_created_and_deleted_are_put_right(opened, logs, led):
