@@ -6,6 +6,7 @@ from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
 from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.log import FencedError, LostError, UnwrittenError
 from tests.store.database.test_leadership import Brokers as OneLog
+from tests.store.database.test_leadership import until
 
 
 class Brokers(OneLog):
@@ -131,7 +132,7 @@ def test_nothing_is_locked_after_the_end(brokers, pair):
     b.try_take("v1")
     a.close()
     b.close()
-    assert brokers.are_unlocked()
+    until(brokers.are_unlocked)
 
 
 def test_a_log_that_is_lost_is_locked_no_longer(brokers, pair):
