@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Encryption, Peer
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.users.users import User
+from amqpbroker.broker.users.users import BROKER, User
 from amqpbroker.clock import Clock
 from amqpbroker.server.reading import Reading
 from amqpbroker.server.tick import Tick
@@ -60,13 +61,26 @@ class Clients:
         """Serve a client at this address, whose connection another broker passes on."""
         return self._serving(lambda peer, client: self.connect(replace(peer, host=host, port=port), client))
 
-    def come_relayed(self, host: str, port: int, tls: Encryption | None) -> ClientTransport:
-        """Serve a client at this address, whose connection another broker relays. tls: between these two."""
+    def come_relayed(self, host: str, port: int, tls: Encryption | None, user: User | None = None) -> ClientTransport:
+        """Serve a client at this address, whose connection another broker relays.
+
+        tls: between these two. user: of a connection from within that broker.
+        """
 
         def connect(peer: Peer, client: ClientTransport) -> Served:
-            return self.connect(replace(peer, host=host, port=port, tls=tls, relayed=True), client)
+            return self.connect(replace(peer, host=host, port=port, tls=tls, user=user, relayed=True), client)
 
         return self._serving(connect)
+
+    def user_inside(self, name: Sequence[str]) -> User | None:
+        """Return the user of a connection from within another broker; None if it is not known here.
+
+        name: empty for that broker itself, as in `PassedOn`.
+        """
+        if not name:
+            return BROKER
+        users = self._broker.users
+        return users.user(name[0]) if users.has(name[0]) else None
 
     def come_inside(self, user: User) -> ClientTransport:
         """Serves a connection from within this process. Its name has a number where others have their port."""
@@ -125,7 +139,7 @@ class Clients:
         return ClientTransport(self._reading, connect, self._clock, self._tick, self._admit, self._remove)
 
     def _connection(self, peer: Peer, client: ClientTransport) -> Served:
-        if self.relaying is None or peer.relayed or peer.user is not None:
+        if self.relaying is None or peer.relayed:
             return Connection(self._broker, peer, client.on_dirty)
         return Connection(self._broker, peer, client.on_dirty, partial(self.relaying.hand_over, client, peer))
 

@@ -75,7 +75,14 @@ class DatabaseListeners:
             self._start(loop, loop.connect_accepted_socket(come, client))
 
         def relayed(client: socket.socket, passed_on: PassedOn) -> None:
-            come = partial(clients.come_relayed, passed_on.host, passed_on.port, passed_on.tls)
+            user = None
+            if passed_on.inside is not None:
+                user = clients.user_inside(passed_on.inside)
+                if user is None:
+                    # This broker may follow the definitions later.
+                    client.close()
+                    return
+            come = partial(clients.come_relayed, passed_on.host, passed_on.port, passed_on.tls, user)
             self._start(loop, loop.connect_accepted_socket(come, client))
 
         def secured(client: socket.socket, passed_on: PassedOn) -> None:
@@ -91,7 +98,7 @@ class DatabaseListeners:
             self._start(loop, made)
 
         def by_http(client: socket.socket, passed_on: PassedOn) -> None:
-            protocol, host, port, process, _ = passed_on
+            protocol, host, port, process, *_ = passed_on
             context = tls[protocol].context if protocol in tls else None
             web[protocol].serve_passed_on(client, host, port, context, process)
 

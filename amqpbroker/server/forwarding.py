@@ -4,8 +4,9 @@ The waiting broker connects to a port of the leader that is only for this purpos
 waiting broker answers with a greeting: two bytes with the length of a JSON list, which has the protocol, the client's
 address, the process of the waiting broker, and an HMAC of these and of the random bytes, whose key is the leader's
 secret. Then it passes on the bytes of both sides as they are, TLS included. The greeting of a relayed connection
-(relaying.py) also has its TLS parameters, if TLS ended at the broker that relays it. The leader answers it with a proof
-that it knows the secret, too, since the client's password follows.
+(relaying.py) also has its TLS parameters, if TLS ended at the broker that relays it, and the user of a connection from
+within that broker, which has no password. The leader answers it with a proof that it knows the secret, too, since the
+client's password follows.
 """
 
 import asyncio
@@ -14,12 +15,13 @@ import json
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from amqpbroker.amqp.peer import Encryption, encryption_from
+from amqpbroker.broker.users.users import BROKER, User
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.protocols import PEER, RELAYED
 from amqpbroker.store.database.leadership import Target
@@ -202,11 +204,14 @@ def greeting(
     port: int,
     process: str = "",
     tls: Encryption | None = None,
+    user: User | None = None,
 ) -> bytes:
-    """Return the greeting. Raises TooLongError."""
+    """Return the greeting. user: of a connection from within this process. Raises TooLongError."""
     facts: list[object] = [protocol, host, port, process]
-    if tls is not None:
-        facts.append(tls.facts())
+    if tls is not None or user is not None:
+        facts.append(None if tls is None else tls.facts())
+    if user is not None:
+        facts.append([] if user is BROKER else [user.name])
     text = json.dumps([_code(secret, nonce, facts), *facts]).encode()
     if len(text) > MOST_GREETING_BYTES:
         raise TooLongError(f"a greeting of {len(text)} bytes is too long")
@@ -226,6 +231,7 @@ class PassedOn(NamedTuple):
     """A connection that another broker passes on.
 
     protocol, host, port: of the client. process: of that broker. tls: of the client, if TLS ended at that broker.
+    inside: name of the user of a connection from within that process, empty for the broker itself; None for a client.
     """
 
     protocol: str
@@ -233,10 +239,19 @@ class PassedOn(NamedTuple):
     port: int
     process: str
     tls: Encryption | None = None
+    inside: Sequence[str] | None = None
 
 
 #: Serves a client's socket.
 Serve = Callable[[socket.socket, PassedOn], None]
+
+
+def _further(tls: Any = None, inside: Any = None) -> tuple[Encryption | None, Sequence[str] | None]:
+    """Return the TLS parameters and the user of a greeting. Raises ValueError, TypeError."""
+    match inside:
+        case None | [] | [str()]:
+            return None if tls is None else encryption_from(tls), inside
+    raise ValueError("not a user")
 
 
 class ForwardedListener:
@@ -302,12 +317,12 @@ class ForwardedListener:
         expected = _code(self._secret, nonce, facts)
         if not hmac.compare_digest(str(code).encode(), expected.encode()):
             raise ValueError("wrong secret")
-        protocol, host, port, process, *tls = facts
+        protocol, host, port, process, *further = facts
         if not (isinstance(host, str) and isinstance(port, int) and isinstance(process, str)):
             raise TypeError(host)
         if protocol not in self._serve:
             raise ValueError(protocol)
-        passed_on = PassedOn(protocol, host, port, process, *[encryption_from(each) for each in tls])
+        passed_on = PassedOn(protocol, host, port, process, *_further(*further))
         if protocol == RELAYED or process.startswith(PEER):
             await self._loop.sock_sendall(client, proof(self._secret, head + text))
         return passed_on

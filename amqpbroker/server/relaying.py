@@ -137,7 +137,7 @@ class Relaying:
         """Connect to a leader, and replay the handshake. Raises OSError, TimeoutError, ValueError."""
 
         def greet(nonce: bytes) -> bytes:
-            return greeting(target.secret, nonce, RELAYED, peer.host, peer.port, self._process, peer.tls)
+            return greeting(target.secret, nonce, RELAYED, peer.host, peer.port, self._process, peer.tls, peer.user)
 
         def make() -> LeaderLink:
             return LeaderLink(self._loop, target.secret, greet, handshake)

@@ -112,10 +112,11 @@ async def test_a_relayed_client_has_the_address_and_the_tls_parameters_of_its_gr
         (lambda clients: clients.come(), 1),
         (lambda clients: clients.come_for("10.0.0.7", 4711), 1),
         (lambda clients: clients.come_relayed("10.0.0.7", 4711, None), 0),
-        (lambda clients: clients.come_inside(GUEST), 0),
+        (lambda clients: clients.come_relayed("10.0.0.7", 4711, None, GUEST), 0),
+        (lambda clients: clients.come_inside(GUEST), 1),
     ],
 )
-async def test_connections_of_other_brokers_and_of_this_one_are_not_handed_over(come, handed):
+async def test_connections_that_another_broker_relays_are_not_handed_over(come, handed):
     broker = make_broker(loopback_users=frozenset())
     lead_elsewhere(broker, "x")
     tick = Tick(lambda _: None, lambda: None, pytest.fail)

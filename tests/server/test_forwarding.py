@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from amqpbroker.amqp.peer import encryption
+from amqpbroker.broker.users.users import User
 from amqpbroker.server import forwarding
 from amqpbroker.server.forwarding import ForwardedListener, Forwarding, TooLongError, greeting
 from amqpbroker.store.database.leadership import Target
@@ -227,6 +228,9 @@ WRONG = {
     "too long": lambda nonce: b"\xff\xff" + bytes(2000),
     "a port that is none": lambda nonce: greeting("secret", nonce, "amqp", "h", "1"),
     "another process": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, "p").replace(b'"p"', b'"q"'),
+    "a user that is none": lambda nonce: signed(nonce, ["amqp", "h", 1, "p", None, ["ann", "bob"]]),
+    "a user of another type": lambda nonce: signed(nonce, ["amqp", "h", 1, "p", None, [1]]),
+    "another user": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, user=User("u1")).replace(b'"u1"', b'"u2"'),
     "a process that is none": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, 1),
     "a host that is none": lambda nonce: greeting("secret", nonce, "amqp", 1, 1),
     "other TLS parameters": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, "p", TLS).replace(b"any", b"all"),

@@ -108,6 +108,42 @@ def test_a_client_publishes_and_consumes_through_another_broker(brokers):
     brokers.await_idle()
 
 
+def shovel(brokers, uri):
+    """Move a message from A to the vhost that B leads."""
+    value = {"src-uri": "amqp://", "src-queue": "from", "dest-uri": uri, "dest-queue": "to"}
+    with brokers.connect("/") as connection:
+        channel = connection.channel()
+        channel.queue_declare("from")
+        channel.basic_publish("", "from", b"moved")
+    brokers.call(brokers.a.broker.parameters.put, "shovel", "/", "s", value)
+
+
+def moved(brokers):
+    """Return the users and the user ids of the shovel's connections to B, once the message is there."""
+    queues = brokers.b.broker.vhost("x").queues
+    until(lambda: brokers.call(lambda: "to" in queues and queues["to"].info().messages == 1))
+    return [info.user for info in brokers.served_by_b()]
+
+
+@pytest.mark.parametrize(("uri", "user"), [("amqp:///x", "none"), ("amqp://guest@/x", "guest")])
+def test_a_shovel_moves_messages_to_a_vhost_that_another_broker_leads(brokers, uri, user):
+    shovel(brokers, uri)
+    assert moved(brokers) == [user]
+    brokers.call(brokers.a.broker.parameters.delete, "shovel", "/", "s")
+    brokers.await_idle()
+
+
+def test_a_shovel_of_a_user_whom_the_leader_does_not_know_yet_goes_on_when_it_does(brokers):
+    brokers.call(lambda: brokers.b.broker.users.delete_user("ann"))
+    shovel(brokers, "amqp://ann@/x")
+    until(lambda: brokers.call(lambda: brokers.relaying.files) > 0)
+    brokers.call(lambda: brokers.b.broker.users.add_user("ann", "secret", ()))
+    brokers.call(lambda: brokers.b.broker.users.set_permissions("ann", "x", ".*", ".*", ".*"))
+    assert moved(brokers) == ["ann"]
+    brokers.call(brokers.a.broker.parameters.delete, "shovel", "/", "s")
+    brokers.await_idle()
+
+
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_a_relayed_connection_is_freed_without_the_garbage_collector(make_loop, authority, encrypted):
     with TwoBrokers(make_loop, tls(authority)) as brokers, without_collector():
