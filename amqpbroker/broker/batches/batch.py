@@ -1,19 +1,16 @@
 """The state of one batch."""
 
-import struct
 from itertools import islice
 from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.batches.member import FAILED, OK, OPEN, Member
 from amqpbroker.broker.batches.request import COMPLETE, DEATH, SUCCESS
 from amqpbroker.broker.batches.terms import Terms
+from amqpbroker.store.keys import BATCH, BATCH_NUMBERS
 from amqpbroker.store.record import BATCHES_ID
 from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import decode_table, encode_table, text
 
-#: First byte of the keys of batches.
-KIND: Final = b"H"
-_FIXED: Final = struct.Struct(">qqqBB")
 _EVENTS: Final = (DEATH, COMPLETE, SUCCESS)
 _HAS_KEY: Final = 128
 _HAS_EXCHANGE: Final = 64
@@ -147,7 +144,7 @@ class Batch:
         events |= _HAS_EXCHANGE if exchange is not None else 0
         events |= _HAS_KEY if key is not None else 0
         names = [_bytes(self.vhost), self.id, _bytes(exchange or ""), key or b""]
-        data = KIND + _FIXED.pack(terms.size, self.forgotten, self.created_ms, flags, events)
+        data = BATCH + BATCH_NUMBERS.pack(terms.size, self.forgotten, self.created_ms, flags, events)
         data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(terms.outer)
         self.record = TakenId(data, BATCHES_ID, self.number, self.expires_ms, True)
         return self.record
@@ -156,8 +153,8 @@ class Batch:
 def recovered_batch(record: TakenId) -> Batch:
     """Return the batch that a record describes, without its members."""
     data = record.key
-    size, forgotten, created_ms, flags, events = _FIXED.unpack_from(data, 1)
-    parts = _Parts(data, 1 + _FIXED.size, 2)
+    size, forgotten, created_ms, flags, events = BATCH_NUMBERS.unpack_from(data, 1)
+    parts = _Parts(data, 1 + BATCH_NUMBERS.size, 2)
     batch = Batch(text(parts.next()), parts.next(), record.sequence, created_ms, record.expires_ms)
     exchange, key = text(parts.next()), parts.next()
     batch.forgotten, batch.record = forgotten, record

@@ -4,6 +4,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from amqpbroker.store.keys import MEMBER
 from amqpbroker.store.record import BATCHES_ID
 from amqpbroker.store.taken_id import TakenId
 
@@ -19,15 +20,13 @@ _STORED_AT: Final = 21
 _LOST_AT: Final = 40
 _COUNT: Final = 0x7FFFF
 
-#: First byte of the keys of members.
-KIND: Final = b"M"
 #: Size of a member's name: the first byte, the number of its batch, and its key.
 NAME_BYTES: Final = 21
 
 
 def member_name(number: int, key: bytes) -> bytes:
     """Return the name of a member. number: of its batch."""
-    return b"M" + number.to_bytes(8, "big") + key
+    return MEMBER + number.to_bytes(8, "big") + key
 
 
 # Acyclic: like TakenId.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, final
 
-from amqpbroker.broker.batches.batch import KIND as BATCH
 from amqpbroker.broker.batches.batch import recovered_batch
 from amqpbroker.broker.batches.member import Member, recovered_member
+from amqpbroker.store.keys import BATCH, owner_of
 from amqpbroker.store.taken_id import TakenId
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class BatchRecords:
             if taken.key.startswith(BATCH):
                 heads.append(taken)
             else:
-                members.setdefault(int.from_bytes(taken.key[1:9], "big"), []).append(recovered_member(taken))
+                members.setdefault(owner_of(taken.key), []).append(recovered_member(taken))
         for head in heads:
             batch = recovered_batch(head)
             own = members.pop(batch.number, [])

@@ -1,21 +1,15 @@
 """The state of one job."""
 
-import struct
 from typing import Final, NamedTuple, final
 
+from amqpbroker.store.keys import JOB, JOB_NAMES, JOB_NUMBERS, PIECE_HEAD, PLACE, REPLY
 from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import text
 
-#: First bytes of the keys of jobs, and of the pieces of their replies.
-KIND: Final = b"J"
-REPLY: Final = b"R"
 #: The most copies of a job that are followed.
 MOST_PLACES: Final = 1000
 
-_FIXED: Final = struct.Struct(">qqqIIIH")
-_PLACE: Final = struct.Struct(">IqqBi")
-_PIECE_HEAD: Final = struct.Struct(">cqI")
 #: An id record can have 65,535 bytes.
 _PIECE_BYTES: Final = 60_000
 #: The most bytes of x-death that are kept.
@@ -141,12 +135,12 @@ class Job:
             failure.deaths,
         ]
         parts = [
-            KIND,
-            _FIXED.pack(
+            JOB,
+            JOB_NUMBERS.pack(
                 self.created_ms, self.ttl_ms, self.ended_ms, self.done, self.failed, failure.attempts, len(places)
             ),
             *[len(name).to_bytes(2, "big") + name for name in names],
-            *[_PLACE.pack(*place[1:]) for place in places],
+            *[PLACE.pack(*place[1:]) for place in places],
         ]
         self.record = TakenId(b"".join(parts), JOBS_ID, self.number, self.expires_ms, True)
         return self.record
@@ -159,7 +153,7 @@ class Job:
         """Return properties and body of the worker's reply, None if there is none."""
         if not self.reply:
             return None
-        joined = b"".join([piece.key[_PIECE_HEAD.size :] for piece in self.reply])
+        joined = b"".join([piece.key[PIECE_HEAD.size :] for piece in self.reply])
         size = 4 + int.from_bytes(joined[:4], "big")
         return joined[4:size], joined[size:]
 
@@ -167,10 +161,10 @@ class Job:
 def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
     """Return the job that a record describes, without its reply. queues: names by id."""
     data = record.key
-    created_ms, ttl_ms, ended_ms, done, failed, attempts, count = _FIXED.unpack_from(data, 1)
-    at = 1 + _FIXED.size
+    created_ms, ttl_ms, ended_ms, done, failed, attempts, count = JOB_NUMBERS.unpack_from(data, 1)
+    at = 1 + JOB_NUMBERS.size
     names = []
-    for _ in range(10):
+    for _ in range(JOB_NAMES):
         size = int.from_bytes(data[at : at + 2], "big")
         names.append(data[at + 2 : at + 2 + size])
         at += 2 + size
@@ -181,31 +175,24 @@ def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
     if names[8]:
         job.failure = Failure(text(names[7]), names[8].decode(), names[9], attempts)
     for index in range(count):
-        holder_id, sequence, due_ms, stored, earlier = _PLACE.unpack_from(data, at + index * _PLACE.size)
+        holder_id, sequence, due_ms, stored, earlier = PLACE.unpack_from(data, at + index * PLACE.size)
         job.places.append(Place(queues.get(holder_id, ""), holder_id, sequence, due_ms, stored != 0, earlier))
     job.record = record
     return job
-
-
-def job_vhost(record: TakenId) -> str:
-    """Return the name of the vhost of a job's record."""
-    at = 1 + _FIXED.size
-    size = int.from_bytes(record.key[at : at + 2], "big")
-    return text(record.key[at + 2 : at + 2 + size])
 
 
 def reply_pieces(number: int, properties: bytes, body: bytes) -> list[bytes]:
     """Return the keys of the records of a reply. number: of the job."""
     joined = len(properties).to_bytes(4, "big") + properties + body
     return [
-        _PIECE_HEAD.pack(REPLY, number, index) + joined[start : start + _PIECE_BYTES]
+        PIECE_HEAD.pack(REPLY, number, index) + joined[start : start + _PIECE_BYTES]
         for index, start in enumerate(range(0, len(joined), _PIECE_BYTES))
     ]
 
 
 def piece_of(record: TakenId) -> tuple[int, int]:
     """Return the number of the job, and the index of the piece, of a record of a reply."""
-    _, number, index = _PIECE_HEAD.unpack_from(record.key, 0)
+    _, number, index = PIECE_HEAD.unpack_from(record.key, 0)
     return number, index
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, final
 
-from amqpbroker.broker.jobs.job import KIND, job_vhost, piece_of
+from amqpbroker.broker.jobs.job import piece_of
+from amqpbroker.store.keys import JOB, vhost_of
 from amqpbroker.store.taken_id import TakenId
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ class JobRecords:
         unneeded: list[TakenId] = []
         for taken in ids:
             self._last = max(self._last, taken.sequence)
-            if taken.key.startswith(KIND):
+            if taken.key.startswith(JOB):
                 heads.append(taken)
             else:
                 replies.setdefault(piece_of(taken)[0], []).append(taken)
         for head in heads:
             own = sorted(replies.pop(head.sequence, []), key=piece_of)
-            jobs = self._jobs.get(job_vhost(head))
+            jobs = self._jobs.get(vhost_of(head.key))
             if jobs is None:
                 unneeded += [head, *own]
             else:
