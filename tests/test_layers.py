@@ -81,9 +81,21 @@ FOLDERS = {
     "store": {
         "journal": {"files", "living", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
-        "database": {"definitions", "files", "log", "record", "recovered"},
+        "copying": {"definitions", "files", "journal", "keys", "log", "record", "recovered", "streams"},
+        "database": {"copying", "definitions", "files", "log", "record", "recovered"},
         "streams": {"checksum", "files", "log", "record", "stored"},
-        "directory": {"journal", "streams", "checksum", "files", "log", "record", "recovered", "syscalls"},
+        "directory": {
+            "copying",
+            "definitions",
+            "journal",
+            "streams",
+            "checksum",
+            "files",
+            "log",
+            "record",
+            "recovered",
+            "syscalls",
+        },
     },
 }
 
@@ -223,7 +235,7 @@ def test_only_the_server_and_the_store_depend_on_a_concrete_store():
 
 #: Modules that may know that the log is in files: the journal itself, inspections of the data directory, and modules
 #: that open it.
-KNOW_THE_JOURNAL = {("store", "journal"), ("store", "directory"), ("server",), ("cli",)}
+KNOW_THE_JOURNAL = {("store", "journal"), ("store", "directory"), ("store", "copying"), ("server",), ("cli",)}
 
 
 def knows_the_journal(path):

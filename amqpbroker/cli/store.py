@@ -5,8 +5,7 @@ import itertools
 import json
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,9 @@ import click
 from amqpbroker.store.log import NEEDS_PSYCOPG
 
 if TYPE_CHECKING:
-    from amqpbroker.store.copying import Place
+    from contextlib import AbstractContextManager
+
+    from amqpbroker.store.copying.interfaces import Source, Target
     from amqpbroker.store.directory.dump import Told
     from amqpbroker.store.directory.inspection import JournalReader
     from amqpbroker.store.directory.names import Name
@@ -133,47 +134,54 @@ def copy(source: str, target: str) -> None:
     """Copy everything from one store into an empty one.
 
     FROM and TO are data directories, or URLs of databases such as postgresql://user@host/database. No broker may use
-    them meanwhile. If the copy fails, remove TO.
+    them meanwhile. If the copy fails, no broker accepts TO: remove it.
     """
-    from amqpbroker.store import copying
+    from amqpbroker.store.copying import copying
     from amqpbroker.store.log import StoreError
 
-    if not _is_url(source) and not (Path(source) / "version").exists():
-        raise click.ClickException(f"{source} is not a data directory of amqpbroker")
     try:
-        with _place(source) as read, _place(target) as written:
+        with _source(source) as read, _target(target) as written:
             copied = copying.copy(read, written)
     except (StoreError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{copied.definitions} definitions and {copied.files} files ({copied.size} bytes) copied")
+    click.echo(
+        f"{copied.definitions} definitions, {copied.messages} messages and {copied.segments} segments of streams"
+        f" ({copied.size_bytes} bytes) copied"
+    )
 
 
-@contextmanager
-def _place(where: str) -> Iterator["Place"]:
-    """Open a store for this process alone. Raises StoreError."""
-    from amqpbroker.store.copying import Place
+def _source(where: str) -> "AbstractContextManager[Source]":
+    """Return the store that is copied. Raises StoreError."""
+    if _is_url(where):
+        _require_psycopg()
+        from amqpbroker.store.database.copying import database_source
+
+        return database_source(where)
+    from amqpbroker.store.directory.copying import directory_source
+
+    return directory_source(Path(where))
+
+
+def _target(where: str) -> "AbstractContextManager[Target]":
+    """Return the store into which the other one is copied. Raises StoreError."""
+    if _is_url(where):
+        _require_psycopg()
+        from amqpbroker.store.database.copying import database_target
+
+        return database_target(where)
+    from amqpbroker.store.directory.copying import directory_target
+
+    return directory_target(Path(where))
+
+
+def _require_psycopg() -> None:
+    """Raises StoreError."""
     from amqpbroker.store.log import StoreError
 
-    if _is_url(where):
-        try:
-            from amqpbroker.store.database.session import described
-            from amqpbroker.store.database.storage import taken_by_tool
-        except ImportError as error:
-            raise StoreError(NEEDS_PSYCOPG.format(error)) from error
-        with taken_by_tool(where) as storage:
-            yield Place(described(where), Path("/"), storage.files, storage.definitions)
-        return
-    from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
-    from amqpbroker.store.directory.names import DATABASE
-    from amqpbroker.store.directory.ownership import Ownership
-    from amqpbroker.store.files import Files
-
-    files = Files()
-    with (
-        closing(Ownership(Path(where).absolute(), files)) as owned,
-        closing(SqliteDefinitions(owned.directory / DATABASE, files)) as definitions,
-    ):
-        yield Place(where, owned.directory, files, definitions)
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise StoreError(NEEDS_PSYCOPG.format(error)) from error
 
 
 def _is_url(where: str) -> bool:

@@ -479,6 +479,12 @@ def publish_end(data: bytes, offset: int) -> int:
     return end
 
 
+def entries_end(data: bytes, offset: int) -> int:
+    """Return the end of the entries of the publish record at data[offset:]."""
+    count: int = PUBLISH_HEAD.unpack_from(data, offset)[5]
+    return offset + PUBLISH_HEAD.size + count * ENTRY.size
+
+
 def publish_size(data: bytes, offset: int) -> int:
     """Return the publish record's maximum size, computed from its head: up to 255 bytes too much for each key."""
     _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)

@@ -53,7 +53,7 @@ NOT_LIMITS = {
         broker.batches.member.FAILED broker.batches.member.OK broker.batches.member._OUTCOME
         broker.batches.member._FAILED_AT broker.batches.member._STORED_AT broker.batches.member._LOST_AT
         broker.batches.member._COUNT broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES
-        store.record.BATCHES_ID
+        store.record.BATCHES_ID store.keys.JOB_NAMES
         message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX
@@ -128,8 +128,7 @@ NOT_LIMITS = {
         store.database.members.REMOVED_S store.database.members.YIELD_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
         store.database.renewing.RENEWALS store.database.renewing.MOST_S store.database.session._POLL_S
-        store.database.renewing.RETRY_S store.database.sessions.DEADLINE_S store.database.storage._TOOL_LEASE_S
-        store.database.storage._TOOL_WAIT_S store.database.storage._LOOK_S
+        store.database.renewing.RETRY_S store.database.sessions.DEADLINE_S
         store.database.sessions.READING_DEADLINE_S store.database.sessions.READING_REST_S
     """,
     "an estimate or a weight, which is added to what is counted": """
@@ -154,6 +153,7 @@ NOT_LIMITS = {
     """,
     "of PostgreSQL, and numbers that the broker chose for it": """
         store.database.database_files._NAME_BYTES store.database.schema.VERSION store.database.schema._MAKING
+        store.database.schema.INCOMPLETE store.database.copying._FIRST_EPOCH
     """,
     "a part of what is read or written whole": """
         store.database.sharing._AT_ONCE
@@ -174,7 +174,11 @@ NOT_LIMITS = {
         management.held.MOST_PART_BYTES management.held.MOST_HELD_BYTES management.sharing.MOST_NAMES
         server.peers.READ_BYTES
     """,
-    "of `amqpbroker store copy`, which ends": "store.copying._PART_BYTES",
+    "of `amqpbroker store copy`, which ends": """
+        store.copying.journals._WAITING_BYTES store.copying.merging._AT_ONCE store.copying.reading._STEP_BYTES
+        store.copying.streams._PART_BYTES store.database.taking._DEADLINE_S store.database.taking._LEASE_S
+        store.database.taking._LOOK_S store.database.taking._RENEWED_S store.database.taking._WAIT_S
+    """,
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
     "the threads or sessions of a pool": "server.vhost_serving._WORKERS store.database.sessions.WRITERS",

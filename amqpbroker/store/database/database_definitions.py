@@ -15,13 +15,13 @@ from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.definitions.definitions import (
     KEYS,
+    OBJECTS,
     BindingDefinition,
     D,
     Definition,
     Definitions,
     ExchangeDefinition,
     QueueDefinition,
-    StreamOffsetDefinition,
     VhostDefinition,
 )
 from amqpbroker.store.definitions.tables import CODECS, TABLES, Codec, decoded, encoded
@@ -40,9 +40,6 @@ _FORGET_LOG: Final[LiteralString] = (
     "DELETE FROM vhost_log WHERE removed AND vhost = %s AND NOT EXISTS"
     " (SELECT 1 FROM fence WHERE log = 'v' || vhost_log.number)"
 )
-
-#: Kinds whose definitions are written with the log of the messages of their vhost.
-OBJECTS: Final = (ExchangeDefinition, QueueDefinition, BindingDefinition, StreamOffsetDefinition)
 
 
 class DatabaseDefinitions(Definitions):
@@ -105,7 +102,13 @@ class DatabaseDefinitions(Definitions):
                 if isinstance(definition, QueueDefinition | ExchangeDefinition) and definition.id:
                     self._change(_LAST_ID, (self._log, definition.id))
                 if isinstance(definition, VhostDefinition):
-                    self._change(_ADD_LOG, (_text(definition.name), _text(definition.name)))
+                    self._change(_ADD_LOG, (to_text(definition.name), to_text(definition.name)))
+
+    def add(self, *statements: Statement) -> None:
+        """Write these statements with the other changes of the transaction. They may be repeated."""
+        with self.transaction():
+            for query, values in statements:
+                self._change(query, values)
 
     def remove(self, *definitions: Definition) -> None:
         with self.transaction():
@@ -116,23 +119,23 @@ class DatabaseDefinitions(Definitions):
     def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
         with self.transaction():
             ended = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s")
-            table, place = _name(BindingDefinition), (self._log, _text(vhost))
-            self._change(ended.format(table), (*place, is_exchange, _text(name)))
+            table, place = _name(BindingDefinition), (self._log, to_text(vhost))
+            self._change(ended.format(table), (*place, is_exchange, to_text(name)))
             if is_exchange:
                 begun = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s AND source = %s")
-                self._change(begun.format(table), (*place, _text(name)))
+                self._change(begun.format(table), (*place, to_text(name)))
 
     def remove_vhost(self, name: str) -> None:
         with self.transaction():
             for kind in TABLES:
                 if kind in OBJECTS:
                     objects = sql.SQL("DELETE FROM {} WHERE log = %s AND vhost = %s")
-                    self._change(objects.format(_name(kind)), (self._log, _text(name)))
+                    self._change(objects.format(_name(kind)), (self._log, to_text(name)))
                 elif "vhost" in kind._fields:
-                    self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (_text(name),))
+                    self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (to_text(name),))
             self.remove(VhostDefinition(name))
-            self._change(_REMOVE_LOG, (_text(name),))
-            self._change(_FORGET_LOG, (_text(name),))
+            self._change(_REMOVE_LOG, (to_text(name),))
+            self._change(_FORGET_LOG, (to_text(name),))
             # Repeated together with a creation of the same vhost, it would remove the log of the new one.
             self._ends_write = True
 
@@ -227,7 +230,7 @@ def _upsert(kind: type[Definition]) -> sql.Composed:
     )
 
 
-def _text(value: str) -> str:
+def to_text(value: str) -> str:
     """Encode a name, which may have characters that PostgreSQL cannot store: NUL and surrogates.
 
     Most names stay as they are.
@@ -240,7 +243,7 @@ def from_text(text: str) -> str:
     return str(json.loads(f'"{text}"')) if "\\" in text else text
 
 
-_CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (_text, from_text)}
+_CODECS: Final[dict[Any, Codec]] = {**CODECS, str: (to_text, from_text)}
 
 
 _PUT: Final = {kind: _upsert(kind) for kind in TABLES}

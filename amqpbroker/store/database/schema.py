@@ -5,13 +5,16 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from amqpbroker.store.database.database_definitions import OBJECTS
 from amqpbroker.store.database.session import SCHEMA, Session
+from amqpbroker.store.definitions.definitions import OBJECTS
 from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
 
 #: Version of the tables. A broker refuses a database of a newer one.
 VERSION: Final = 2
+#: The version while a store is copied into the database, and afterwards if that was interrupted.
+INCOMPLETE: Final = 0
+SET_VERSION: Final[LiteralString] = "UPDATE format SET version = %s"
 
 #: Key of the advisory lock under which the tables are made.
 _MAKING: Final = 0x616D7170
@@ -53,7 +56,7 @@ _BROKERS: Final[LiteralString] = (
 
 
 def make_tables(session: Session) -> None:
-    """Make the tables that are missing. Raises StoreError, OSError."""
+    """Make the tables that are missing. Raises StoreError, also for an interrupted copy; OSError."""
 
     def make(connection: psycopg.Connection[Any]) -> int:
         with connection.transaction():
@@ -69,13 +72,20 @@ def make_tables(session: Session) -> None:
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
             connection.execute(_BROKERS)
             version: int = VERSION if found is None else found[0]
+            if version == INCOMPLETE:
+                return version
             for earlier in range(version, VERSION):
                 for change in _MIGRATIONS[earlier]:
                     connection.execute(change)
-                connection.execute("UPDATE format SET version = %s", [earlier + 1])
+                connection.execute(SET_VERSION, [earlier + 1])
             return version
 
     version = session.run(make)
+    if version == INCOMPLETE:
+        raise StoreError(
+            "the database has an incomplete copy of a store: wait until `amqpbroker store copy` ends; if it was"
+            " interrupted, remove the schema amqpbroker, and copy again"
+        )
     if version > VERSION:
         raise StoreError(
             f"the database has version {version} of the store, of a newer amqpbroker; this one reads up to version"

@@ -1,27 +1,14 @@
 """Files and definitions of the leader of a log in its database."""
 
-import secrets
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import LOG, Fence
 from amqpbroker.store.database.follower import Follower
-from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership
-from amqpbroker.store.database.renewing import Renewing
 from amqpbroker.store.database.session import TimedConnection
-from amqpbroker.store.database.sessions import Sessions, session
-from amqpbroker.store.database.vhost_logs import refuse_shared
-from amqpbroker.store.log import StoreError
-
-#: Lease of a tool, and the time that it waits for a broker that has just ended.
-_TOOL_LEASE_S = 10.0
-_TOOL_WAIT_S = GRACE_S + 2.0
-_LOOK_S = 0.1
+from amqpbroker.store.database.sessions import Sessions
 
 
 class DatabaseStorage:
@@ -86,42 +73,3 @@ def is_synchronous(connection: TimedConnection) -> bool:
     ).fetchone()
     assert found is not None
     return bool(found[0]) and found[1] in ("on", "remote_apply")
-
-
-@contextmanager
-def taken_by_tool(url: str) -> Iterator[DatabaseStorage]:
-    """Keep all brokers out of a database meanwhile. Raises StoreError if one leads, or if there is no database."""
-    process = secrets.token_hex(8)
-    lease = session(url, process, "lease")
-    leadership = Leadership(lease, LOG, Leader("amqpbroker store", "", process), _TOOL_LEASE_S)
-    end = time.monotonic() + _TOOL_WAIT_S
-    try:
-        schema.make_tables(lease)
-        lease.run(refuse_shared)
-        while not leadership.try_take():
-            if time.monotonic() > end:
-                leader = leadership.leader()
-                raise StoreError(
-                    f"a running broker{f' ({leader.name} at {leader.address})' if leader else ''} uses the database;"
-                    " stop all brokers that use it first"
-                )
-            time.sleep(_LOOK_S)
-    except OSError as error:
-        raise StoreError(str(error)) from error
-    finally:
-        if not leadership.epoch:
-            lease.close()
-    with (
-        closing(Renewing(leadership, _ignore)),
-        closing(Sessions(url, process)) as sessions,
-        closing(DatabaseStorage(sessions, leadership.epoch)) as storage,
-    ):
-        try:
-            storage.open()
-        except OSError as error:
-            raise StoreError(str(error)) from error
-        yield storage
-
-
-def _ignore(error: OSError) -> None:
-    """Every later write fails anyway."""

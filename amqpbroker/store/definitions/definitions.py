@@ -7,7 +7,7 @@ an encoded AMQP field table, so that every value keeps its wire type.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 
 class VhostDefinition(NamedTuple):
@@ -145,6 +145,14 @@ KEYS: dict[type[Any], int] = {
     BindingDefinition: 6,
     StreamOffsetDefinition: 3,
 }
+
+#: Kinds of definitions that are stored with the messages of their vhost.
+OBJECTS: Final[tuple[type[Any], ...]] = (
+    ExchangeDefinition,
+    QueueDefinition,
+    BindingDefinition,
+    StreamOffsetDefinition,
+)
 
 
 def _nothing() -> None:

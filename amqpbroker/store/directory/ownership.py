@@ -27,6 +27,7 @@ class Ownership:
 
     def __init__(self, directory: Path, files: Files) -> None:
         self.directory = directory
+        self._files = files
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | syscalls.BINARY, 0o600)
@@ -54,6 +55,15 @@ class Ownership:
         with contextlib.suppress(OSError):
             syscalls.write_at(self._lock, f"{os.getpid()}\n".encode(), 0)
 
+    def make_incomplete(self) -> None:
+        """Remove the version, so that no broker accepts the directory until `make_complete`. Raises OSError."""
+        (self.directory / "version").unlink()
+        self._files.sync_directory(self.directory)
+
+    def make_complete(self) -> None:
+        """Write the version again. Raises OSError."""
+        _write_version(self.directory / "version", self._files)
+
     def close(self) -> None:
         """Release the directory. The lock file remains, because another broker may have it open, waiting."""
         os.ftruncate(self._lock, 0)
@@ -75,7 +85,10 @@ def _check_version(directory: Path, files: Files) -> None:
     if not path.exists():
         present = [name for name in _CONTENTS if (directory / name).exists()]
         if present:
-            raise StoreError(f"{directory} has {' and '.join(present)}, but no file named version")
+            raise StoreError(
+                f"{directory} has {' and '.join(present)}, but no file named version; if `amqpbroker store copy` was"
+                " interrupted, remove the directory, and copy again"
+            )
         _write_version(path, files)
         return
     written = path.read_text("ascii", "replace").strip()

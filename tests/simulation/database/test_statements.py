@@ -12,7 +12,7 @@ STATEMENT = re.compile(r"(?:WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|S
 PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 
 #: Statements that no world sends: its brokers only put definitions and follow none, each leads one log, all tables are
-#: new, and no operator looks at or changes brokers.
+#: new, no operator looks at or changes brokers, and no tool copies a store.
 NOT_SENT = {
     "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
     "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
@@ -50,6 +50,13 @@ NOT_SENT = {
     "DELETE FROM {} WHERE vhost = %s",
     "DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s",
     "DELETE FROM {} WHERE log = %s AND vhost = %s AND source = %s",
+    "SELECT 1 FROM vhost_log UNION ALL SELECT 1 FROM pg_tables"
+    " WHERE schemaname = %s AND position('/' IN tablename) > 0 LIMIT 1",
+    "SELECT nextval(pg_get_serial_sequence('vhost_log', 'number')) FROM generate_series(1, %s)",
+    "INSERT INTO vhost_log (number, vhost) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+    "INSERT INTO fence (log, epoch) VALUES (%s, 1) ON CONFLICT DO NOTHING",
+    "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
+    " VALUES (%s, 1, %s, '', '', '', 0, '', true, clock_timestamp()) ON CONFLICT DO NOTHING",
 }
 
 #: Statement that psycopg's methods send.

@@ -90,7 +90,10 @@ def test_an_invalid_version_is_refused(tmp_path, written):
 
 def test_data_without_a_version_is_refused(tmp_path):
     (tmp_path / "journal").mkdir()
-    assert refusal(tmp_path) == f"{tmp_path} has journal, but no file named version"
+    assert refusal(tmp_path) == (
+        f"{tmp_path} has journal, but no file named version; if `amqpbroker store copy` was interrupted, remove the"
+        " directory, and copy again"
+    )
 
 
 def test_a_version_file_that_was_being_written_is_written_again(tmp_path):
