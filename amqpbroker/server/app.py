@@ -277,6 +277,7 @@ class Server:
             self._shared = self._share(
                 self.broker, self.clients, self._committer, self.tick, self._clock, self._on_stuck
             )
+            self._node.cluster = self._shared.cluster
         bound = bind(self._config) if inherited is None else inherited.bound
         listening = self._node.listeners
         for protocol, sockets in bound.items():

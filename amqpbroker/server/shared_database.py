@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Final
@@ -20,7 +21,9 @@ from amqpbroker.server.database_listeners import DatabaseListeners
 from amqpbroker.server.finished_shovels import FinishedShovels
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
+from amqpbroker.server.shared_cluster import SharedCluster
 from amqpbroker.server.tick import Tick
+from amqpbroker.server.vhost_patterns import VhostPatterns, check_pattern
 from amqpbroker.server.vhost_serving import OnStuck, VhostServing
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
@@ -47,7 +50,7 @@ log = logging.getLogger(__name__)
 
 #: Interval between two steps.
 STEP_S: Final = 0.25
-#: Interval at which is looked whether a step is done.
+#: Interval at which is looked whether a step is done, and whether a vhost is to be released.
 LOOK_S: Final = 0.02
 
 
@@ -61,6 +64,7 @@ class SharedDatabase:
                 "load_definitions cannot be used with store.shared; import the definitions over the management API"
                 " (amqpbroker ctl import_definitions)"
             )
+        check_pattern(config.store_vhosts)
         self._config = config
         self._url = described(config.store_url)
         self._process = process
@@ -72,7 +76,8 @@ class SharedDatabase:
         self._sessions = Sessions(config.store_url, process)
         reported = session(config.store_url, process, "brokers")
         reported.limit(READING_DEADLINE_S, READING_REST_S)
-        self._members = Members(reported, Facts(process, name, address, __version__), lease_s)
+        facts = Facts(process, name, address, __version__, config.store_vhosts)
+        self._members = Members(reported, facts, lease_s)
         self._reporting: Reporting | None = None
         self._follower = DefinitionsFollower(LOG, FOLLOWED)
         self._definitions = FollowedDefinitions({})
@@ -199,7 +204,7 @@ class SharedDatabase:
 
 
 class SharedVhosts(Shared):
-    """The sharing of vhosts by a running broker, on a thread, until `close`. peers: the other brokers."""
+    """The sharing of vhosts by a running broker, on a thread, until `close`."""
 
     def __init__(
         self,
@@ -222,10 +227,11 @@ class SharedVhosts(Shared):
         self._process = here.process
         self._tables = tables
         self._serving = serving
-        self._sharing = Sharing(leaderships, here.process, self._logs, members.rows, serving)
+        self._sharing = Sharing(leaderships, here.process, self._logs, members.rows, serving, VhostPatterns().match)
         self._stopped = threading.Event()
         self._waits_for: str = ""
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
+        self.cluster = SharedCluster(loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__)
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
         self._finished = FinishedShovels(broker, self.peers)
         broker.shovels.finish_by(self._finished.delete)
@@ -247,7 +253,10 @@ class SharedVhosts(Shared):
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._attempt(self._step)
-            self._stopped.wait(STEP_S)
+            end = time.monotonic() + STEP_S
+            # A vhost that is handed over has no leader until it is released.
+            while time.monotonic() < end and not self._stopped.wait(LOOK_S):
+                self._attempt(self._release)
         self._attempt(self._release)
 
     def _attempt(self, task: Callable[[], None]) -> None:
