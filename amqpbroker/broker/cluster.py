@@ -87,7 +87,7 @@ class Cluster(ABC):
 
     @abstractmethod
     def rebalance(self) -> Awaitable[list[Move]]:
-        """Have vhosts handed over, also those with clients, until all brokers lead as many as each other.
+        """Ask leaders to hand vhosts over, also those with clients, until all brokers lead as many as each other.
 
         Returns the moves, which are not done yet. Raises RefusedError if brokers share no vhosts.
         """

@@ -18,6 +18,7 @@ from amqpbroker.server.clients import Clients
 from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
 from amqpbroker.server.database import NOT_SYNCHRONOUS, OnReady
 from amqpbroker.server.database_listeners import DatabaseListeners
+from amqpbroker.server.definitions import import_first_definitions
 from amqpbroker.server.finished_shovels import FinishedShovels
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
@@ -59,11 +60,6 @@ class SharedDatabase:
 
     def __init__(self, config: Config, process: str) -> None:
         """process: unique to this process."""
-        if config.definitions.paths:
-            raise StoreError(
-                "load_definitions cannot be used with store.shared; import the definitions over the management API"
-                " (amqpbroker ctl import_definitions)"
-            )
         check_pattern(config.store_vhosts)
         self._config = config
         self._url = described(config.store_url)
@@ -91,7 +87,7 @@ class SharedDatabase:
     async def begin(self, on_ready: OnReady) -> bool:
         """Wait until the definitions are there, or make them; return False if `stop` was called before.
 
-        Raises StoreError.
+        Raises StoreError, UnusableDefinitionsError.
         """
         await asyncio.get_running_loop().run_in_executor(None, self._begin)
         if self._stopped.is_set():
@@ -108,7 +104,7 @@ class SharedDatabase:
         return self._stopped.is_set()
 
     def _begin(self) -> None:
-        """Raises StoreError."""
+        """Raises StoreError, UnusableDefinitionsError."""
         while not self._stopped.is_set():
             try:
                 schema.make_tables(self._tables)
@@ -132,11 +128,16 @@ class SharedDatabase:
             self._stopped.wait(STEP_S)
 
     def _make_definitions(self) -> None:
-        """Store the definitions of a blank broker, as the leader of the log that all brokers share. Raises OSError."""
+        """Store the definitions of a blank broker, as the leader of the log that all brokers share.
+
+        Raises OSError, UnusableDefinitionsError.
+        """
         writing = session(self._config.store_url, self._process, "first")
         with closing(writing):
             made = DatabaseDefinitions(LOG, self._tables, Fence(writing, LOG, self._leaderships.held[LOG]))
-            Broker(self._config, SystemClock(), MemoryStore(), made, shares_vhosts=True).discard()
+            broker = Broker(self._config, SystemClock(), MemoryStore(), made, shares_vhosts=True)
+            import_first_definitions(broker, self._config.definitions)
+            broker.discard()
             made.sync()
 
     def _wait(self, reason: str) -> None:

@@ -31,17 +31,17 @@ def started(server, tmp_path):
     server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
     made = []
 
-    def start(*settings, vhosts=VHOSTS):
+    def start(*settings, vhosts=VHOSTS, user="guest"):
         brokers = Brokers(tmp_path, server, 0)
         brokers.all += [made_broker(tmp_path, f"broker{number}", further) for number, further in enumerate(settings)]
         made.append(brokers)
         brokers.start_missing()
         first = brokers.all[0]
         for broker in brokers:
-            until(lambda broker=broker: len(nodes(broker)) == len(settings))
+            until(lambda broker=broker: len(asked(broker, "GET", "nodes", user=user)[1]) == len(settings))
         for vhost in vhosts:
             assert asked(first, "PUT", f"vhosts/{vhost}", {})[0] == 201
-        until(lambda: all(leaders(first).values()))
+        until(lambda: all(each["leader"] for each in asked(first, "GET", "vhosts", user=user)[1]))
         return brokers.all
 
     yield start
@@ -195,3 +195,49 @@ def test_a_broker_leads_the_vhosts_that_it_prefers_while_it_runs(started):
     wrong.start(list(b.proxies))
     until(lambda: not wrong.is_running)
     assert "store.vhosts" in wrong.log
+
+
+def test_definitions_are_imported_by_the_brokers_of_their_vhosts(started, tmp_path):
+    path = tmp_path / "definitions.json"
+    names = ["x", "y", "z"]
+
+    def write(queue):
+        document = {
+            "vhosts": [{"name": name} for name in names],
+            "users": [{"name": "ann", "password": "ann", "tags": "administrator"}],
+            "permissions": [
+                {"user": "ann", "vhost": name, "configure": ".*", "write": ".*", "read": ".*"} for name in names
+            ],
+            "queues": [
+                {"vhost": name, "name": queue, "durable": True, "auto_delete": False, "arguments": {}} for name in names
+            ],
+            "bindings": [
+                {"vhost": name, "source": "amq.direct", "destination": queue, "destination_type": "queue",
+                 "routing_key": "k", "arguments": {}} for name in names
+            ],
+        }  # fmt: skip
+        path.write_text(json.dumps(document))
+
+    write("q")
+    setting = (f"load_definitions={path}",)
+    brokers = started(setting, setting, setting, vhosts=[], user="ann")
+    # Nobody could log in as the default user meanwhile.
+    assert asked(brokers[0], "GET", "whoami")[0] == 401
+
+    def queues(broker):
+        return {(each["vhost"], each["name"]) for each in asked(broker, "GET", "queues", user="ann")[1]}
+
+    assert queues(brokers[0]) == {(name, "q") for name in names}
+    assert len(asked(brokers[1], "GET", "bindings/y", user="ann")[1]) == 2
+    # A broker imports the definitions at each start.
+    a = brokers[0]
+    assert a.stop() == 0
+    write("r")
+    a.start(list(a.proxies))
+    a.port()
+    assert queues(a) == {(name, queue) for name in names for queue in "qr"}
+    assert a.stop() == 0
+    path.write_text(json.dumps({"queues": [{"vhost": "nope", "name": "q"}]}))
+    a.start(list(a.proxies))
+    until(lambda: not a.is_running)
+    assert f'Error: definitions {path}: Please create virtual host "nope"' in a.log

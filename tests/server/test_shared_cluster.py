@@ -98,7 +98,7 @@ class Brokers:
 @pytest.fixture
 def brokers(database):
     made = Brokers(database)
-    # What made the definitions leads their log no more.
+    # It led the log of the definitions.
     made._opened.close()
     yield made
     made.close()

@@ -42,7 +42,7 @@ async def revive(call: Call) -> dict[str, Any]:
 
 
 async def rebalance(call: Call) -> dict[str, Any]:
-    """Have vhosts handed over until all brokers lead as many as each other; return the moves."""
+    """Ask leaders to hand vhosts over until all brokers lead as many as each other; return the moves."""
     moves = await _done(call, lambda cluster: cluster.rebalance())
     return {"moves": [{"vhost": move.vhost, "from": move.source, "to": move.target} for move in moves]}
 

@@ -309,7 +309,7 @@ def test_a_release_that_failed_is_tried_again(table):
 
 
 def with_clients(broker):
-    """Let all vhosts of a broker have clients from now on."""
+    """Give clients to all vhosts of a broker from now on."""
     broker.busy = lambda: sorted(broker.served)
 
 
