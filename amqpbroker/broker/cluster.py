@@ -1,4 +1,4 @@
-"""The cluster interface: the brokers that use one database, for the management API."""
+"""The cluster interface: the brokers that use one database, for the management API and `amqpbroker ctl`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -9,8 +9,10 @@ class Member(NamedTuple):
     """A broker that uses the database.
 
     name: of its node, with the address if several have the same name. node: its configured name. process: unique to
-    the process. address: where its clients connect. drained: it may not lead. lag_s: time since it had read all
-    messages of the leader, None if that is not known. Times are milliseconds since the Unix epoch.
+    the process. address: where its clients connect. leader: it leads all vhosts; if brokers share the vhosts, it writes
+    the definitions of all of them. drained: it may not lead. lag_s: time since it had read all messages that it
+    follows, None if that is not known. led: number of vhosts that it leads, None if brokers share none. Times are
+    milliseconds since the Unix epoch.
     """
 
     name: str
@@ -24,16 +26,27 @@ class Member(NamedTuple):
     started_ms: int
     seen_ms: int
     lag_s: float | None
+    led: int | None = None
 
 
 class Change(NamedTuple):
     """The effect of an operator's request.
 
-    name: of the broker, empty if another one is to lead that is not known yet. hands_over: the leader hands over.
+    name: of the broker, empty if another one is to lead that is not known yet. hands_over: a leader hands over. vhosts:
+    those that a broker has to hand over, sorted.
     """
 
     name: str
     hands_over: bool
+    vhosts: tuple[str, ...] = ()
+
+
+class Move(NamedTuple):
+    """A vhost that its leader is to hand over. source, target: names of brokers."""
+
+    vhost: str
+    source: str
+    target: str
 
 
 class RefusedError(Exception):
@@ -44,29 +57,47 @@ class UnknownBrokerError(Exception):
     """There is no broker with this name."""
 
 
-class Cluster(ABC):
-    """The brokers of one database, on the leader. Its methods raise OSError if the database does not answer.
+class UnknownVhostError(Exception):
+    """There is no vhost with this name."""
 
-    A name is that of a member, its address, or a configured name that only one of them has.
+
+class Cluster(ABC):
+    """The brokers of one database. Its methods raise OSError if the database does not answer.
+
+    process: of the broker that has this object. A name of a broker is that of a member, its address, or a configured
+    name that only one of them has.
     """
+
+    process: str
 
     @abstractmethod
     def members(self) -> Awaitable[list[Member]]:
-        """Return all brokers, the leader first."""
+        """Return all brokers, the one that has this object first."""
 
     @abstractmethod
-    def transfer(self, name: str) -> Awaitable[Change]:
-        """Hand the leadership over, if the name is empty, to the broker that is behind least.
+    def leader_of(self, vhost: str) -> str:
+        """Return the name of the broker that led a vhost a moment ago, empty if none did."""
 
-        Raises RefusedError, UnknownBrokerError.
+    @abstractmethod
+    def transfer(self, vhost: str, name: str) -> Awaitable[Change]:
+        """Hand a vhost over to a broker; if the name is empty, to the broker that is behind least.
+
+        vhost: ignored if one broker leads all. Raises RefusedError, UnknownBrokerError, UnknownVhostError.
+        """
+
+    @abstractmethod
+    def rebalance(self) -> Awaitable[list[Move]]:
+        """Ask leaders to hand vhosts over, also those with clients, until all brokers lead as many as each other.
+
+        Returns the moves, which are not done yet. Raises RefusedError if brokers share no vhosts.
         """
 
     @abstractmethod
     def drain(self, name: str, through: str) -> Awaitable[Change]:
         """Drain a broker, which does not lead until it is revived.
 
-        through: if the name is empty, the process of the broker; empty for the leader. Raises RefusedError if no broker
-        could lead then, UnknownBrokerError.
+        through: if the name is empty, the process of the broker; empty for the one that has this object. Raises
+        RefusedError if no broker could lead then, UnknownBrokerError.
         """
 
     @abstractmethod
@@ -75,4 +106,4 @@ class Cluster(ABC):
 
     @abstractmethod
     def watch(self, on_hand_over: Callable[[], None]) -> None:
-        """Call a function when the leadership is to be handed over."""
+        """Call a function when this broker is to give up its only leadership, and to end."""

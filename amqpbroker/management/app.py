@@ -72,7 +72,7 @@ def build_app(
     endpoint = partial(_Endpoint, broker, node, authenticator, bodies, sharing)
     api = [Route(resource.path, endpoint(resource)) for resource in resources]
     api.append(Route("/{unknown:path}", endpoint(Resource("", Access.ANYBODY))))
-    routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(broker, node))]
+    routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(broker, node, peers))]
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
     app: _App = Starlette(routes=routes)
@@ -91,17 +91,23 @@ def build_app(
     return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
 
 
-def _leads(broker: "Broker", node: "Node") -> Callable[[Request], Awaitable[Response]]:
+def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Request], Awaitable[Response]]:
     """Return the check of load balancers whether this broker serves a vhost.
 
-    The answer is 503 if another one does, as that of a broker that waits.
+    The answer is 503 if another one does, as that of a broker that waits, and names its leader.
     """
 
     async def answer_leads(request: Request) -> Response:
         vhost = unquote(request.path_params["vhost"])
         if broker.is_elsewhere(vhost):
-            reason = f"vhost '{vhost}' is served by another broker, or by none at the moment"
-            return _json(503, {"error": "not_leader", "reason": reason})
+            leader = None if peers is None else peers.serving(vhost)
+            if leader is None or peers is None or leader == peers.here:
+                reason = f"no broker leads vhost '{vhost}' at the moment"
+                return _json(503, {"error": "not_leader", "reason": reason, "leader": None})
+            reason = f"{leader.name} leads vhost '{vhost}'"
+            return _json(503, {"error": "not_leader", "reason": reason, "leader": {"node": leader.name}})
+        if broker.shares_vhosts and vhost not in broker.defined_vhosts:
+            return _json(404, {"error": "not_found", "reason": f"vhost '{vhost}' does not exist"})
         # A broker that shares vhosts has an epoch for each of them.
         epoch = {} if node.database is None or broker.shares_vhosts else {"epoch": node.database.epoch}
         return _json(200, {"node": node.name, **epoch})

@@ -23,7 +23,11 @@ from amqpbroker.patterns import PatternError as PatternError
 from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import retain_freed_memory, trim
 from amqpbroker.server.control import ControlFile
-from amqpbroker.server.definitions import import_definitions
+from amqpbroker.server.definitions import (
+    UnusableDefinitionsError,
+    import_definitions,
+    import_shared_definitions,
+)
 from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.node import ServerNode
@@ -277,6 +281,7 @@ class Server:
             self._shared = self._share(
                 self.broker, self.clients, self._committer, self.tick, self._clock, self._on_stuck
             )
+            self._node.cluster = self._shared.cluster
         bound = bind(self._config) if inherited is None else inherited.bound
         listening = self._node.listeners
         for protocol, sockets in bound.items():
@@ -307,18 +312,21 @@ class Server:
         forwarded = (
             None if inherited is None else inherited.serve(self._loop, self._config, self.clients, self._tls, web)
         )
+        unusable = await self._import_shared()
         control = None if self._directory is None else ControlFile(self._directory, self._clock)
         if control is not None:
             control.write(url_of(listening, self._config.management.path_prefix), self._node.token)
         if self._web or not self._embedded:
             self.broker.rates.clock = self._clock
             self.broker.rates.start()
-        on_ready(listening)
+        if unusable is None:
+            on_ready(listening)
         if not self._embedded:
             retain_freed_memory()
             _calm_collector()
-        log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
-        log.info("Server startup complete; 0 plugins started.")  # RabbitMQ's words, which testcontainers waits for
+        if unusable is None:
+            log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
+            log.info("Server startup complete; 0 plugins started.")  # RabbitMQ's words, which testcontainers waits for
         self.broker.shovels.run(self._shovels)
         await self._stopping
         await self._shovels.close(self._stop_ms / 1000)
@@ -335,7 +343,31 @@ class Server:
         if self._shared is not None:
             await self._shared.close()
         await self._service.end(self._stop_ms)
+        if unusable is not None:
+            raise unusable
         return self._status
+
+    async def _import_shared(self) -> UnusableDefinitionsError | None:
+        """Import definitions into vhosts that brokers share, once others reach this one.
+
+        Returns the error of definitions that cannot be imported, with which this broker is to end.
+        """
+        if self._shared is None:
+            return None
+        importing = self._loop.create_task(
+            import_shared_definitions(self.broker, self._node, self._shared.peers, self._config.definitions)
+        )
+        await asyncio.wait([importing, self._stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not importing.done():
+            importing.cancel()
+            return None
+        error = importing.exception()
+        if error is None:
+            return None
+        if not isinstance(error, UnusableDefinitionsError):
+            raise error
+        self._stop()
+        return error
 
     def _applications(self) -> list[tuple[str, Callable[[], App]]]:
         """Return the HTTP applications and the functions that make them, which import their modules first."""

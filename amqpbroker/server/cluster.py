@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from amqpbroker.broker.cluster import Change, Cluster, Member, RefusedError, UnknownBrokerError
-from amqpbroker.store.database.members import Facts, Members, Row
+from amqpbroker.broker.cluster import Change, Cluster, Member, Move, RefusedError, UnknownBrokerError
+from amqpbroker.server.broker_names import distinct_names, found
+from amqpbroker.store.database.members import Members, Row
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ class DatabaseCluster(Cluster):
     def __init__(self, loop: asyncio.AbstractEventLoop, members: Members) -> None:
         self._loop = loop
         self._table = members
+        self.process = members.facts.process
         self._on_hand_over: Callable[[], None] = _nothing
         #: Process of the broker that is to lead, empty for any, None if this one goes on to lead.
         self._successor: str | None = None
@@ -30,7 +31,13 @@ class DatabaseCluster(Cluster):
         rows = await self._run(self._table.rows)
         return named(rows, self._table.facts.process)
 
-    async def transfer(self, name: str) -> Change:
+    def leader_of(self, vhost: str) -> str:
+        return self._table.facts.node
+
+    async def rebalance(self) -> list[Move]:
+        raise RefusedError("one broker leads all vhosts, so there is nothing to rebalance")
+
+    async def transfer(self, vhost: str, name: str) -> Change:
         async with self._changing:
             self._require_leading()
             members = await self.members()
@@ -42,7 +49,7 @@ class DatabaseCluster(Cluster):
                         " drained (amqpbroker ctl revive BROKER)"
                     )
                 return Change(self._hand_over_to_best(able), True)
-            member = _found(members, name)
+            member = found(members, name)
             if member.leader:
                 return Change(member.name, False)
             if member not in able:
@@ -94,7 +101,7 @@ class DatabaseCluster(Cluster):
 
     def _chosen(self, members: list[Member], name: str, through: str) -> Member:
         if name:
-            return _found(members, name)
+            return found(members, name)
         process = through or self._table.facts.process
         for member in members:
             if member.process == process:
@@ -126,7 +133,7 @@ class DatabaseCluster(Cluster):
 
 def named(rows: list[Row], leader: str) -> list[Member]:
     """Return the members of a table with distinct names, the leader first. leader: its process."""
-    names = _names([row.facts for row in rows])
+    names = distinct_names([row.facts for row in rows])
     members = [
         Member(
             names[row.facts.process], row.facts.node, row.facts.process, row.facts.address, row.facts.version,
@@ -135,36 +142,6 @@ def named(rows: list[Row], leader: str) -> list[Member]:
         for row in rows
     ]  # fmt: skip
     return sorted(members, key=lambda member: not member.leader)
-
-
-def _names(brokers: list[Facts]) -> dict[str, str]:
-    """Return a name for each process: that of its node, with the address for the host if several have it."""
-    names = {broker.process: broker.node for broker in brokers}
-    for distinct in (_with_address, _with_process):
-        used = Counter(names.values())
-        names |= {broker.process: distinct(broker) for broker in brokers if used[names[broker.process]] > 1}
-    return names
-
-
-def _with_address(broker: Facts) -> str:
-    return f"{broker.node.partition('@')[0]}@{broker.address}"
-
-
-def _with_process(broker: Facts) -> str:
-    return f"{_with_address(broker)}-{broker.process}"
-
-
-def _found(members: list[Member], name: str) -> Member:
-    """Return the member with a name. Raises UnknownBrokerError."""
-    for same in (
-        [member for member in members if name in (member.name, member.process)],
-        [member for member in members if name == member.address],
-        [member for member in members if name == member.node],
-    ):
-        if len(same) == 1:
-            return same[0]
-    known = ", ".join(member.name for member in members)
-    raise UnknownBrokerError(f"{name} is no broker with this database: name one of {known}")
 
 
 def _able(members: list[Member]) -> list[Member]:

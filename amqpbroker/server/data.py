@@ -40,9 +40,13 @@ def in_memory(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> 
 
 
 class Shared(ABC):
-    """The part of a running broker in serving vhosts that brokers share. peers: the other brokers."""
+    """The part of a running broker in serving vhosts that brokers share.
+
+    peers: the other brokers, for requests to them. cluster: all brokers, for operators.
+    """
 
     peers: "Peers"
+    cluster: Cluster
 
     @abstractmethod
     async def close(self) -> None:

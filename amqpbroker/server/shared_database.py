@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Final
@@ -17,10 +18,13 @@ from amqpbroker.server.clients import Clients
 from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
 from amqpbroker.server.database import NOT_SYNCHRONOUS, OnReady
 from amqpbroker.server.database_listeners import DatabaseListeners
+from amqpbroker.server.definitions import import_first_definitions
 from amqpbroker.server.finished_shovels import FinishedShovels
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
+from amqpbroker.server.shared_cluster import SharedCluster
 from amqpbroker.server.tick import Tick
+from amqpbroker.server.vhost_patterns import VhostPatterns, check_pattern
 from amqpbroker.server.vhost_serving import OnStuck, VhostServing
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
@@ -47,7 +51,7 @@ log = logging.getLogger(__name__)
 
 #: Interval between two steps.
 STEP_S: Final = 0.25
-#: Interval at which is looked whether a step is done.
+#: Interval at which is looked whether a step is done, and whether a vhost is to be released.
 LOOK_S: Final = 0.02
 
 
@@ -56,11 +60,7 @@ class SharedDatabase:
 
     def __init__(self, config: Config, process: str) -> None:
         """process: unique to this process."""
-        if config.definitions.paths:
-            raise StoreError(
-                "load_definitions cannot be used with store.shared; import the definitions over the management API"
-                " (amqpbroker ctl import_definitions)"
-            )
+        check_pattern(config.store_vhosts)
         self._config = config
         self._url = described(config.store_url)
         self._process = process
@@ -72,7 +72,8 @@ class SharedDatabase:
         self._sessions = Sessions(config.store_url, process)
         reported = session(config.store_url, process, "brokers")
         reported.limit(READING_DEADLINE_S, READING_REST_S)
-        self._members = Members(reported, Facts(process, name, address, __version__), lease_s)
+        facts = Facts(process, name, address, __version__, config.store_vhosts)
+        self._members = Members(reported, facts, lease_s)
         self._reporting: Reporting | None = None
         self._follower = DefinitionsFollower(LOG, FOLLOWED)
         self._definitions = FollowedDefinitions({})
@@ -86,7 +87,7 @@ class SharedDatabase:
     async def begin(self, on_ready: OnReady) -> bool:
         """Wait until the definitions are there, or make them; return False if `stop` was called before.
 
-        Raises StoreError.
+        Raises StoreError, UnusableDefinitionsError.
         """
         await asyncio.get_running_loop().run_in_executor(None, self._begin)
         if self._stopped.is_set():
@@ -103,7 +104,7 @@ class SharedDatabase:
         return self._stopped.is_set()
 
     def _begin(self) -> None:
-        """Raises StoreError."""
+        """Raises StoreError, UnusableDefinitionsError."""
         while not self._stopped.is_set():
             try:
                 schema.make_tables(self._tables)
@@ -127,11 +128,16 @@ class SharedDatabase:
             self._stopped.wait(STEP_S)
 
     def _make_definitions(self) -> None:
-        """Store the definitions of a blank broker, as the leader of the log that all brokers share. Raises OSError."""
+        """Store the definitions of a blank broker, as the leader of the log that all brokers share.
+
+        Raises OSError, UnusableDefinitionsError.
+        """
         writing = session(self._config.store_url, self._process, "first")
         with closing(writing):
             made = DatabaseDefinitions(LOG, self._tables, Fence(writing, LOG, self._leaderships.held[LOG]))
-            Broker(self._config, SystemClock(), MemoryStore(), made, shares_vhosts=True).discard()
+            broker = Broker(self._config, SystemClock(), MemoryStore(), made, shares_vhosts=True)
+            import_first_definitions(broker, self._config.definitions)
+            broker.discard()
             made.sync()
 
     def _wait(self, reason: str) -> None:
@@ -199,7 +205,7 @@ class SharedDatabase:
 
 
 class SharedVhosts(Shared):
-    """The sharing of vhosts by a running broker, on a thread, until `close`. peers: the other brokers."""
+    """The sharing of vhosts by a running broker, on a thread, until `close`."""
 
     def __init__(
         self,
@@ -222,10 +228,11 @@ class SharedVhosts(Shared):
         self._process = here.process
         self._tables = tables
         self._serving = serving
-        self._sharing = Sharing(leaderships, here.process, self._logs, members.rows, serving)
+        self._sharing = Sharing(leaderships, here.process, self._logs, members.rows, serving, VhostPatterns().match)
         self._stopped = threading.Event()
         self._waits_for: str = ""
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
+        self.cluster = SharedCluster(loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__)
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
         self._finished = FinishedShovels(broker, self.peers)
         broker.shovels.finish_by(self._finished.delete)
@@ -247,7 +254,10 @@ class SharedVhosts(Shared):
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._attempt(self._step)
-            self._stopped.wait(STEP_S)
+            end = time.monotonic() + STEP_S
+            # A vhost that is handed over has no leader until it is released.
+            while time.monotonic() < end and not self._stopped.wait(LOOK_S):
+                self._attempt(self._release)
         self._attempt(self._release)
 
     def _attempt(self, task: Callable[[], None]) -> None:

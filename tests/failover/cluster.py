@@ -107,15 +107,15 @@ class Broker:
         self._settings = settings
         self.proxies: dict[int, Proxy] = {}
         self.proxied = proxied
-        self._directory = directory / name
-        self._directory.mkdir(parents=True)
-        self._ready = self._directory / "ready.json"
+        self.directory = directory / name
+        self.directory.mkdir(parents=True)
+        self._ready = self.directory / "ready.json"
         self._lease_s = lease_s
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> str:
-        return (self._directory / "log").read_text()
+        return (self.directory / "log").read_text()
 
     def start(self, ports: list[int]) -> None:
         """Start with a database that has servers at these ports."""
@@ -130,11 +130,11 @@ class Broker:
             "--store", f"postgresql://postgres@{hosts}/postgres",
             "--set", f"store.lease={int(self._lease_s * 1000)}ms",
             "--set", f"cluster_name={self.name}@localhost",
-            "--data-dir", str(self._directory / "data"), "--ready-file", str(self._ready),
+            "--data-dir", str(self.directory / "data"), "--ready-file", str(self._ready),
             *[argument for setting in self._settings for argument in ("--set", setting)],
         ]  # fmt: skip
         self._ready.unlink(missing_ok=True)
-        with (self._directory / "log").open("ab") as log:
+        with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
 
     @property

@@ -51,7 +51,7 @@ def ctl(broker, *words):
 def ctl_on_machine(broker, *words):
     """Return the exit status and the output of a command on the broker's machine, without a login."""
     done = subprocess.run(
-        [sys.executable, "-m", "amqpbroker", "ctl", "-q", "--data-dir", str(broker._directory / "data"), *words],
+        [sys.executable, "-m", "amqpbroker", "ctl", "-q", "--data-dir", str(broker.directory / "data"), *words],
         env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     return done.returncode, (done.stdout + done.stderr).strip()
@@ -75,7 +75,7 @@ def pair(brokers):
     until(lambda: "waiting, since" in other.log)
     until(lambda: all(each["running"] for each in nodes(leader).values()) and len(nodes(leader)) == 2)
     # A broker that waits looks for the leader twice a second, and then writes the file for commands on its machine.
-    until((other._directory / "data" / CONTROL_FILE).exists)
+    until((other.directory / "data" / CONTROL_FILE).exists)
     return leader, other
 
 

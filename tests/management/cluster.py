@@ -1,34 +1,46 @@
 """The brokers of one database as a test wants them."""
 
-from amqpbroker.broker.cluster import Change, Cluster, Member
+from amqpbroker.broker.cluster import Change, Cluster, Member, Move
 from amqpbroker.broker.node import Database
 
 
-def member(name, leader=False, drained=False, running=True, lag_s=None):
-    return Member(name, name, f"process of {name}", f"{name}:5672", "1.2", running, leader, drained, 1, 2, lag_s)
+def member(name, leader=False, drained=False, running=True, lag_s=None, led=None):
+    return Member(name, name, f"process of {name}", f"{name}:5672", "1.2", running, leader, drained, 1, 2, lag_s, led)
 
 
 class StillCluster(Cluster):
-    """requests: those that came. error: raised by the next one."""
+    """The cluster of its first broker. requests: those that came. error: raised by the next one.
+
+    leaders: names of the brokers that lead the vhosts.
+    """
 
     def __init__(self, *found):
         self.found = list(found)
+        self.process = found[0].process if found else ""
         self.requests = []
         self.error = None
+        self.leaders = {}
 
     def _answer(self, *request):
         self.requests.append(request)
         if self.error is not None:
             raise self.error
-        return Change("b", request[0] == "transfer")
+        return Change("b", request[0] == "transfer", ("v", "w") if request[0] == "drain" else ())
 
     async def members(self):
         if self.error is not None:
             raise self.error
         return self.found
 
-    async def transfer(self, name):
-        return self._answer("transfer", name)
+    def leader_of(self, vhost):
+        return self.leaders.get(vhost, "")
+
+    async def transfer(self, vhost, name):
+        return self._answer("transfer", vhost, name)
+
+    async def rebalance(self):
+        self._answer("rebalance")
+        return [Move("v", "a", "b")]
 
     async def drain(self, name, through):
         return self._answer("drain", name, through)

@@ -11,6 +11,7 @@ HERE = {
     "/auth/attempts/{node}",
     "/auth/attempts/{node}/source",
     "/feature-flags/{name}/enable",
+    "/leadership/rebalance",
     "/leadership/transfer",
     "/login",
     "/maintenance/drain",
@@ -32,6 +33,8 @@ ALL = {
     "/deprecated-features/used",
     "/exchanges",
     "/jobs",
+    "/nodes",
+    "/nodes/{node}",
     "/overview",
     "/queues",
     "/queues/detailed",
@@ -83,7 +86,12 @@ def test_lists_of_all_brokers():
 
 
 def test_connections_and_channels_are_at_any_broker():
-    assert paths(By.HOLDER, True) == {"/connections/{name}", "/connections/{name}/channels", "/channels/{name}"}
+    of_nodes = {path for path in paths(By.HOLDER, True) if path.startswith("/nodes/{node}/memory")}
+    assert paths(By.HOLDER, True) - of_nodes == {
+        "/connections/{name}",
+        "/connections/{name}/channels",
+        "/channels/{name}",
+    }
     assert paths(By.HOLDER, False) == {"/connections/{name}", "/channels/{name}/deliveries/{tag}/renew"}
 
 

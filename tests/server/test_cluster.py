@@ -84,7 +84,7 @@ def test_members_with_the_same_name_have_their_addresses():
 async def test_leadership_is_transferred_to_any_broker():
     setting = Setting(row("b"), row("c"))
     assert not setting.cluster.yield_leadership()
-    assert await setting.cluster.transfer("") == Change("", True)
+    assert await setting.cluster.transfer("", "") == Change("", True)
     assert setting.handed_over == 1
     assert setting.cluster.yield_leadership()
     assert setting.table.yielded == [""]
@@ -92,12 +92,12 @@ async def test_leadership_is_transferred_to_any_broker():
 
 async def test_the_only_other_broker_is_named():
     setting = Setting(row("b"), row("c", running=False), row("d", drained=True))
-    assert await setting.cluster.transfer("") == Change("b@host", True)
+    assert await setting.cluster.transfer("", "") == Change("b@host", True)
 
 
 async def test_the_broker_that_is_behind_least_is_preferred():
     setting = Setting(row("b"), row("c", lag_s=0.3), row("d", lag_s=0.1), row("e", lag_s=0.0, running=False))
-    assert await setting.cluster.transfer("") == Change("d@host", True)
+    assert await setting.cluster.transfer("", "") == Change("d@host", True)
     assert setting.cluster.yield_leadership()
     assert setting.table.yielded == ["d"]
 
@@ -105,14 +105,14 @@ async def test_the_broker_that_is_behind_least_is_preferred():
 @pytest.mark.parametrize("name", ["b@host", "b.example:5672", "b"])
 async def test_leadership_is_transferred_to_the_broker_that_is_named(name):
     setting = Setting(row("b"), row("c"))
-    assert await setting.cluster.transfer(name) == Change("b@host", True)
+    assert await setting.cluster.transfer("", name) == Change("b@host", True)
     assert setting.cluster.yield_leadership()
     assert setting.table.yielded == ["b"]
 
 
 async def test_a_transfer_to_the_leader_changes_nothing():
     setting = Setting(row("b"))
-    assert await setting.cluster.transfer("a@host") == Change("a@host", False)
+    assert await setting.cluster.transfer("", "a@host") == Change("a@host", False)
     assert setting.handed_over == 0
 
 
@@ -132,7 +132,7 @@ async def test_a_transfer_to_the_leader_changes_nothing():
 async def test_a_transfer_to_no_broker_that_could_lead_is_refused(others, name, reason):
     setting = Setting(*others)
     with pytest.raises(RefusedError, match=reason):
-        await setting.cluster.transfer(name)
+        await setting.cluster.transfer("", name)
     assert setting.handed_over == 0
 
 
@@ -140,7 +140,7 @@ async def test_an_unknown_broker_is_refused_with_the_known_ones():
     setting = Setting(row("b", "same@host", "h:1"), row("c", "same@host", "h:2"))
     for name in ("x", "same@host"):
         for request in (
-            setting.cluster.transfer(name),
+            setting.cluster.transfer("", name),
             setting.cluster.drain(name, ""),
             setting.cluster.revive(name, ""),
         ):
@@ -179,8 +179,8 @@ async def test_the_last_broker_that_may_lead_is_not_drained(other):
 
 async def test_a_leader_that_hands_over_refuses_further_requests():
     setting = Setting(row("b"), row("c"))
-    await setting.cluster.transfer("b")
-    for request in (setting.cluster.transfer("c"), setting.cluster.drain("c", "")):
+    await setting.cluster.transfer("", "b")
+    for request in (setting.cluster.transfer("", "c"), setting.cluster.drain("c", "")):
         with pytest.raises(RefusedError, match="the leadership is being handed over"):
             await request
     assert (setting.drained, setting.handed_over) == (set(), 1)
@@ -197,7 +197,7 @@ async def test_two_requests_at_once_do_not_drain_all_brokers():
 
 async def test_a_database_that_is_away_at_the_end_does_not_stop_the_transfer(caplog):
     setting = Setting(row("b"))
-    await setting.cluster.transfer("")
+    await setting.cluster.transfer("", "")
     setting.table.fails = True
     assert setting.cluster.yield_leadership()
     assert "any broker may take the leadership" in caplog.text

@@ -108,6 +108,7 @@ NOT_LIMITS = {
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
         management.peeking.REQUEST_MS management.sharing.SERVED_S management.sharing.LOOK_S
         management.sharing.ANSWER_S management.sharing.PART_S management.sharing.KNOWN_S
+        management.definitions.shared_import.PAUSE_S
         server.peers.PART_S
         management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
         server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
@@ -124,6 +125,7 @@ NOT_LIMITS = {
         server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
         server.vhost_serving._LOOK_S server.shared_database.STEP_S server.shared_database.LOOK_S
+        store.database.sharing.SETTLING_STEPS
         server.app.HAND_OVER_MS server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
         store.database.members.REMOVED_S store.database.members.YIELD_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S

@@ -6,6 +6,7 @@ from amqpbroker.config.accepted import (
     DATABASE,
     MAX_INT,
     ON_OFF,
+    REGEX,
     choice,
     duration_ms,
     integer,
@@ -55,6 +56,9 @@ ROWS: tuple[Setting, ...] = (
     Setting("store.shared", BOOLEAN, "false",
             "An experiment. `true`: brokers with the same database share its vhosts; each serves some, and passes"
             " clients of others on. `false`: one broker serves all. All of them need the same value.", "store_shared"),
+    Setting("store.vhosts", REGEX, "",
+            "Vhosts that this broker prefers to lead, as a pattern that is found in their names. If several running"
+            " brokers prefer a vhost, one of them leads it; if none of them runs, any other one.", "store_vhosts"),
     Setting("store.address", ADDRESS, "",
             "Host, or HOST:PORT, at which other brokers with the same database reach this one. The default is the host"
             " of the first listener, and a free port.", "store_address", environment=("AMQPBROKER_ADDRESS",)),

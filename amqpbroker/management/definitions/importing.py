@@ -9,6 +9,7 @@ from typing import Any
 from amqpbroker.broker.broker import Broker
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
+from amqpbroker.management.definitions.division import divided
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.left_out import LeftOut
 from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, parsed
@@ -49,20 +50,52 @@ def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: boo
     Raises DefinitionsError, with the name of the file.
     """
     paths = list(paths)
-    documents = [(path, text) for named in paths for path, text in _read(Path(named))]
-    digest = hashlib.sha256(b"".join([hashlib.sha256(text).digest() for _, text in documents])).hexdigest()
-    if skip_if_unchanged and broker.global_parameters.value(IMPORTED_HASH, "") == digest:
-        log.info("definitions have not changed since they were imported")
+    documents, digest = read_documents(paths)
+    if skip_if_unchanged and is_imported(broker, digest):
         return
-    loaded = [(path, _named(path, text)) for path, text in documents]
     try:
         with broker.definitions.transaction():
-            _import_all(broker, loaded)
+            _import_all(broker, documents)
             if skip_if_unchanged:
                 broker.global_parameters.put(IMPORTED_HASH, digest)
     except AmqpError as error:
         # The disk refuses the definitions. The error names all files, since a transaction is written at its end.
         raise DefinitionsError(f"definitions {', '.join(paths)}: {failure.refused(error)}") from error
+
+
+def import_first(broker: Broker, paths: Iterable[str]) -> None:
+    """Import what a blank broker that shares vhosts writes for all brokers, as `import_at_start` does.
+
+    Leaves out what is in vhosts, which nobody serves yet. Raises DefinitionsError, with the name of the file.
+    """
+    documents, _ = read_documents(paths)
+    with broker.definitions.transaction():
+        _import_all(broker, [(path, divided(document, vhost_of(document))[0].document) for path, document in documents])
+
+
+def read_documents(paths: Iterable[str]) -> tuple[list[tuple[Path, dict[str, Any]]], str]:
+    """Return the documents of these files, and directories of *.json, with the files' names, and a hash of all.
+
+    Raises DefinitionsError, with the name of the file.
+    """
+    texts = [(path, text) for named in paths for path, text in _read(Path(named))]
+    digest = hashlib.sha256(b"".join([hashlib.sha256(text).digest() for _, text in texts])).hexdigest()
+    return [(path, _named(path, text)) for path, text in texts], digest
+
+
+def is_imported(broker: Broker, digest: str) -> bool:
+    """Return whether the start before has imported the documents with this hash."""
+    if broker.global_parameters.value(IMPORTED_HASH, "") != digest:
+        return False
+    log.info("definitions have not changed since they were imported")
+    return True
+
+
+def vhost_of(document: dict[str, Any]) -> str | None:
+    """Return the vhost that a document is for, None if it is for all."""
+    vhost = document.get("original_vhost_name")
+    single = document.get("rabbitmq_definition_format") == "single_virtual_host"
+    return vhost if single and isinstance(vhost, str) else None
 
 
 def _import_all(broker: Broker, loaded: list[tuple[Path, dict[str, Any]]]) -> None:
@@ -95,10 +128,8 @@ def _named(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _import(broker: Broker, path: Path, document: dict[str, Any], left_out: LeftOut) -> None:
-    vhost = document.get("original_vhost_name")
-    single = document.get("rabbitmq_definition_format") == "single_virtual_host" and isinstance(vhost, str)
     try:
-        for step in list(Plan(broker, document, vhost if single else None, left_out=left_out)):
+        for step in list(Plan(broker, document, vhost_of(document), left_out=left_out)):
             step()
     except DefinitionsError as error:
         raise DefinitionsError(f"definitions {path}: {error.line}") from error

@@ -412,7 +412,7 @@ class Plan:
 
 
 def _explained(where: str, do: Callable[[], _Result]) -> _Result:
-    """Call `do`; raise any error of it as a DefinitionsError with the place `where`."""
+    """Call `do`; raise its errors as a DefinitionsError with the place `where`, except for AmqpError 506."""
     try:
         return do()
     except DefinitionsError as error:
@@ -421,6 +421,9 @@ def _explained(where: str, do: Callable[[], _Result]) -> _Result:
     except ApiError as error:
         raise DefinitionsError(str(failure.explained(error)), where) from error
     except AmqpError as error:
+        if error.code == 506:
+            # The document is not the reason: nothing can be stored at the moment.
+            raise
         raise DefinitionsError(str(failure.refused(error)), where) from error
     except (ValueError, LookupError) as error:
         raise DefinitionsError(str(error), where) from error

@@ -8,11 +8,16 @@ from amqpbroker.config.identity import OWN_NAME
 
 def own_keys(member: Member) -> dict[str, Any]:
     """Return the keys of this broker that a node has besides those of RabbitMQ."""
+    leads = (
+        {"leader": member.leader}
+        if member.led is None
+        else {"led_vhosts": member.led, "writes_definitions": member.leader}
+    )
     return {
         "name": member.name,
         "running": member.running,
         "being_drained": member.drained,
-        "leader": member.leader,
+        **leads,
         "drained": member.drained,
         "address": member.address,
         "process": member.process,
@@ -22,11 +27,11 @@ def own_keys(member: Member) -> dict[str, Any]:
     }
 
 
-def waiting_node(member: Member) -> dict[str, Any]:
-    """Return a broker that waits, of which the leader knows little."""
+def other_node(member: Member) -> dict[str, Any]:
+    """Return another broker than the one that answers the request, which knows little of it."""
     return {"type": "disc", **own_keys(member), OWN_NAME: {"version": member.version}}
 
 
-def leading_node(member: Member, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the leader, which answers the request. row: without database."""
+def answering_node(member: Member, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the broker that answers the request. row: without database."""
     return {**row, **own_keys(member), "running": True}

@@ -50,8 +50,8 @@ async def quorum_critical(call: Call) -> Any:
         members = await cluster.members()
     except OSError as error:
         return failed(f"the other brokers are not known: {error.strerror}")
-    others = [each for each in members if each.process != call.passed_on_by and (call.passed_on_by or not each.leader)]
-    if any(each.running and not each.drained for each in others):
+    asked = call.passed_on_by or cluster.process
+    if any(each.running and not each.drained for each in members if each.process != asked):
         return _OK
     return failed("no other broker could lead: start one with the same database, or revive one that is drained")
 

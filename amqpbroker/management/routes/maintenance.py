@@ -1,64 +1,98 @@
-"""Maintenance of brokers with one database, an extension: which of them lead, and which may."""
+"""Maintenance of brokers with one database, an extension: which broker leads a vhost, and which brokers may lead."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from amqpbroker.broker.cluster import Change, Cluster, RefusedError, UnknownBrokerError
+from amqpbroker.broker.cluster import Change, Cluster, RefusedError, UnknownBrokerError, UnknownVhostError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
-from amqpbroker.management.call import Call
+from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import By, Resource
 
+T = TypeVar("T")
+
 
 async def transfer(call: Call) -> dict[str, Any]:
-    """Hand the leadership over to the broker that is named, or to any other."""
-    return await _changed(call, lambda cluster, name: cluster.transfer(name))
+    """Hand a vhost over to the broker that is named, or to the one that is behind least."""
+    body = _body(call, "vhost", "broker")
+    if call.broker.shares_vhosts and not body["vhost"]:
+        raise failure.bad_request("vhost is missing: name the vhost that another broker is to lead")
+    return await _changed(call, lambda cluster: cluster.transfer(body["vhost"], body["broker"]))
 
 
 async def drain(call: Call) -> dict[str, Any]:
     """Drain the broker that is named, or that got the request."""
-    return await _changed(call, lambda cluster, name: cluster.drain(name, call.passed_on_by))
+    name = _body(call, "broker")["broker"]
+    led: list[str] = []
+
+    async def drained(cluster: Cluster) -> Change:
+        done = await cluster.drain(name, call.passed_on_by)
+        led.extend(done.vhosts)
+        return done
+
+    answer = await _changed(call, drained)
+    return {**answer, "vhosts": led} if call.broker.shares_vhosts else answer
 
 
 async def revive(call: Call) -> dict[str, Any]:
     """Revive the broker that is named, or that got the request."""
-    return await _changed(call, lambda cluster, name: cluster.revive(name, call.passed_on_by))
+    name = _body(call, "broker")["broker"]
+    return await _changed(call, lambda cluster: cluster.revive(name, call.passed_on_by))
 
 
-async def _changed(call: Call, change: Callable[[Cluster, str], Awaitable[Change]]) -> dict[str, Any]:
-    """Return the broker of a change, and the epoch before it. Raises ApiError."""
-    cluster, database = call.node.cluster, call.node.database
-    name = _named(call)
-    if cluster is None or database is None:
+async def rebalance(call: Call) -> dict[str, Any]:
+    """Ask leaders to hand vhosts over until all brokers lead as many as each other; return the moves."""
+    moves = await _done(call, lambda cluster: cluster.rebalance())
+    return {"moves": [{"vhost": move.vhost, "from": move.source, "to": move.target} for move in moves]}
+
+
+async def rebalance_queues(call: Call) -> Answer:
+    """Do the same for clients of RabbitMQ's API. A broker that shares no vhosts has nothing to do, and succeeds."""
+    if call.broker.shares_vhosts:
+        await rebalance(call)
+    return NO_CONTENT
+
+
+async def _changed(call: Call, change: Callable[[Cluster], Awaitable[Change]]) -> dict[str, Any]:
+    """Return the broker of a change; if one broker leads all vhosts, also the epoch before it. Raises ApiError."""
+    done = await _done(call, change)
+    database = call.node.database
+    epoch = {} if database is None or call.broker.shares_vhosts else {"epoch": database.epoch}
+    return {"broker": done.name, "hands_over": done.hands_over, **epoch}
+
+
+async def _done(call: Call, request: Callable[[Cluster], Awaitable[T]]) -> T:
+    """Return what the cluster answers to a request. Raises ApiError."""
+    cluster = call.node.cluster
+    if cluster is None:
         raise failure.conflict("this broker is the only one: start it and others with one database (store.url)")
     try:
-        done = await change(cluster, name)
-    except UnknownBrokerError as error:
+        return await request(cluster)
+    except (UnknownBrokerError, UnknownVhostError) as error:
         raise failure.ApiError(404, "not_found", str(error)) from None
     except RefusedError as error:
         raise failure.conflict(str(error)) from None
     except OSError as error:
         raise failure.ApiError(503, "service_unavailable", f"{error.strerror}; repeat the request later") from error
-    return {"broker": done.name, "hands_over": done.hands_over, "epoch": database.epoch}
 
 
-def _named(call: Call) -> str:
-    """Return the broker of the body, empty for the default. Raises ApiError 400."""
+def _body(call: Call, *keys: str) -> dict[str, str]:
+    """Return the names in the body, empty for those that it lacks. Raises ApiError 400."""
     body = call.body()
-    for key in body:
-        if key != "broker":
-            raise failure.bad_request(f"{key} is not known here; the only key is broker")
-    name = body.get("broker")
-    if name is None:
-        return ""
-    if not isinstance(name, str):
-        raise failure.bad_request(f"broker = {failure.shown(name)}: this must be the name of a broker")
-    return name
+    for key, name in body.items():
+        if key not in keys:
+            known = f"the only key is {keys[0]}" if len(keys) == 1 else f"the keys are {' and '.join(keys)}"
+            raise failure.bad_request(f"{key} is not known here; {known}")
+        if not isinstance(name, str | None):
+            raise failure.bad_request(f"{key} = {failure.shown(name)}: this must be the name of a {key}")
+    return {key: body.get(key) or "" for key in keys}
 
 
 RESOURCES = (
     Resource("/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=SMALL_BYTES, changed_by=By.HERE),
+    Resource("/leadership/rebalance", Access.ADMIN, post=rebalance, max_body_bytes=0, changed_by=By.HERE),
+    Resource("/rebalance/queues", Access.ADMIN, post=rebalance_queues, max_body_bytes=0, changed_by=By.HERE),
     Resource("/maintenance/drain", Access.ADMIN, post=drain, max_body_bytes=SMALL_BYTES, changed_by=By.HERE),
     Resource("/maintenance/revive", Access.ADMIN, post=revive, max_body_bytes=SMALL_BYTES, changed_by=By.HERE),
 )

@@ -11,25 +11,28 @@ from amqpbroker.management.formats import members
 from amqpbroker.management.formats import nodes as formats
 from amqpbroker.management.formats.rates import asked_ranges
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import Resource
+from amqpbroker.management.resource import By, Handler, Resource
 from amqpbroker.row_slices import RowSlices
 
 log = logging.getLogger(__name__)
 
 
 async def nodes(call: Call) -> list[dict[str, Any]]:
-    return [
-        members.leading_node(member, _shown(call)) if member.leader else members.waiting_node(member)
+    """Return all brokers with the same database; for a peer, only this one."""
+    found = [
+        members.answering_node(member, _shown(call)) if _answers(call, member) else members.other_node(member)
         for member in await _members(call)
-    ] or [_shown(call)]
+        if _answers(call, member) or not call.from_peer
+    ]
+    return found or [_shown(call)]
 
 
 async def node(call: Call) -> dict[str, Any]:
-    """Return a node, with the parts of its memory if they are requested."""
+    """Return a node, with the parts of its memory if they are requested; for a peer, nothing of another broker."""
     member = await _named(call)
-    if member is not None and not member.leader:
-        return members.waiting_node(member)
-    row = _shown(call) if member is None else members.leading_node(member, _shown(call))
+    if member is not None and not _answers(call, member):
+        return {} if call.from_peer else members.other_node(member)
+    row = _shown(call) if member is None else members.answering_node(member, _shown(call))
     if call.query.get("memory") == "true":
         row |= await memory(call)
     if call.query.get("binary") == "true":
@@ -47,14 +50,19 @@ async def _members(call: Call) -> list[Member]:
         log.info("the other brokers are not listed: %s", error)
         return []
     # Brokers that are not known yet, as after a failover of the database, are there soon.
-    return found if any(member.leader for member in found) else []
+    return found if any(_answers(call, member) for member in found) else []
+
+
+def _answers(call: Call, member: Member) -> bool:
+    """Return whether a member is the broker that answers the request."""
+    return call.node.cluster is not None and member.process == call.node.cluster.process
 
 
 async def _named(call: Call) -> Member | None:
     """Return the broker of the path, None for the node if there is no database. Raises ApiError 404."""
     name = call.path["node"]
     for member in await _members(call):
-        if name in ((member.name, call.node.name) if member.leader else (member.name,)):
+        if name == member.name or (name == call.node.name and _answers(call, member)):
             return member
     if name != call.node.name:
         raise failure.not_found()
@@ -64,8 +72,15 @@ async def _named(call: Call) -> Member | None:
 async def _check_name(call: Call) -> None:
     """Raises ApiError 404 unless the path names the node that serves the request."""
     member = await _named(call)
-    if member is not None and not member.leader:
+    if member is not None and not _answers(call, member):
         raise failure.not_found()
+
+
+def merged_nodes(here: list[dict[str, Any]], others: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the nodes that one broker knows, with what others say of themselves."""
+    own = {row.get("process", row["name"]): row for part in others for row in part}
+    shown = [own.pop(row.get("process", row["name"]), row) for row in here]
+    return [*shown, *own.values()]
 
 
 def _shown(call: Call) -> dict[str, Any]:
@@ -101,11 +116,20 @@ async def _queues_bytes(call: Call) -> dict[str, int]:
     return sizes
 
 
+def merged_node(here: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a node as it says of itself, or else as another broker knows it."""
+    return next((row for row in others if "name" in row), here)
+
+
+def _of_node(path: str, get: Handler) -> Resource:
+    return Resource(f"/nodes/{{node}}/{path}", Access.MONITOR, get=get, read_by=By.HOLDER)
+
+
 RESOURCES = (
-    Resource("/nodes", Access.MONITOR, get=nodes),
-    Resource("/nodes/{node}", Access.MONITOR, get=node),
-    Resource("/nodes/{node}/memory", Access.MONITOR, get=memory),
-    Resource("/nodes/{node}/memory/relative", Access.MONITOR, get=relative_memory),
-    Resource("/nodes/{node}/memory/ets", Access.MONITOR, get=ets_memory),
-    Resource("/nodes/{node}/memory/ets/{filter}", Access.MONITOR, get=ets_memory),
+    Resource("/nodes", Access.MONITOR, get=nodes, read_by=By.ALL, merged=merged_nodes),
+    Resource("/nodes/{node}", Access.MONITOR, get=node, read_by=By.ALL, merged=merged_node),
+    _of_node("memory", memory),
+    _of_node("memory/relative", relative_memory),
+    _of_node("memory/ets", ets_memory),
+    _of_node("memory/ets/{filter}", ets_memory),
 )

@@ -149,7 +149,6 @@ RESOURCES = (
     Resource("/version", Access.ANYBODY, get=version),
     Resource("/extensions", Access.USER, get=extensions),
     Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
-    Resource("/rebalance/queues", Access.ADMIN, post=done, max_body_bytes=0, changed_by=By.HERE),
     Resource("/reset", Access.ADMIN, delete=done, changed_by=By.HERE),
     Resource("/reset/{node}", Access.ADMIN, delete=done, changed_by=By.HERE),
 )

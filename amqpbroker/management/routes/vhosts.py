@@ -25,6 +25,8 @@ def _shown(call: Call, definition: DefinedVhost, details: Details | None) -> dic
         "tracing": definition.name in call.broker.tracing,
         "cluster_state": {} if vhost is None else {call.node.name: "running"},
     }
+    if call.broker.shares_vhosts and call.node.cluster is not None:
+        shown["leader"] = call.node.cluster.leader_of(definition.name)
     if details is not None and vhost is not None:
         byte_counts = named(CONNECTION_COUNTERS, vhost.byte_totals.counters())
         shown |= with_details({**vhost.queue_totals(), **byte_counts}, details)

@@ -1,7 +1,7 @@
 """The leaderships that one broker has of several logs, over one session, and what all brokers see of all logs."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final, LiteralString, NamedTuple
 
@@ -15,15 +15,23 @@ _RENEW: Final[LiteralString] = (
 )
 _ALL: Final[LiteralString] = (
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
-    " busy, successor FROM leadership"
+    " busy, successor, wanted FROM leadership"
 )
+#: Writes requests for moves, each only for the leader that had the log when the request was decided.
+_REQUEST: Final[LiteralString] = (
+    "UPDATE leadership SET wanted = given.wanted FROM unnest(%s::text[], %s::bigint[], %s::text[])"
+    " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
+    " AND NOT released RETURNING leadership.log"
+)
+_CANCEL_REQUESTS: Final[LiteralString] = "UPDATE leadership SET wanted = '' WHERE process = %s AND log = ANY(%s)"
 
 
 class Held(NamedTuple):
     """The leadership of a log, as all brokers see it.
 
     leader: the present holder, or the last one if `valid` is False. busy: it has clients. successor: process of the
-    broker to which the last holder has handed the log over, "" if it has not.
+    broker to which the last holder has handed the log over, "" if it has not. wanted: process of the broker to which
+    an operator wants the leader to hand it over, "" for none; a takeover ends the request.
     """
 
     log: str
@@ -31,6 +39,28 @@ class Held(NamedTuple):
     valid: bool
     busy: bool
     successor: str
+    wanted: str = ""
+
+
+def read_held(connection: TimedConnection) -> list[Held]:
+    """Return the leaderships of all logs that have ever had a leader."""
+    return [
+        Held(log, Leader(name, address, process, Target(*target), epoch), *state)
+        for log, name, address, process, *target, epoch, valid, busy, successor, wanted in connection.execute(_ALL)
+        for state in [(valid, busy, successor, wanted)]
+    ]
+
+
+def request_moves(moves: Iterable[tuple[Held, str]], connection: TimedConnection) -> set[str]:
+    """Ask the leaders of logs to hand them over; return the logs whose leaders have not changed meanwhile.
+
+    moves: each log with the process of the broker that is to take it.
+    """
+    asked = [(held.log, held.leader.epoch, process) for held, process in moves]
+    with connection.transaction():
+        connection.execute("SET LOCAL synchronous_commit TO local")
+        found = connection.execute(_REQUEST, [list(column) for column in zip(*asked, strict=True)]).fetchall()
+    return {log for (log,) in found}
 
 
 class Leaderships:
@@ -52,15 +82,7 @@ class Leaderships:
 
     def all(self) -> list[Held]:
         """Return the leaderships of all logs that have ever had a leader. Raises OSError."""
-
-        def read(connection: TimedConnection) -> list[Held]:
-            return [
-                Held(log, Leader(name, address, process, Target(*target), epoch), *state)
-                for log, name, address, process, *target, epoch, valid, busy, successor in connection.execute(_ALL)
-                for state in [(valid, busy, successor)]
-            ]
-
-        return self._session.run(read)
+        return self._session.run(read_held)
 
     def try_take(self, log: str) -> bool:
         """Take the leadership of a log unless another broker has it; return whether it was taken. Raises OSError.
@@ -112,6 +134,16 @@ class Leaderships:
         self._by_log[log].release(successor)
         del self.held[log]
         self.abandon(log)
+
+    def cancel_requests(self, logs: Collection[str]) -> None:
+        """Cancel requests of operators to hand logs over that this broker holds. Raises OSError."""
+
+        def cancel(connection: TimedConnection) -> None:
+            with connection.transaction():
+                connection.execute("SET LOCAL synchronous_commit TO local")
+                connection.execute(_CANCEL_REQUESTS, [self._holder.process, list(logs)])
+
+        self._session.run(cancel)
 
     def close(self) -> None:
         """End the session. Others take over after the grace what was not released."""

@@ -4,10 +4,13 @@ It is operators' knowledge, so it waits for no standby, and is lost without harm
 """
 
 import threading
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
 
 from amqpbroker.store.database.leadership import session_name
 from amqpbroker.store.database.session import Session, TimedConnection
+
+T = TypeVar("T")
 
 #: Time after which a row is removed whose broker has not written it again.
 REMOVED_S: Final = 600.0
@@ -18,13 +21,15 @@ YIELD_S: Final = 5.0
 class Facts(NamedTuple):
     """Facts of a broker that do not change.
 
-    process: unique to it. node: its configured name. address: where its clients connect.
+    process: unique to it. node: its configured name. address: where its clients connect. pattern: of the vhosts that
+    it prefers to lead, empty for none.
     """
 
     process: str
     node: str
     address: str
     version: str
+    pattern: str = ""
 
 
 class Row(NamedTuple):
@@ -77,10 +82,11 @@ class Members:
                     "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'", [REMOVED_S]
                 )
                 found = connection.execute(
-                    "INSERT INTO brokers (process, node, address, version, drained, lag, started, seen, yields)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
+                    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen,"
+                    " yields) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
                     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
-                    " version = excluded.version, lag = excluded.lag, seen = excluded.seen RETURNING drained",
+                    " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
+                    " RETURNING drained",
                     [*self.facts, self._drained, lag_s],
                 ).fetchone()
                 assert found is not None
@@ -104,19 +110,41 @@ class Members:
         ).fetchall()
         names = {name for (name,) in sessions}
         found = connection.execute(
-            "SELECT process, node, address, version, seen > clock_timestamp() - %s * interval '1 second', drained,"
-            " round(extract(epoch FROM started) * 1000)::bigint, round(extract(epoch FROM seen) * 1000)::bigint, lag"
-            " FROM brokers ORDER BY started, process",
+            "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second',"
+            " drained, round(extract(epoch FROM started) * 1000)::bigint,"
+            " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process",
             [self.lease_s],
         ).fetchall()
         return [
-            Row(Facts(*row[:4]), row[4] and session_name(row[0], "lease") in names, *row[5:])  # a row's columns
+            Row(Facts(*row[:5]), row[5] and session_name(row[0], "lease") in names, *row[6:])  # a row's columns
             for row in found
         ]
 
     def set_drained(self, process: str, drained: bool) -> None:
         """Drain or revive a broker. Raises OSError."""
         self._update("UPDATE brokers SET drained = %s WHERE process = %s", drained, process)
+
+    def drain(self, process: str) -> bool:
+        """Drain a broker unless no other one could lead; return whether that was done. Raises OSError."""
+
+        def write(connection: TimedConnection) -> bool:
+            with connection.transaction():
+                _wait_for_no_standby(connection)
+                # Two brokers that are drained at once could otherwise leave none.
+                connection.execute("LOCK TABLE brokers IN SHARE ROW EXCLUSIVE MODE")
+                rows = self._rows(connection)
+                if not any(row.running and not row.drained for row in rows if row.facts.process != process):
+                    return False
+                connection.execute("UPDATE brokers SET drained = true WHERE process = %s", [process])
+            return True
+
+        with self._lock:
+            return self._session.run(write)
+
+    def run(self, task: Callable[[TimedConnection], T]) -> T:
+        """Run a task of operators with the session of the table; return its result. Raises OSError."""
+        with self._lock:
+            return self._session.run(task)
 
     def yield_to(self, successor: str) -> None:
         """Leave the leadership to another broker for a while, which no longer yields itself. Raises OSError.

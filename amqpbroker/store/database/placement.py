@@ -16,7 +16,9 @@ class Vhost(NamedTuple):
     """A vhost in a view of the database.
 
     leader: identity of the broker that leads it, "" if it is free. last_leader: of the broker that led it last, "" if
-    none ever did. successor: of the broker to which the last leader has handed it over, "" if it has not.
+    none ever did. successor: of the broker to which the last leader has handed it over, "" if it has not. wanted: of
+    the broker to which an operator wants the leader to hand it over, "" for none. stays: it moves only from a broker
+    that is not able any more.
     """
 
     name: str
@@ -24,6 +26,8 @@ class Vhost(NamedTuple):
     has_clients: bool = False
     last_leader: str = ""
     successor: str = ""
+    wanted: str = ""
+    stays: bool = False
 
 
 def takers(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
@@ -78,8 +82,9 @@ def moves(
     """Return the vhosts that their leaders should hand over now, each with the broker that should take it.
 
     A broker that is not able any more hands over all its vhosts, to their standbys. Another one hands over vhosts that
-    it does not prefer while another broker does, and as many others as it has more than its share, if other brokers
-    have less. Vhosts that fewer brokers prefer move first, because the shares of the others depend on them.
+    an operator wants an able broker to have, vhosts that it does not prefer while another broker does, and as many
+    others as it has more than its share, if other brokers have less. Vhosts that fewer brokers prefer move first,
+    because the shares of the others depend on them.
 
     with_clients: also move vhosts with clients, for an operator. at_once: greatest number of free vhosts that a broker
     should have to take, because it takes one after another; None for no limit.
@@ -96,8 +101,12 @@ def moves(
         group = groups.get(id(candidates))
         if group is None:
             group = groups[id(candidates)] = Group(candidates, order)
-        if vhost.leader in counts:
-            group.add(Led(vhost.name, vhost.leader, with_clients or not vhost.has_clients))
+        if vhost.leader and vhost.wanted in counts and vhost.wanted != vhost.leader:
+            found[vhost.name] = vhost.wanted
+            group.add_coming(vhost.wanted)
+        elif vhost.leader in counts:
+            may_move = not vhost.stays and (with_clients or not vhost.has_clients)
+            group.add(Led(vhost.name, vhost.leader, may_move))
         elif vhost.leader:
             found[vhost.name] = standby = order.first(vhost.name, vhost.leader)
             group.add_coming(standby)

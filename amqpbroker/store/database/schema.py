@@ -36,6 +36,8 @@ _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
         "LOCK TABLE leadership, exchange, queue, binding, stream_offset, vhost IN ACCESS EXCLUSIVE MODE NOWAIT",
         "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
         "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
+        "ALTER TABLE leadership ADD COLUMN wanted text NOT NULL DEFAULT ''",
+        "ALTER TABLE brokers ADD COLUMN IF NOT EXISTS pattern text NOT NULL DEFAULT ''",
         "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
         "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
         "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
@@ -47,11 +49,11 @@ _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
 }
 
 #: Not part of the version, since nothing of the store is there. lag: in seconds. yields: time until which the broker
-#: leaves the leadership to others.
+#: leaves the leadership to others. pattern: of the vhosts that it prefers to lead.
 _BROKERS: Final[LiteralString] = (
     "CREATE TABLE IF NOT EXISTS brokers (process text PRIMARY KEY, node text NOT NULL, address text NOT NULL,"
     " version text NOT NULL, drained boolean NOT NULL, lag double precision, started timestamptz NOT NULL,"
-    " seen timestamptz NOT NULL, yields timestamptz NOT NULL)"
+    " seen timestamptz NOT NULL, yields timestamptz NOT NULL, pattern text NOT NULL DEFAULT '')"
 )
 
 
@@ -102,7 +104,7 @@ def _statements() -> list[sql.Composed]:
         "CREATE TABLE leadership (log text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL,"
         " address text NOT NULL, process text NOT NULL, host text NOT NULL, port integer NOT NULL,"
         " secret text NOT NULL, released boolean NOT NULL, busy boolean NOT NULL DEFAULT false,"
-        " successor text NOT NULL DEFAULT '', until timestamptz NOT NULL)",
+        " successor text NOT NULL DEFAULT '', wanted text NOT NULL DEFAULT '', until timestamptz NOT NULL)",
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
         # A row of the last writer, which proves that its last write is there.
         "CREATE TABLE proof (log text PRIMARY KEY, epoch bigint NOT NULL, number bigint NOT NULL)",

@@ -6,13 +6,24 @@ from typing import Final
 
 from amqpbroker.store.database.leadership import Leader
 from amqpbroker.store.database.leaderships import Held, Leaderships
-from amqpbroker.store.database.members import Row
+from amqpbroker.store.database.members import Facts, Row
 from amqpbroker.store.database.placement import Vhost, moves, standbys, takers
 from amqpbroker.store.database.placement_order import Broker, Order
+from amqpbroker.store.database.sharing_view import (
+    Prefers,
+    brokers_of,
+    identity_of,
+    matcher,
+    prefers_none,
+    processes_of,
+    vhosts_of,
+)
 from amqpbroker.store.database.vhost_logs import VhostLog
 
 #: Free vhosts that a broker should have to take at most before others hand it more.
 _AT_ONCE: Final = 8
+#: Steps after a takeover in which a vhost that had clients does not move by itself, since they connect again.
+SETTLING_STEPS: Final = 8
 
 
 class VhostServer(ABC):
@@ -46,8 +57,8 @@ class VhostServer(ABC):
 class Sharing:
     """Decides a step at a time, by what all brokers see, and carries out the part of this broker. Used by a thread.
 
-    leaders: of vhosts, as of the last step; it is replaced as a whole, so that other threads may read it. steps: number
-    of steps that are done.
+    leaders: of vhosts, as of the last step. members: the brokers in the table, also as of the last step. Other threads
+    may read them, since they are replaced as a whole. steps: number of steps that are done.
     """
 
     def __init__(
@@ -57,22 +68,34 @@ class Sharing:
         read_logs: Callable[[], list[VhostLog]],
         read_members: Callable[[], list[Row]],
         server: VhostServer,
+        prefers: Prefers = prefers_none,
     ) -> None:
-        """process: of this broker. read_logs, read_members: return the tables; raise OSError."""
+        """process: of this broker. read_logs, read_members: return the tables; raise OSError.
+
+        prefers: returns whether the pattern of a broker matches a vhost.
+        """
         self.leaders: Mapping[str, Leader] = {}
+        self.members: Sequence[Facts] = ()
         self.steps: int = 0
         self._leaderships = leaderships
         self._process = process
         self._read_logs = read_logs
         self._read_members = read_members
         self._server = server
+        #: Logs that an operator has moved here, which do not move by themselves, and the steps at which logs with
+        #: clients were taken.
+        self._placed: set[str] = set()
+        self._taken: dict[str, int] = {}
+        #: Names of vhosts by their logs.
+        self._names: dict[str, str] = {}
+        self._matches = matcher(self._names, prefers)
         #: Logs that it tries to take, logs that it has handed over and not released yet, and logs that it removes.
         self._trying: set[str] = set()
         self._leaving: set[str] = set()
         self._removing: set[str] = set()
         #: Logs to release, with their successors.
         self._ended: dict[str, str] = {}
-        self._order = Order((), _prefers_none)
+        self._order = Order((), prefers_none)
         self._brokers: list[Broker] = []
 
     def step(self) -> None:
@@ -81,7 +104,7 @@ class Sharing:
         Raises OSError, after which the next call goes on.
         """
         self.release()
-        for log, error in self._leaderships.renew(self._server.busy()).items():
+        for log, error in self._leaderships.renew(self._staying()).items():
             if log not in self._removing:
                 self._server.lose(log, error)
         self._leaving &= self._leaderships.held.keys()
@@ -91,16 +114,20 @@ class Sharing:
         if not own:
             # It has not reported yet.
             return
-        me = identity(own[0].node, own[0].address)
+        me = identity_of(own[0])
         self._arrange(rows, logs)
         held = self._leaderships.all()
-        vhosts = _view(logs, held, rows)
-        self._try([log for log, taker in takers(vhosts, self._order).items() if taker == me], logs)
+        vhosts = vhosts_of(logs, held, rows)
+        self._try([log for log, taker in takers(vhosts, self._order).items() if taker == me], logs, held)
         self._remove(logs)
+        self._cancel_requests(held, rows)
         self._hand_over(vhosts, rows, me)
         self._server.follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me])
         led = {vhost.name for vhost in vhosts if vhost.leader}
         self.leaders = {logs[each.log].vhost: each.leader for each in held if each.log in led}
+        members = tuple(row.facts for row in rows)
+        if members != self.members:
+            self.members = members
         self.steps += 1
 
     def release(self) -> None:
@@ -116,19 +143,36 @@ class Sharing:
         """Release a leadership with the next step, unless it is lost: the server has written what was left."""
         self._ended[log] = successor
 
-    def _arrange(self, rows: Iterable[Row], logs: Iterable[str]) -> None:
-        brokers = [Broker(identity(row.facts.node, row.facts.address), row.running and not row.drained) for row in rows]
+    def _staying(self) -> list[str]:
+        """Return the logs of this broker that do not move by themselves."""
+        self._placed &= self._leaderships.held.keys()
+        self._taken = {
+            log: step
+            for log, step in self._taken.items()
+            if log in self._leaderships.held and self.steps - step < SETTLING_STEPS
+        }
+        return [*{*self._server.busy(), *self._placed, *self._taken}]
+
+    def _arrange(self, rows: Iterable[Row], logs: Mapping[str, VhostLog]) -> None:
+        brokers = brokers_of(rows)
+        self._names.clear()
+        self._names.update({name: log.vhost for name, log in logs.items()})
         if brokers != self._brokers:
-            self._brokers, self._order = brokers, Order(brokers, _prefers_none)
+            self._brokers, self._order = brokers, Order(brokers, self._matches)
         self._order.retain(logs)
 
-    def _try(self, wanted: list[str], logs: dict[str, VhostLog]) -> None:
+    def _try(self, wanted: list[str], logs: dict[str, VhostLog], held: Iterable[Held]) -> None:
+        earlier = {each.log: each for each in held}
         for log in self._trying - set(wanted):
             self._leaderships.abandon(log)
         self._trying = set(wanted) - self._leaderships.held.keys()
         for log in sorted(self._trying):
             if self._leaderships.try_take(log):
                 self._trying.discard(log)
+                if log in earlier and earlier[log].busy:
+                    self._taken[log] = self.steps
+                if log in earlier and earlier[log].wanted == self._process:
+                    self._placed.add(log)
                 if not logs[log].removed:
                     self._server.serve(logs[log], self._leaderships.held[log])
 
@@ -138,43 +182,23 @@ class Sharing:
                 self._removing.add(log)
                 self._server.remove(logs[log], epoch)
 
+    def _cancel_requests(self, held: Iterable[Held], rows: Iterable[Row]) -> None:
+        """Cancel requests of operators that cannot be carried out, which nobody expects any more later."""
+        able = {row.facts.process for row in rows if row.running and not row.drained}
+        cancelled = [
+            each.log
+            for each in held
+            if each.wanted
+            and each.leader.process == self._process
+            and each.log in self._leaderships.held
+            and (each.wanted not in able or each.wanted == self._process)
+        ]
+        if cancelled:
+            self._leaderships.cancel_requests(cancelled)
+
     def _hand_over(self, vhosts: list[Vhost], rows: Iterable[Row], me: str) -> None:
-        processes = {identity(row.facts.node, row.facts.address): row.facts.process for row in rows if row.running}
+        processes = processes_of(rows)
         for log, successor in moves(vhosts, self._order, at_once=_AT_ONCE).items():
             if log in self._leaderships.held and log not in self._leaving | self._removing and successor != me:
                 self._leaving.add(log)
                 self._server.hand_over(log, processes[successor])
-
-
-def identity(node: str, address: str) -> str:
-    """Return the identity of a broker, which it has again after a restart."""
-    return f"{node} {address}"
-
-
-def _view(logs: Iterable[str], held: Iterable[Held], rows: Iterable[Row]) -> list[Vhost]:
-    """Return the vhosts as all brokers see them.
-
-    A leader whose process has ended leads no more, although its lease may go on.
-    """
-    running = {row.facts.process: identity(row.facts.node, row.facts.address) for row in rows if row.running}
-    found = {each.log: each for each in held}
-    vhosts = []
-    for log in logs:
-        each = found.get(log)
-        if each is None:
-            vhosts.append(Vhost(log))
-            continue
-        leader = _identity_of(each.leader)
-        if each.valid and each.leader.process in running:
-            vhosts.append(Vhost(log, leader, each.busy))
-        else:
-            vhosts.append(Vhost(log, "", False, leader, running.get(each.successor, "")))
-    return vhosts
-
-
-def _identity_of(leader: Leader) -> str:
-    return identity(leader.name, leader.address)
-
-
-def _prefers_none(pattern: str, vhost: str) -> bool:
-    return False

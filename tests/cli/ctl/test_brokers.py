@@ -48,3 +48,38 @@ def test_json():
         "name": "b", "address": "b:5672", "leader": False, "running": True, "drained": True,
         "last_seen": 1_700_000_000_000, "lag": 0.26,
     }  # fmt: skip
+
+
+# --- brokers that share vhosts ----------------------------------------------------------------------------------------
+
+
+def sharing(name, led, writes=False, **more):
+    found = {**node(name, **more), "led_vhosts": led, "writes_definitions": writes}
+    del found["leader"]
+    return found
+
+
+SHARING = [sharing("a", 1, lag=0.26), sharing("b", 5, writes=True), sharing("c", 0, running=False)]
+
+
+def test_text_of_brokers_that_share_vhosts():
+    text = status(Call(None, [], {}, "/", 1.0), SHARING, OVERVIEW, ["Interface: x"], [])
+    assert "Writer of definitions\n\nb\n" in text
+    lines = text.split("\n")
+    assert lines[lines.index("Brokers") + 2 :][:3] == [
+        "Node: a, leads 1 vhost, lag: 0.3 s, address: a:5672",
+        "Node: b, leads 5 vhosts, address: b:5672",
+        "Node: c, does not run, last seen: 2023-11-14 22:13:20 UTC, address: c:5672",
+    ]
+    assert "Node: a, interface: x" in lines
+
+
+def test_json_of_brokers_that_share_vhosts():
+    found = status(Call(None, [], {"formatter": "json"}, "/", 1.0), SHARING, OVERVIEW, [], [])
+    assert (found["definitions_writer"], "leader" in found) == ("b", False)
+    assert found["brokers"][1] == {
+        "name": "b", "address": "b:5672", "running": True, "drained": False, "last_seen": 1_700_000_000_000,
+        "lag": None, "led_vhosts": 5, "writes_definitions": True,
+    }  # fmt: skip
+    nobody = [sharing("a", 1)]
+    assert "Writer of definitions\n\n(none)" in status(Call(None, [], {}, "/", 1.0), nobody, OVERVIEW, [], [])

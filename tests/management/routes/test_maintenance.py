@@ -3,10 +3,11 @@
 import httpx
 import pytest
 
-from amqpbroker.broker.cluster import RefusedError, UnknownBrokerError
+from amqpbroker.broker.cluster import RefusedError, UnknownBrokerError, UnknownVhostError
 from amqpbroker.store.log import UnwrittenError
 from tests.management.api import GUEST, Api
-from tests.management.cluster import add_cluster
+from tests.management.brokers import Brokers
+from tests.management.cluster import add_cluster, member
 
 PATHS = ("leadership/transfer", "maintenance/drain", "maintenance/revive")
 
@@ -14,6 +15,11 @@ PATHS = ("leadership/transfer", "maintenance/drain", "maintenance/revive")
 @pytest.fixture
 def api():
     return Api()
+
+
+@pytest.fixture
+def brokers():
+    return Brokers("a", "b")
 
 
 @pytest.fixture
@@ -28,7 +34,46 @@ async def test_requests_name_a_broker(api, cluster):
         {"broker": "b", "hands_over": False, "epoch": 7},
         {"broker": "b", "hands_over": False, "epoch": 7},
     ]
-    assert cluster.requests == [("transfer", "b"), ("drain", "b", ""), ("revive", "b", "")]
+    assert cluster.requests == [("transfer", "", "b"), ("drain", "b", ""), ("revive", "b", "")]
+
+
+async def test_requests_to_brokers_that_share_vhosts(brokers):
+    api = brokers["a"]
+    cluster = add_cluster(api, member("a", led=3), member("b", led=2))
+    transferred = await api.post("leadership/transfer", {"vhost": "v", "broker": "b"})
+    assert transferred.json() == {"broker": "b", "hands_over": True}
+    assert (await api.post("leadership/transfer", {"vhost": "v"})).status_code == 200
+    drained = await api.post("maintenance/drain", {})
+    assert drained.json() == {"broker": "b", "hands_over": False, "vhosts": ["v", "w"]}
+    rebalanced = await api.post("leadership/rebalance")
+    assert rebalanced.json() == {"moves": [{"vhost": "v", "from": "a", "to": "b"}]}
+    assert (await api.post("rebalance/queues")).status_code == 204
+    assert cluster.requests == [
+        ("transfer", "v", "b"),
+        ("transfer", "v", ""),
+        ("drain", "", ""),
+        ("rebalance",),
+        ("rebalance",),
+    ]
+
+
+async def test_a_transfer_names_the_vhost_if_brokers_share_them(brokers):
+    cluster = add_cluster(brokers["a"], member("a", led=3))
+    for body, reason in (
+        ({"broker": "b"}, "vhost is missing: name the vhost that another broker is to lead"),
+        ({"vhosts": "v"}, "vhosts is not known here; the keys are vhost and broker"),
+        ({"vhost": 1}, "vhost = 1: this must be the name of a vhost"),
+    ):
+        answer = await brokers["a"].post("leadership/transfer", body)
+        assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+    cluster.error = UnknownVhostError("there is none")
+    answer = await brokers["a"].post("leadership/transfer", {"vhost": "v"})
+    assert (answer.status_code, answer.json()["reason"]) == (404, "there is none")
+
+
+async def test_a_rebalance_without_others_succeeds_as_in_rabbitmq(api):
+    assert (await api.post("rebalance/queues")).status_code == 204
+    assert (await api.post("leadership/rebalance")).status_code == 409
 
 
 @pytest.mark.parametrize("body", [None, {}, {"broker": None}])
@@ -41,7 +86,7 @@ async def test_the_default_is_the_broker_through_which_a_request_comes(api, clus
         for path in PATHS:
             answer = await client.post(f"/api/{path}", json=body, auth=GUEST)
             assert answer.status_code == 200
-    assert cluster.requests == [("transfer", ""), ("drain", "", "p"), ("revive", "", "p")]
+    assert cluster.requests == [("transfer", "", ""), ("drain", "", "p"), ("revive", "", "p")]
 
 
 @pytest.mark.parametrize("path", PATHS)

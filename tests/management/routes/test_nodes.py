@@ -4,6 +4,7 @@ from amqpbroker import __version__
 from amqpbroker.store.log import UnwrittenError
 from tests.harness import Wire, lead_elsewhere
 from tests.management.api import Api
+from tests.management.brokers import LOST, Brokers
 from tests.management.cluster import add_cluster, member
 
 
@@ -149,3 +150,53 @@ async def test_leader_of_a_vhost_that_another_broker_serves_is_not_this_one(api)
     answer = await api.get("/leader/far%20away")
     assert (answer.status_code, answer.json()["error"]) == (503, "not_leader")
     assert (await api.get("/leader/%2F")).json() == {"node": "rabbit@test"}
+
+
+# --- several brokers that share vhosts --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brokers():
+    made = Brokers("a", "b")
+    found = [member("a", leader=True, led=3), member("b", drained=True, led=2), member("c", running=False, led=0)]
+    for number, api in enumerate(made.apis.values()):
+        add_cluster(api, found[number], *found[:number], *found[number + 1 :])
+    return made
+
+
+async def test_each_broker_says_what_it_knows_of_itself(brokers):
+    b, a, c = (await brokers["b"].get("nodes")).json()
+    assert [each["name"] for each in (a, b, c)] == ["a", "b", "c"]
+    assert [each["led_vhosts"] for each in (a, b, c)] == [3, 2, 0]
+    assert [each["writes_definitions"] for each in (a, b, c)] == [True, False, False]
+    assert [each["drained"] for each in (a, b, c)] == [False, True, False]
+    assert [each["running"] for each in (a, b, c)] == [True, True, False]
+    assert ["mem_used" in each for each in (a, b, c)] == [True, True, False]
+    assert "leader" not in a
+    assert (await brokers["b"].get("nodes/a")).json() == a
+    assert (await brokers["b"].get("nodes/c")).json() == c
+    assert (await brokers["b"].get("nodes/d")).status_code == 404
+    assert (await brokers["b"].get("nodes/a/memory")).status_code == 200
+    assert (await brokers["b"].get("nodes/c/memory")).status_code == 404
+
+
+async def test_a_broker_that_does_not_answer_is_listed_with_what_the_others_know(brokers):
+    brokers.faults["a"] = LOST
+    answer = await brokers["b"].get("nodes")
+    assert ["mem_used" in each for each in answer.json()] == [True, False, False]
+    assert answer.headers["x-missing-brokers"] == "a"
+    assert (await brokers["b"].get("nodes/a")).json()["led_vhosts"] == 3
+
+
+async def test_load_balancers_learn_which_broker_leads_a_vhost(brokers):
+    brokers.add("v", "a")
+    brokers.add("free")
+    assert (await brokers["a"].get("/leader/v")).json() == {"node": "a"}
+    answer = await brokers["b"].get("/leader/v")
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"error": "not_leader", "reason": "a leads vhost 'v'", "leader": {"node": "a"}},
+    )
+    answer = await brokers["b"].get("/leader/free")
+    assert (answer.status_code, answer.json()["leader"]) == (503, None)
+    assert (await brokers["b"].get("/leader/none")).status_code == 404

@@ -4,6 +4,8 @@ from amqpbroker.errors import not_stored
 from amqpbroker.store.definitions.definitions import PermissionDefinition
 from tests.harness import Wire
 from tests.management.api import Api
+from tests.management.brokers import Brokers
+from tests.management.cluster import add_cluster, member
 
 
 @pytest.fixture
@@ -152,3 +154,16 @@ async def test_tracing_of_a_queue_requires_an_administrator(api):
     api.broker.users.set_permissions("m", "/", ".*", ".*", ".*")
     assert (await api.put("vhosts/%2F/tracing/q", auth=("m", "m"))).status_code == 401
     assert "/" not in api.broker.tracing
+
+
+async def test_vhosts_show_their_leaders_if_brokers_share_them(api):
+    assert "leader" not in (await api.get("vhosts/%2F")).json()
+    brokers = Brokers("a", "b")
+    brokers.add("v", "b")
+    brokers.add("free")
+    for name in "ab":
+        add_cluster(brokers[name], member(name, led=1)).leaders = {"v": "b"}
+    found = {each["name"]: each for each in (await brokers["a"].get("vhosts")).json()}
+    assert (found["v"]["leader"], found["free"]["leader"]) == ("b", "")
+    assert (found["v"]["cluster_state"], found["free"]["cluster_state"]) == ({"b": "running"}, {})
+    assert (await brokers["a"].get("vhosts/v")).json()["leader"] == "b"

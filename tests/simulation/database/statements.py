@@ -210,7 +210,7 @@ def terminate(session: Backend, names: Names, values: Any) -> Result:
 # --- brokers ----------------------------------------------------------------------------------------------------------
 
 #: Columns of a row, whose key is the process.
-_NODE, _ADDRESS, _VERSION, _DRAINED, _LAG, _STARTED, _SEEN, _YIELDS = range(8)
+_NODE, _ADDRESS, _VERSION, _PATTERN, _DRAINED, _LAG, _STARTED, _SEEN, _YIELDS = range(9)
 
 
 #: A time before all others.
@@ -218,12 +218,13 @@ NEVER: Final = -(10**18)
 
 
 def put_broker(session: Backend, names: Names, values: Any) -> Result:
-    process, node, address, version, drained, lag = values
+    process, node, address, version, vhosts, drained, lag = values
     session.lock(("brokers", process))
     now = session.server.clock_ns
     row = session.open_transaction.rows("brokers").get(process)
     drained, _, started, _, yields = row[_DRAINED:] if row is not None else (drained, None, now, None, NEVER)
-    session.open_transaction.set("brokers", process, (node, address, version, drained, lag, started, now, yields))
+    facts = (node, address, version, vhosts)
+    session.open_transaction.set("brokers", process, (*facts, drained, lag, started, now, yields))
     return Result([(drained,)], 1)
 
 
@@ -420,10 +421,11 @@ STATEMENTS: Final[dict[str, Function]] = {
     schema._BROKERS: creating("brokers"),
     "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s": delete_earlier,
     "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'": delete_unseen,
-    "INSERT INTO brokers (process, node, address, version, drained, lag, started, seen, yields)"
-    " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
+    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen, yields)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
-    " version = excluded.version, lag = excluded.lag, seen = excluded.seen RETURNING drained": put_broker,
+    " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
+    " RETURNING drained": put_broker,
     "SELECT drained, yields > clock_timestamp() FROM brokers WHERE process = %s": select_broker,
     "DELETE FROM brokers WHERE process = %s": delete_broker,
     # fence

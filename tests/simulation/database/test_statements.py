@@ -16,11 +16,17 @@ PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 NOT_SENT = {
     "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
     "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
+    "ALTER TABLE leadership ADD COLUMN wanted text NOT NULL DEFAULT ''",
+    "ALTER TABLE brokers ADD COLUMN IF NOT EXISTS pattern text NOT NULL DEFAULT ''",
     "UPDATE format SET version = %s",
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second', busy = log = ANY(%s)"
     " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch",
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
-    " busy, successor FROM leadership",
+    " busy, successor, wanted FROM leadership",
+    "UPDATE leadership SET wanted = given.wanted FROM unnest(%s::text[], %s::bigint[], %s::text[])"
+    " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
+    " AND NOT released RETURNING leadership.log",
+    "UPDATE leadership SET wanted = '' WHERE process = %s AND log = ANY(%s)",
     "SELECT {} FROM {} WHERE log = %s ORDER BY place",
     "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
     "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
@@ -41,9 +47,10 @@ NOT_SENT = {
     "SELECT epoch, number FROM proof WHERE log = %s",
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",
-    "SELECT process, node, address, version, seen > clock_timestamp() - %s * interval '1 second', drained,"
-    " round(extract(epoch FROM started) * 1000)::bigint, round(extract(epoch FROM seen) * 1000)::bigint, lag"
-    " FROM brokers ORDER BY started, process",
+    "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second',"
+    " drained, round(extract(epoch FROM started) * 1000)::bigint,"
+    " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process",
+    "UPDATE brokers SET drained = true WHERE process = %s",
     "UPDATE brokers SET drained = %s WHERE process = %s",
     "UPDATE brokers SET yields = clock_timestamp()"
     " + CASE WHEN (process = %s) = %s THEN 0 ELSE %s END * interval '1 second'",

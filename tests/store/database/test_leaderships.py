@@ -1,9 +1,11 @@
 """Several logs, each led by one of several brokers, each with one session for all."""
 
+from functools import partial
+
 import pytest
 
 from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
-from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.database.leaderships import Leaderships, request_moves
 from amqpbroker.store.log import FencedError, LostError, UnwrittenError
 from tests.store.database.test_leadership import Brokers as OneLog
 from tests.store.database.test_leadership import until
@@ -141,3 +143,32 @@ def test_a_log_that_is_lost_is_locked_no_longer(brokers, pair):
     brokers.run("DELETE FROM leadership WHERE log = 'v1'")
     assert list(a.renew()) == ["v1"]
     assert b.try_take("v1")
+
+
+def request(leaderships, *moves):
+    return leaderships._session.run(partial(request_moves, moves))
+
+
+def test_a_request_of_an_operator_is_seen_by_all_and_ends_with_a_takeover(pair):
+    a, b = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    held = {each.log: each for each in b.all()}
+    assert request(b, (held["v1"], "process of b"), (held["v2"], "process of b")) == {"v1", "v2"}
+    assert {each.log: each.wanted for each in a.all()} == dict.fromkeys(("v1", "v2"), "process of b")
+    a.release("v1", "process of b")
+    assert b.try_take("v1")
+    a.cancel_requests(["v2"])
+    assert {each.log: each.wanted for each in a.all()} == {"v1": "", "v2": ""}
+
+
+def test_a_request_for_an_earlier_leader_is_not_written(pair):
+    a, b = pair
+    a.try_take("v1")
+    (held,) = a.all()
+    a.release("v1", "")
+    assert request(b, (held, "process of b")) == set()
+    b.try_take("v1")
+    assert request(a, (held, "process of a")) == set()
+    assert [each.wanted for each in a.all()] == [""]
+    b.cancel_requests(["v2"])

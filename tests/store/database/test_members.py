@@ -186,3 +186,25 @@ def test_no_row_waits_for_a_standby():
         a.remove()
         assert a.rows() == []
         a.close()
+
+
+def test_a_broker_is_drained_unless_no_other_one_could_lead(table):
+    a, b = table.members("a"), table.members("b")
+    a.report(None)
+    b.report(None)
+    table.waiting("a")
+    assert not a.drain("a")
+    table.waiting("b")
+    assert b.drain("a")
+    assert (shown(a)["a"].drained, shown(a)["b"].drained) == (True, False)
+    assert not a.drain("b")
+    assert a.drain("a")
+
+
+def test_brokers_know_which_vhosts_others_prefer(table):
+    a = table.members("a")
+    b = Members(table.session(session_name("b", "brokers")), Facts("b", "node", "b:5672", "1.0", "^orders"), 60.0)
+    a.report(None)
+    b.report(None)
+    assert {process: row.facts.pattern for process, row in shown(a).items()} == {"a": "", "b": "^orders"}
+    assert a.run(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)

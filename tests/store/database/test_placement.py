@@ -367,3 +367,35 @@ def test_decisions_about_10_000_vhosts_and_100_brokers_are_fast():
     warm_s = time.thread_time() - start_s
     assert cold_s < 3
     assert warm_s < 1
+
+
+# --- an operator's requests -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leader", ["a", "gone"])
+def test_a_vhost_that_an_operator_wants_elsewhere_moves_with_its_clients(leader):
+    vhosts = [Vhost("v", leader, has_clients=True, wanted="b"), *led({"a": 1, "b": 1, "c": 1}, has_clients=True)]
+    assert moves(vhosts, ordered("abc")) == {"v": "b"}
+
+
+@pytest.mark.parametrize("wanted", ["a", "gone"])
+def test_a_request_that_cannot_be_carried_out_moves_nothing(wanted):
+    vhosts = [Vhost("v", "a", has_clients=True, wanted=wanted), *led({"b": 1, "c": 1}, has_clients=True)]
+    assert moves(vhosts, ordered("abc")) == {}
+
+
+def test_requests_count_for_the_shares_of_brokers():
+    vhosts = [
+        *led({"a": 4}),
+        Vhost("v", "a", has_clients=True, wanted="b"),
+        Vhost("w", "a", has_clients=True, wanted="b"),
+    ]
+    found = moves(vhosts, ordered("ab"))
+    assert {"v", "w"} <= found.keys()
+    assert after_moves(vhosts, found) == {"a": 3, "b": 3}
+
+
+def test_a_vhost_that_stays_moves_only_from_a_broker_that_is_not_able():
+    vhosts = [vhost._replace(stays=True) for vhost in led({"a": 4})]
+    assert moves(vhosts, ordered("ab"), with_clients=True) == {}
+    assert set(moves(vhosts, ordered("bc"), with_clients=True)) == {vhost.name for vhost in vhosts}

@@ -33,7 +33,8 @@ def test_tables_of_an_earlier_version_become_those_of_this_one(session):
     made = columns(session)
     run(
         session,
-        "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor",
+        "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor, DROP COLUMN wanted",
+        "ALTER TABLE brokers DROP COLUMN pattern",
         "DROP TABLE vhost_log",
         "INSERT INTO vhost (key, name, description, tags, default_queue_type, protected)"
         " VALUES ('\\x00', 'v', '', '[]', '', false)",
@@ -66,7 +67,8 @@ def test_tables_in_use_are_extended_later_and_nobody_waits(session, database):
     schema.make_tables(session)
     run(
         session,
-        "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor",
+        "ALTER TABLE leadership DROP COLUMN busy, DROP COLUMN successor, DROP COLUMN wanted",
+        "ALTER TABLE brokers DROP COLUMN pattern",
         "DROP TABLE vhost_log",
         *[f"ALTER TABLE {table} DROP COLUMN log" for table in ("exchange", "queue", "binding", "stream_offset")],
         "UPDATE format SET version = 1",

@@ -10,8 +10,8 @@ from amqpbroker.store.database.leaderships import Held
 from amqpbroker.store.database.leaderships import Leaderships as RealLeaderships
 from amqpbroker.store.database.members import Facts, Members, Row
 from amqpbroker.store.database.session import Session
-from amqpbroker.store.database.sharing import Sharing, VhostServer
-from amqpbroker.store.database.vhost_logs import VhostLog, read_logs
+from amqpbroker.store.database.sharing import SETTLING_STEPS, Sharing, VhostServer
+from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.log import FencedError
 from tests.store.database.opening import Opened
@@ -25,8 +25,8 @@ class Table:
         self.logs = [VhostLog(number, f"vhost {number}", False) for number in range(1, vhosts + 1)]
         self.brokers = {}
 
-    def add(self, name):
-        self.brokers[name] = broker = Process(self, name)
+    def add(self, name, pattern=""):
+        self.brokers[name] = broker = Process(self, name, pattern)
         return broker
 
     def rows(self):
@@ -37,6 +37,10 @@ class Table:
             for broker in list(self.brokers.values()):
                 if broker.running:
                     broker.sharing.step()
+
+    def want(self, log, name):
+        """Ask the leader of a log to hand it over to a broker, as an operator does."""
+        self.held[log] = self.held[log]._replace(wanted=f"process of {name}")
 
     def leaders(self):
         return {log: held.leader.name for log, held in sorted(self.held.items()) if held.valid}
@@ -87,15 +91,25 @@ class Leaderships:
         del self.held[log]
         self._table.held[log] = self._table.held[log]._replace(valid=False, successor=successor)
 
+    def cancel_requests(self, logs):
+        for log in logs:
+            self._table.held[log] = self._table.held[log]._replace(wanted="")
+
+
+def prefers(pattern, vhost):
+    return vhost in pattern.split(",")
+
 
 class Process(VhostServer):
     """A broker. Its vhosts are served at once, and handed over at the next step unless it is slow."""
 
-    def __init__(self, table, name):
-        self.facts = Facts(f"process of {name}", name, f"{name}:5672", "1")
+    def __init__(self, table, name, pattern=""):
+        self.facts = Facts(f"process of {name}", name, f"{name}:5672", "1", pattern)
         self.running, self.drained, self.slow = True, False, False
         self.leaderships = Leaderships(table, Leader(name, f"{name}:5672", self.facts.process))
-        self.sharing = Sharing(self.leaderships, self.facts.process, lambda: table.logs, lambda: table.rows(), self)
+        self.sharing = Sharing(
+            self.leaderships, self.facts.process, lambda: table.logs, lambda: table.rows(), self, prefers
+        )
         self.served, self.followed, self.events, self.with_clients = set(), [], [], []
 
     def serve(self, log, epoch):
@@ -289,6 +303,90 @@ def test_a_release_that_failed_is_tried_again(table):
     epoch = a.leaderships.held["v1"]
     table.step(1)
     assert a.leaderships.held["v1"] == epoch + 1
+
+
+# --- requests of operators, and preferences ---------------------------------------------------------------------------
+
+
+def with_clients(broker):
+    """Give clients to all vhosts of a broker from now on."""
+    broker.busy = lambda: sorted(broker.served)
+
+
+def test_a_vhost_with_clients_is_handed_over_to_the_broker_that_an_operator_wants(table):
+    a = table.add("a")
+    with_clients(a)
+    table.step()
+    b = table.add("b")
+    table.want("v2", "b")
+    table.step()
+    assert table.leaders() == {**dict.fromkeys((log.name for log in table.logs), "a"), "v2": "b"}
+    assert [event for event in a.events if event[0] == "hand over"] == [("hand over", "v2", b.facts.process)]
+    # The request has ended with the takeover.
+    assert table.held["v2"].wanted == ""
+
+
+def test_a_vhost_that_an_operator_has_moved_stays_without_clients(table):
+    for name in "ab":
+        table.add(name)
+        table.step()
+    a, b = table.brokers.values()
+    moved, others = set(a.served), set(b.served)
+    for log in moved:
+        table.want(log, "b")
+    table.step(SETTLING_STEPS + 4)
+    # The share of the other broker comes from the vhosts that no operator has moved.
+    assert (b.served, a.served) == (moved, others)
+
+
+@pytest.mark.parametrize("state", ["dead", "drained", "itself"])
+def test_a_request_that_cannot_be_carried_out_is_cancelled(table, state):
+    a = table.add("a")
+    with_clients(a)
+    table.step()
+    b = table.add("b")
+    b.running, b.drained = state != "dead", state == "drained"
+    table.want("v2", "a" if state == "itself" else "b")
+    table.step()
+    assert table.held["v2"].wanted == ""
+    b.running, b.drained = True, False
+    table.step()
+    assert table.counts() == {"a": 6, "b": 0}
+
+
+def test_a_vhost_that_had_clients_does_not_move_again_while_they_connect(table):
+    a = table.add("a")
+    with_clients(a)
+    table.step()
+    b = table.add("b")
+    a.drained = True
+    table.step(2)
+    a.drained = False
+    table.step(SETTLING_STEPS - 3)
+    assert table.counts() == {"a": 0, "b": 6}
+    table.step(SETTLING_STEPS)
+    assert table.counts() == {"a": 3, "b": 3}
+    assert b.with_clients == []
+
+
+def test_a_broker_leads_the_vhosts_that_it_prefers_while_it_runs(table):
+    table.add("a")
+    table.step()
+    b = table.add("b", "vhost 1,vhost 2,vhost 3,vhost 4")
+    table.step()
+    assert b.served == {"v1", "v2", "v3", "v4"}
+    b.running = False
+    table.step()
+    assert table.counts()["a"] == 6
+
+
+def test_no_broker_prefers_the_log_of_definitions(table):
+    table.logs = [GLOBAL]
+    table.add("a")
+    table.step()
+    table.add("b", "")
+    table.step()
+    assert table.leaders() == {GLOBAL.name: "a"}
 
 
 def refuse(log, successor):

@@ -162,7 +162,7 @@ def status(call: Call) -> Any:
 
 def cluster_status(call: Call) -> Any:
     nodes, overview = call.api.get("nodes"), call.api.get("overview")
-    if "leader" in nodes[0]:
+    if "drained" in nodes[0]:
         return brokers.status(call, nodes, overview, listener_lines(overview), alarm_lines(nodes[0]))
     facts = nodes[0]
     if call.options.get("formatter") in ("json", "json_stream"):
@@ -229,7 +229,7 @@ def _online_nodes(call: Call, wanted: str) -> int:
     except CtlError:
         # Another broker is taking over.
         return 0
-    if "leader" not in nodes[0]:
+    if "drained" not in nodes[0]:
         raise CtlError(f"there is only one node, so there will never be {wanted}; wait for 1")
     return sum(each["running"] for each in nodes)
 

@@ -10,7 +10,16 @@ from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 
 GROUP = "Virtual hosts"
 
-_COLUMNS = ("name", "tracing", "description", "tags", "default_queue_type", "cluster_state", "protected_from_deletion")
+_COLUMNS = (
+    "name",
+    "tracing",
+    "description",
+    "tags",
+    "default_queue_type",
+    "cluster_state",
+    "protected_from_deletion",
+    "leader",
+)
 _METADATA = {"description": True, "tags": True, "default-queue-type": True}
 
 

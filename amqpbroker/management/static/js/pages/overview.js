@@ -70,8 +70,9 @@ export function AgeChoice() {
 
 function Node({ node }) {
   if (node.running === false) return html`<${Card} title=${node.name}><p class="problem">This node is not running.</p><//>`;
-  if (node.leader === false) {
-    const state = node.drained ? "This broker is drained: it does not take over." : "This broker waits to take over.";
+  if (node.mem_used === undefined) {
+    const waits = node.drained ? "This broker is drained: it does not take over." : "This broker waits to take over.";
+    const state = node.leader === false ? waits : "This broker does not answer.";
     return html`<${Card} title="Node" actions=${html`<span class="mono dim">${node.name}</span>`}><p>${state}</p><//>`;
   }
   return html`
@@ -84,6 +85,8 @@ function Node({ node }) {
       <${Facts} rows=${[
         node.disk_free_limit > 0 && ["Disk free", html`<span class=${node.disk_free_alarm ? "bad-text" : ""}>${bytes(node.disk_free)}</span> <span class="dim">alarm below ${bytes(node.disk_free_limit)}</span>`],
         ["Uptime", span(node.uptime)],
+        ["Vhosts that it leads", node.led_vhosts],
+        node.drained && ["Maintenance", "This broker is drained: it leads no vhosts."],
         ["Processors", node.processors],
         ["Process id", node.os_pid],
       ]} />

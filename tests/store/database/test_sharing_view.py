@@ -1,0 +1,55 @@
+"""Brokers and vhosts as the placement sees them in the tables."""
+
+from amqpbroker.store.database.leadership import Leader
+from amqpbroker.store.database.leaderships import Held
+from amqpbroker.store.database.members import Facts, Row
+from amqpbroker.store.database.placement import Vhost
+from amqpbroker.store.database.placement_order import Broker
+from amqpbroker.store.database.sharing_view import brokers_of, matcher, processes_of, vhosts_of
+
+
+def row(name, running=True, drained=False, pattern=""):
+    return Row(Facts(f"process of {name}", name, f"{name}:1", "1", pattern), running, drained, 1, 2, None)
+
+
+ROWS = [row("a"), row("b", pattern="^v"), row("c", drained=True), row("d", running=False)]
+
+
+def held(log, name, valid=True, busy=False, successor="", wanted=""):
+    return Held(log, Leader(name, f"{name}:1", f"process of {name}"), valid, busy, successor, wanted)
+
+
+def test_brokers_are_able_if_they_run_and_are_not_drained():
+    assert brokers_of(ROWS) == [
+        Broker("a a:1", True, None), Broker("b b:1", True, "^v"), Broker("c c:1", False, None),
+        Broker("d d:1", False, None),
+    ]  # fmt: skip
+    assert processes_of(ROWS) == {f"{name} {name}:1": f"process of {name}" for name in "abc"}
+
+
+def test_vhosts_have_leaders_that_run():
+    leaderships = [
+        held("v1", "a", busy=True, wanted="process of b"),
+        held("v2", "a", valid=False, successor="process of b"),
+        held("v3", "d", busy=True),
+        held("v4", "a", wanted="process of d"),
+        held("0", "a"),
+    ]
+    assert vhosts_of(["v1", "v2", "v3", "v4", "v5", "0"], leaderships, ROWS) == [
+        Vhost("v1", "a a:1", True, wanted="b b:1"),
+        Vhost("v2", last_leader="a a:1", successor="b b:1"),
+        Vhost("v3", last_leader="d d:1"),
+        Vhost("v4", "a a:1"),
+        Vhost("v5"),
+        Vhost("0", "a a:1", stays=True),
+    ]
+
+
+def test_patterns_match_the_names_of_vhosts_and_not_those_of_logs():
+    matches = matcher({"v1": "orders", "0": ""}, lambda pattern, vhost: pattern in vhost)
+    assert [matches("ord", "v1"), matches("v1", "v1"), matches("", "v1"), matches("", "0")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
