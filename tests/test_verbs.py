@@ -40,6 +40,8 @@ MODULES_OF = {
         "broker/queues/offering.py",
         "broker/queues/pages.py",
         "broker/queues/paging.py",
+        "server/vhost_following.py",
+        "store/database/vhost_followers.py",
         "store/gathering.py",
         "store/groups.py",
         "wire/reader.py",

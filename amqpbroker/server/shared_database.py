@@ -24,6 +24,7 @@ from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
 from amqpbroker.server.shared_cluster import SharedCluster
 from amqpbroker.server.tick import Tick
+from amqpbroker.server.vhost_following import VhostFollowing
 from amqpbroker.server.vhost_patterns import VhostPatterns, check_pattern
 from amqpbroker.server.vhost_serving import OnStuck, VhostServing
 from amqpbroker.store.database import schema
@@ -38,6 +39,7 @@ from amqpbroker.store.database.session import Session, described
 from amqpbroker.store.database.sessions import READING_DEADLINE_S, READING_REST_S, Sessions, session
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.storage import is_synchronous
+from amqpbroker.store.database.vhost_followers import VhostFollowers
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs, refuse_unshared
 from amqpbroker.store.definitions.definitions import UserDefinition, VhostDefinition
 from amqpbroker.store.definitions.followed_definitions import FollowedDefinitions
@@ -75,6 +77,7 @@ class SharedDatabase:
         facts = Facts(process, name, address, __version__, config.store_vhosts)
         self._members = Members(reported, facts, lease_s)
         self._reporting: Reporting | None = None
+        self._following = VhostFollowing(VhostFollowers(session(config.store_url, process, "followers"), process))
         self._follower = DefinitionsFollower(LOG, FOLLOWED)
         self._definitions = FollowedDefinitions({})
         #: A commit waits for a standby.
@@ -112,7 +115,7 @@ class SharedDatabase:
                 self._tables.run(self._follower.read_on)
                 if self._follower.found[VhostDefinition] or self._follower.found[UserDefinition]:
                     self._members.report(None)
-                    self._reporting = Reporting(self._members, _unknown)
+                    self._reporting = Reporting(self._members, self._following.lag_s)
                     self._synchronous = self._tables.run(is_synchronous)
                     self._sessions.connect()
                     if not self._synchronous:
@@ -195,6 +198,7 @@ class SharedDatabase:
             committer,
             tick.request,
             self._sessions,
+            self._following,
             self._definitions.write_to,
             on_stuck,
         )
@@ -310,7 +314,3 @@ class SharedVhosts(Shared):
         wanted = self._sharing.steps + 2
         while self._sharing.steps < wanted:
             await asyncio.sleep(LOOK_S)
-
-
-def _unknown() -> None:
-    return None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,17 +14,18 @@ from amqpbroker.broker.storage import Storage
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.server.data import MakeCommitter
+from amqpbroker.server.vhost_following import VhostFollowing
+from amqpbroker.server.vhost_recovery import Read, recovered
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import VhostServer
 from amqpbroker.store.database.storage import DatabaseStorage
-from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, reconcile, remove_log
+from amqpbroker.store.database.vhost_followers import Followed
+from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, remove_log
 from amqpbroker.store.definitions.definitions import Definitions
-from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.log import FencedError, StoreError
+from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.streams.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,11 @@ _BUSY_S: Final = 0.25
 _KNOWN_S: Final = 5.0
 _WRITTEN_S: Final = 5.0
 _LOOK_S: Final = 0.02
+#: Time to wait for the journal that this broker has followed; then the vhost's messages are read instead.
+_FOLLOWED_S: Final = 3.0
+#: Attempts to read a vhost's messages while the database fails, and the time between two.
+_ATTEMPTS: Final = 20
+_AGAIN_S: Final = 1.0
 
 
 #: Told of a store that cannot write, and with None when all can again.
@@ -68,14 +74,15 @@ class VhostServing(VhostServer):
         committer: MakeCommitter,
         on_gathered: Callable[[], None],
         sessions: Sessions,
+        following: VhostFollowing,
         lead_definitions: Callable[[Definitions | None], None] = _ignore,
         on_stuck: OnStuck = _ignore,
     ) -> None:
         """clock: of the stores. on_gathered: called when a store has something to write at the end of an iteration.
 
-        sessions: of this broker, connected. lead_definitions: called with the definitions that this broker
-        writes for all, and with None when it does not any longer. on_stuck: called when the first of the stores cannot
-        write, and with None when all can again.
+        sessions: of this broker, connected. following: for this object, which starts and closes it.
+        lead_definitions: called with the definitions that this broker writes for all, and with None when it no longer
+        does. on_stuck: called when the first of the stores cannot write, and with None when all can again.
         """
         self._config = config
         self._loop = loop
@@ -84,6 +91,7 @@ class VhostServing(VhostServer):
         self._committer = committer
         self._on_gathered = on_gathered
         self._sessions = sessions
+        self._following = following
         self._lead_definitions = lead_definitions
         self._on_stuck = on_stuck
         self._stuck: set[str] = set()
@@ -94,13 +102,12 @@ class VhostServing(VhostServer):
         self._released: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._busy: tuple[str, ...] = ()
         self._looking: asyncio.TimerHandle | None = None
-        #: Logs to follow.
-        self.followed: tuple[str, ...] = ()
 
     # --- calls on the thread of the sharing ---------------------------------------------------------------------------
 
     def serve(self, log: VhostLog, epoch: int) -> None:
-        self._loop.call_soon_threadsafe(self._operate, log.name, partial(self._serve, log, epoch))
+        followed = self._following.take(log.name, epoch)
+        self._loop.call_soon_threadsafe(self._operate, log.name, partial(self._serve, log, epoch, followed))
 
     def remove(self, log: VhostLog, epoch: int) -> None:
         self._loop.call_soon_threadsafe(self._operate, log.name, partial(self._remove, log, epoch))
@@ -112,7 +119,7 @@ class VhostServing(VhostServer):
         self._loop.call_soon_threadsafe(self._operate, log, partial(self._close, log, None, successor))
 
     def follow(self, logs: Sequence[str]) -> None:
-        self.followed = tuple(logs)
+        self._following.follow(logs)
 
     def busy(self) -> Sequence[str]:
         return self._busy
@@ -127,6 +134,7 @@ class VhostServing(VhostServer):
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self._following.start()
         self._see_clients()
 
     def _see_clients(self) -> None:
@@ -144,6 +152,7 @@ class VhostServing(VhostServer):
             self._operate(name, partial(self._close, name, None, ""))
         while self._operations:
             await asyncio.wait(list(self._operations.values()))
+        await asyncio.to_thread(self._following.close)
         self._workers.shutdown()
 
     # --- operations ---------------------------------------------------------------------------------------------------
@@ -160,31 +169,45 @@ class VhostServing(VhostServer):
         if not task.cancelled() and task.exception() is not None:
             log.critical("internal error with the log %s of a vhost", name, exc_info=task.exception())
 
-    async def _serve(self, wanted: VhostLog, epoch: int) -> None:
-        database = DatabaseStorage(self._sessions, epoch, wanted.name)
+    async def _serve(self, wanted: VhostLog, epoch: int, following: "Future[Followed]") -> None:
         try:
-            journal, found = await self._run(partial(self._recovered, database))
-            await self._open(wanted, database, journal, found)
+            database, read = await self._read(wanted, epoch, await _in_time(following))
+            try:
+                await self._open(wanted, database, read)
+            finally:
+                if wanted.name not in self._opened:
+                    await self._run(database.close)
         except (OSError, StoreError) as error:
             log.error("vhost '%s' cannot be served: %s; any broker may try again", wanted.vhost, error)  # noqa: TRY400
             self._released.put((wanted.name, ""))
-        finally:
-            if wanted.name not in self._opened:
+
+    async def _read(self, wanted: VhostLog, epoch: int, followed: Followed) -> tuple[DatabaseStorage, Read]:
+        """Read a journal, again if the database has failed meanwhile, as when it fails together with a leader.
+
+        Another broker would have to read all of it. Raises OSError, StoreError.
+        """
+        for left in reversed(range(_ATTEMPTS)):
+            database = DatabaseStorage(self._sessions, epoch, wanted.name)
+            try:
+                return database, await self._run(partial(self._recovered, database, wanted.vhost, followed))
+            except BaseException as error:
                 await self._run(database.close)
+                if not isinstance(error, UnwrittenError) or not left:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+                if self._operations.get(wanted.name) is not asyncio.current_task():
+                    # It is lost or handed over meanwhile.
+                    raise
+                log.warning("vhost '%s': %s; its messages are read again", wanted.vhost, error)
+        raise AssertionError("the last attempt returns or raises")
 
-    def _recovered(self, database: DatabaseStorage) -> tuple[Journal, Recovered]:
-        """Read a journal and its definitions, on a worker. Raises OSError, StoreError."""
-        database.open()
-        journal = Journal(Path("/journal"), database.files, self._config.bounds.segment_bytes, name=database.log)
-        found = journal.recover()
-        if database.log == LOG:
-            reconcile(database.fence)
-        database.definitions.read()
-        database.recovered()
-        return journal, found
+    def _recovered(self, database: DatabaseStorage, vhost: str, followed: Followed) -> Read:
+        """Read a journal, on a worker. Raises OSError, StoreError."""
+        return recovered(database, vhost, followed, self._config.bounds.segment_bytes)
 
-    async def _open(self, wanted: VhostLog, database: DatabaseStorage, journal: Journal, found: Recovered) -> None:
+    async def _open(self, wanted: VhostLog, database: DatabaseStorage, read: Read) -> None:
         """Raises StoreError."""
+        journal, found, followed = read
         broker, config, definitions, files = self._broker, self._config, database.definitions, database.files
         end = self._loop.time() + _KNOWN_S
         definition = None
@@ -221,8 +244,12 @@ class VhostServing(VhostServer):
             self._lead_definitions(definitions)
             log.info("this broker writes the definitions of all vhosts")
         else:
+            batches = found.batches
             count = broker.open_vhost(definition, storage, found)
-            log.info("this broker serves vhost '%s', with %d messages", wanted.vhost, count)
+            log.info(
+                "this broker serves vhost '%s', with %d messages, and had followed %d of its %d batches",
+                wanted.vhost, count, followed, batches,
+            )  # fmt: skip
         definitions.discard_read()
         self._opened[wanted.name] = _Opened(wanted.vhost, storage, database)
 
@@ -289,6 +316,14 @@ class VhostServing(VhostServer):
 
     async def _run(self, task: Callable[[], Any]) -> Any:
         return await self._loop.run_in_executor(self._workers, task)
+
+
+async def _in_time(following: "Future[Followed]") -> Followed:
+    """Return what was followed of a journal, nothing if there is no answer in time."""
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(following), _FOLLOWED_S)
+    except TimeoutError:
+        return Followed()
 
 
 async def _after(before: "asyncio.Task[None] | None", operation: Callable[[], Coroutine[Any, Any, None]]) -> None:

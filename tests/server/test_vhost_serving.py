@@ -10,6 +10,8 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import SystemClock
 from amqpbroker.config import Config
+from amqpbroker.server import vhost_serving as module
+from amqpbroker.server.vhost_following import VhostFollowing
 from amqpbroker.server.vhost_serving import VhostServing
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.database.leadership import Leader, session_name
@@ -18,8 +20,10 @@ from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import Sharing
+from amqpbroker.store.database.vhost_followers import VhostFollowers
 from amqpbroker.store.database.vhost_logs import read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
+from amqpbroker.store.log import UnwrittenError
 from amqpbroker.store.store import MemoryStore
 from tests.harness import Wire
 from tests.store.database.opening import Opened
@@ -50,6 +54,8 @@ class Site:
         def committer(log, before):
             return ThreadCommitter(log, loop.call_soon_threadsafe, before)
 
+        following = Session(database, session_name(process, "followers"), 10)
+        self.following = VhostFollowing(VhostFollowers(following, process))
         self.serving = VhostServing(
             config,
             loop,
@@ -58,6 +64,7 @@ class Site:
             committer,
             partial(loop.call_soon, self.broker.sync),
             self._shared,
+            self.following,
         )
         self._sharing = Sharing(self.leaderships, process, lambda: logs.run(read_logs), members.rows, self.serving)
         self.serving.start()
@@ -189,10 +196,10 @@ def slowed(site, log, delay_s):
     """Make a broker take its time to read a log."""
     recovered = site.serving._recovered
 
-    def slow(database):
+    def slow(database, *rest):
         if database.log == log:
             time.sleep(delay_s)
-        return recovered(database)
+        return recovered(database, *rest)
 
     site.serving._recovered = slow
 
@@ -218,3 +225,105 @@ async def test_a_broker_that_ends_leaves_a_vhost_that_it_is_reading(sites):
     await a.serving.close()
     assert a.broker.vhosts == {}
     assert {a.serving.released() for _ in a.leaderships.held} == {(log, "") for log in a.leaderships.held}
+
+
+def followed_batches(caplog, vhost):
+    """Return the numbers of batches that the broker had followed and found, each time that it served a vhost."""
+    started = f"this broker serves vhost '{vhost}'"
+    return [record.args[2:] for record in caplog.records if record.getMessage().startswith(started)]
+
+
+async def led_by(sites, a, caplog):
+    """Wait until a broker leads both vhosts, with messages in one; return another broker that has followed it."""
+    caplog.set_level("INFO")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    clients = [Wire(a.broker).log_in(vhost=vhost) for vhost in VHOSTS]
+    await publish(clients[0], b"1", b"2")
+    await sites.until(lambda: len(a.serving.busy()) == 2)
+    b = sites.add("b")
+    await sites.until(lambda: b.following.lag_s() is not None)
+    return b
+
+
+async def test_a_broker_that_followed_a_vhost_takes_it_over_with_what_it_has_read(sites, caplog):
+    a = sites.add("a")
+    b = await led_by(sites, a, caplog)
+    a.members.set_drained("process a", True)
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    assert followed_batches(caplog, "v") == [(0, 0), (2, 2)]
+    client = Wire(b.broker).log_in(vhost="v")
+    assert [client.get("q").body for _ in range(2)] == [b"1", b"2"]
+    await publish(client, b"3")
+
+
+async def test_a_broker_that_followed_nothing_takes_over_by_reading_everything(sites, caplog):
+    a = sites.add("a")
+    b = await led_by(sites, a, caplog)
+    b.following.follow(())
+    b.serving.follow = lambda logs: None
+    a.members.set_drained("process a", True)
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    assert followed_batches(caplog, "v") == [(0, 0), (0, 2)]
+    client = Wire(b.broker).log_in(vhost="v")
+    assert [client.get("q").body for _ in range(2)] == [b"1", b"2"]
+
+
+async def test_a_vhost_that_is_deleted_while_it_is_followed_is_followed_no_longer(sites, caplog):
+    a = sites.add("a")
+    b = await led_by(sites, a, caplog)
+    for vhost in VHOSTS:
+        sites.opened.definitions.remove_vhost(vhost)
+        a.broker.remove_vhost(vhost)
+    sites.opened.definitions.sync()
+    await sites.until(lambda: sites.opened.reading.run(read_logs) == [] and b.following.lag_s() is None)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
+
+
+def failing(site, times):
+    """Fail as often when a broker reads a vhost, as if the database were away."""
+    recovered, left = site.serving._recovered, [times]
+
+    def fail(*arguments):
+        if left[0]:
+            left[0] -= 1
+            raise UnwrittenError(5, "no connection")
+        return recovered(*arguments)
+
+    site.serving._recovered = fail
+
+
+async def test_a_vhost_is_read_again_if_the_database_fails_meanwhile(sites, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_AGAIN_S", 0.01)
+    a = sites.add("a")
+    b = await led_by(sites, a, caplog)
+    failing(b, 3)
+    a.members.set_drained("process a", True)
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    assert followed_batches(caplog, "v") == [(0, 0), (2, 2)]
+    assert "vhost 'v': [Errno 5] no connection; its messages are read again" in caplog.messages
+    assert b.serving.released() is None
+
+
+async def test_any_broker_may_try_a_vhost_that_cannot_be_read_for_long(sites, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(module, "_ATTEMPTS", 3)
+    a = sites.add("a")
+    b = await led_by(sites, a, caplog)
+    failing(b, 6)
+    a.members.set_drained("process a", True)
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    reason = "cannot be served: [Errno 5] no connection; any broker may try again"
+    assert sum(reason in message for message in caplog.messages) == 2
+
+
+async def test_a_broker_that_loses_a_vhost_does_not_try_to_read_it_any_longer(sites, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_AGAIN_S", 0.05)
+    a = sites.add("a")
+    failing(a, 1_000)
+    while "v1" not in a.leaderships.held:
+        await a.step()
+    a.serving.lose("v1", OSError("lost"))
+    async with asyncio.timeout(30):
+        while "v1" in a.serving._operations:
+            await asyncio.sleep(0.01)
+    assert [message for message in caplog.messages if "vhost 'v' cannot be served" in message]

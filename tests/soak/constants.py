@@ -124,7 +124,10 @@ NOT_LIMITS = {
         server.forwarding.LINGER_S server.http.MAKE_S server.http.HANDSHAKE_S server.database.RECOVERIES
         server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
-        server.vhost_serving._LOOK_S server.shared_database.STEP_S server.shared_database.LOOK_S
+        server.vhost_serving._LOOK_S server.vhost_serving._FOLLOWED_S server.vhost_serving._ATTEMPTS
+        server.vhost_serving._AGAIN_S store.database.vhost_followers.SHORTEST_S
+        store.database.vhost_followers.LONGEST_S store.database.vhost_followers.AGAIN_S
+        store.database.vhost_followers.RETRY_S server.shared_database.STEP_S server.shared_database.LOOK_S
         store.database.sharing.SETTLING_STEPS
         server.app.HAND_OVER_MS server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
         store.database.members.REMOVED_S store.database.members.YIELD_S
@@ -160,7 +163,7 @@ NOT_LIMITS = {
     "a part of what is read or written whole": """
         store.database.sharing._AT_ONCE
         store.database.database_files.DatabaseFiles.at_once store.database.database_files._ROW_BYTES
-        store.database.follower.STEP_BYTES
+        store.database.follower.STEP_BYTES store.database.vhost_followers.STEP_BYTES
         store.database.vhost_logs._FILES_AT_ONCE
     """,
     "of connections of a broker that waits, which a test drives past its bound (server/test_forwarding.py)": """

@@ -29,10 +29,12 @@ class Follower:
     found: the contents, which are not finished. segments: by number.
     """
 
-    def __init__(self, log: str) -> None:
+    def __init__(self, log: str, step_bytes: int = STEP_BYTES) -> None:
+        """step_bytes: most that one step reads, unless a batch is larger."""
         self.found = Recovered()
         self.segments: dict[int, Followed] = {}
         self._prefix = f"{log}/journal/"
+        self._step_bytes = step_bytes
 
     def read_on(self, connection: TimedConnection) -> bool:
         """Read a step of what was appended since; return whether everything was read.
@@ -64,7 +66,7 @@ class Follower:
         last: Any = "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1"
         row = connection.execute(sql.SQL(last).format(table)).fetchone()
         size = row[0] if row is not None else 0
-        step = STEP_BYTES
+        step = self._step_bytes
         while True:
             before = self.segments.get(number, Followed(b"", 0))
             stop = min(before.size + step, size)

@@ -122,7 +122,7 @@ class Sharing:
         self._remove(logs)
         self._cancel_requests(held, rows)
         self._hand_over(vhosts, rows, me)
-        self._server.follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me])
+        self._follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me], logs)
         led = {vhost.name for vhost in vhosts if vhost.leader}
         self.leaders = {logs[each.log].vhost: each.leader for each in held if each.log in led}
         members = tuple(row.facts for row in rows)
@@ -195,6 +195,10 @@ class Sharing:
         ]
         if cancelled:
             self._leaderships.cancel_requests(cancelled)
+
+    def _follow(self, wanted: list[str], logs: dict[str, VhostLog]) -> None:
+        held = self._leaderships.held
+        self._server.follow([log for log in wanted if log not in held and not logs[log].removed])
 
     def _hand_over(self, vhosts: list[Vhost], rows: Iterable[Row], me: str) -> None:
         processes = processes_of(rows)

@@ -27,6 +27,7 @@ NOT_SENT = {
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",
     "UPDATE leadership SET wanted = '' WHERE process = %s AND log = ANY(%s)",
+    "SELECT 1 FROM leadership WHERE log = %s AND epoch = %s AND process = %s",
     "SELECT {} FROM {} WHERE log = %s ORDER BY place",
     "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
     "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",

@@ -5,7 +5,6 @@ import random
 import pytest
 
 from amqpbroker.store import record
-from amqpbroker.store.database import follower as module
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.log import StoreError
@@ -80,12 +79,11 @@ def test_a_takeover_with_a_follower_finds_what_a_recovery_finds(filling):
     assert filling.start().batches == expected[3] + 1
 
 
-def test_a_long_journal_is_read_in_steps(filling, monkeypatch):
-    monkeypatch.setattr(module, "STEP_BYTES", 500)
+def test_a_long_journal_is_read_in_steps(filling):
     for number in range(1, 20):
         # Some batches are larger than a step.
         appended(filling.log, number, size=2_000 if number % 5 == 0 else 100)
-    follower = Follower(LOG)
+    follower = Follower(LOG, step_bytes=500)
     assert read_on(filling, follower) > 5
     expected = shown(filling.start(), filling.log)
     found, continued = taken_over(filling, follower)

@@ -282,6 +282,22 @@ def test_a_deleted_vhost_is_removed_once_by_its_leader_whether_it_was_led_before
     assert a.served == {"v3", "v4", "v5", "v6"}
 
 
+def test_a_broker_follows_no_vhost_that_it_leads_or_that_is_deleted(table):
+    a, b = table.add("a"), table.add("b")
+    table.step()
+    assert set(a.followed) == b.served
+    assert set(b.followed) == a.served
+    deleted, taken = a.followed[0], a.followed[1:]
+    table.logs = [log._replace(removed=log.name == deleted) for log in table.logs]
+    table.step(1)
+    assert set(a.followed) == set(taken)
+    b.running = False
+    # Others see in the next step only that it has taken these.
+    a.sharing.step()
+    assert set(taken) <= a.served
+    assert list(a.followed) == []
+
+
 def test_a_removal_that_failed_is_tried_again(table):
     a = table.add("a")
     table.logs = [VhostLog(1, "v", True)]

@@ -1,0 +1,67 @@
+"""Reading the journal of a vhost that this broker has taken over, or the rest of one that it has followed."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from amqpbroker.store.database.fence import LOG
+from amqpbroker.store.database.storage import DatabaseStorage
+from amqpbroker.store.database.vhost_followers import Followed
+from amqpbroker.store.database.vhost_logs import reconcile
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.log import StoreError
+from amqpbroker.store.recovered import Recovered
+
+log = logging.getLogger(__name__)
+
+
+class Read(NamedTuple):
+    """A journal and its contents. followed: number of the last batch that had been read before the takeover, 0 if the
+    whole journal was read after it.
+    """
+
+    journal: Journal
+    found: Recovered
+    followed: int
+
+
+def recovered(database: DatabaseStorage, vhost: str, followed: Followed, segment_bytes: int) -> Read:
+    """Open the storage of a log, and read its journal and its definitions.
+
+    vhost: for the operator. followed: of the log; it is discarded when its contents are used, so that after an OSError
+    the call may be repeated with another storage. Raises OSError, StoreError.
+    """
+    database.open()
+    journal = Journal(Path("/journal"), database.files, segment_bytes, name=database.log)
+    read = _continued(database, vhost, journal, followed) or Read(journal, journal.recover(), 0)
+    if read.found.batches < followed.batches:
+        log.critical(
+            "vhost '%s': messages that were confirmed may be lost: the last batch is %d, and this broker has read %d;"
+            " was a standby promoted that did not have them? The vhost is served without them",
+            vhost, read.found.batches, followed.batches,
+        )  # fmt: skip
+    if database.log == LOG:
+        reconcile(database.fence)
+    database.definitions.read()
+    database.recovered()
+    return read
+
+
+def _continued(database: DatabaseStorage, vhost: str, journal: Journal, followed: Followed) -> Read | None:
+    """Complete what was followed; return None if that cannot be used. Raises OSError."""
+    follower = followed.follower
+    if follower is None:
+        return None
+    before = follower.found.batches
+    try:
+        complete = database.read_on(follower)
+    except StoreError as error:
+        log.info("vhost '%s': %s", vhost, error)
+        complete = False
+    followed.discard()
+    if not complete:
+        log.warning("vhost '%s': the journal was not followed to its end, and is read again", vhost)
+        return None
+    found, marks = follower.found, {number: kept.mark for number, kept in follower.segments.items()}
+    journal.continue_from(found, marks)
+    return Read(journal, found, before)
