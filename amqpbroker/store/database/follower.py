@@ -1,6 +1,6 @@
 """Following the journal of another leader, so that a takeover reads only what came last."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import errors, sql
 
@@ -11,6 +11,11 @@ from amqpbroker.store.log import StoreError
 from amqpbroker.store.recovered import Recovered
 
 _SUFFIX: Final = ".seg"
+
+#: Finds the tables between two names in an index, unlike `starts_with`: followers ask all the time.
+_SEGMENTS: Final[LiteralString] = (
+    "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename >= %s AND tablename < %s"
+)
 
 #: Bytes that one step reads, so that a takeover does not wait for a long one.
 STEP_BYTES: Final = 16 << 20
@@ -34,6 +39,8 @@ class Follower:
         self.found = Recovered()
         self.segments: dict[int, Followed] = {}
         self._prefix = f"{log}/journal/"
+        #: The first name after all that begin with the prefix.
+        self._end = f"{log}/journal0"
         self._step_bytes = step_bytes
 
     def read_on(self, connection: TimedConnection) -> bool:
@@ -56,8 +63,7 @@ class Follower:
         return all(self._read_segment(connection, number) for number in numbers if number >= newest)
 
     def _numbers(self, connection: TimedConnection) -> list[int]:
-        query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)"
-        names = [row[0] for row in connection.execute(query, [SCHEMA, self._prefix]).fetchall()]
+        names = [row[0] for row in connection.execute(_SEGMENTS, [SCHEMA, self._prefix, self._end]).fetchall()]
         return sorted(int(name.removeprefix(self._prefix).removesuffix(_SUFFIX), 16) for name in names)
 
     def _read_segment(self, connection: TimedConnection, number: int) -> bool:

@@ -101,6 +101,10 @@ def find_tables(session: Backend, names: Names, values: Any) -> Result:
     return Result([(name,) for name in session.server.tables if name.startswith(prefix)])
 
 
+def find_tables_between(session: Backend, names: Names, values: Any) -> Result:
+    return Result([(name,) for name in session.server.tables if values[1] <= name < values[2]])
+
+
 # --- leadership -------------------------------------------------------------------------------------------------------
 
 
@@ -437,6 +441,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     fence._FIND_NUMBER: find_write,
     # files
     "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)": find_tables,
+    "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename >= %s AND tablename < %s": find_tables_between,
     "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1": find_end,
     "SELECT 1 FROM {} WHERE start = %s": find_part,
     "CREATE TABLE IF NOT EXISTS {} (start bigint PRIMARY KEY, data bytea NOT NULL)": create_named,

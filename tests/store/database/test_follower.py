@@ -116,3 +116,14 @@ def test_an_empty_database_is_followed(filling):
     filling.log.write(batch)
     read_on(filling, follower)
     assert follower.found.batches == 1
+
+
+def test_segments_of_other_logs_and_other_files_are_not_read(filling):
+    appended(filling.log, 1)
+    tables = ["0/journal-/1.seg", "0/journal0/1.seg", "0/streams/q/1.seg", "00/journal/1.seg", "v0/journal/1.seg"]
+    for table in tables:
+        filling.opened.reading.run(lambda connection, table=table: connection.execute(f'CREATE TABLE "{table}" ()'))
+    follower = Follower(LOG)
+    assert read_on(filling, follower) == 1
+    assert list(follower.segments) == [1]
+    assert follower.found.batches == 1
