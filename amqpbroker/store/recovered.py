@@ -134,10 +134,15 @@ class Recovered(record.Visitor):
 
     def discard_segments(self, before: int) -> None:
         """Discard everything in segments with lower numbers, which were removed: nothing in them lives."""
+        first = before << OFFSET_BITS
         for copies in self.copies.values():
-            copies.discard(before << OFFSET_BITS)
+            copies.discard(first)
         for ids in self.ids.values():
-            ids.discard(before << OFFSET_BITS)
+            ids.discard(first)
+        self.copies = {queue_id: copies for queue_id, copies in self.copies.items() if copies.positions}
+        self.ids = {holder_id: ids for holder_id, ids in self.ids.items() if ids.positions}
+        self.returned = {position: count for position, count in self.returned.items() if position >= first}
+        self.delayed = {position: due_ms for position, due_ms in self.delayed.items() if position >= first}
         for number in [number for number in self._settled if number < before]:
             del self._settled[number]
             self.living.remove(number)

@@ -27,11 +27,14 @@ def read_on(filling, follower):
     return count
 
 
+def write(log, payload):
+    log.next_position()
+    log.write(log.batch([record.group(payload), payload]))
+
+
 def settle(log, *positions):
     log.living.settle(list(positions))
-    log.next_position()
-    payload = record.settle(list(positions))
-    log.write(log.batch([record.group(payload), payload]))
+    write(log, record.settle(list(positions)))
 
 
 def taken_over(filling, follower):
@@ -60,6 +63,8 @@ def test_a_takeover_with_a_follower_finds_what_a_recovery_finds(filling):
         for _ in range(chance.randint(1, 4)):
             sequence += 1
             live += appended(log, sequence, size=chance.choice((20, 300, 1_500)), holder=chance.randint(1, 2))
+        write(log, record.returned([(chance.choice(live), sequence)]))
+        write(log, record.delayed([(chance.choice(live), chance.choice((0, sequence)))]))
         # Mostly the oldest ones, so that segments become free.
         while len(live) > 15:
             settle(log, live.pop(0 if chance.random() < 0.9 else chance.randrange(len(live))))
@@ -106,6 +111,25 @@ def test_a_journal_whose_next_segments_are_gone_cannot_be_followed(filling):
     again = Follower(LOG)
     read_on(filling, again)
     assert again.found.batches == 14
+
+
+def test_nothing_is_kept_of_messages_in_segments_that_were_removed(filling):
+    follower = Follower(LOG)
+    log = filling.log
+    for sequence in range(1, 41):
+        (position,) = appended(log, sequence, size=1_000, holder=sequence)
+        write(log, record.returned([(position, 1)]))
+        write(log, record.delayed([(position, 5)]))
+        settle(log, position)
+        read_on(filling, follower)
+        if log.free():
+            log.remove_freed()
+    read_on(filling, follower)
+    assert log.oldest > 3
+    found, kept = follower.found, set(range(log.oldest, log.newest + 1))
+    positions = {position for copies in found.copies.values() for position in copies.positions}
+    assert {position >> record.OFFSET_BITS for position in {*positions, *found.returned, *found.delayed}} <= kept
+    assert len(found.copies) == len(positions) < 10
 
 
 def test_an_empty_database_is_followed(filling):
