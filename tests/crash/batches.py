@@ -23,7 +23,6 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from amqpbroker.wire.values import Field, longstr
-from tests.crash import http_api
 from tests.crash.clients import Consumer, CrashClient, LedgerClient, RawConsumer, RawPublisher, Workload
 from tests.crash.dead_letters import RedrivenLetters
 from tests.crash.ledger import SMALL_BACKLOG, Ledger, Mark, Session
@@ -305,9 +304,9 @@ class BatchPublisher(RawPublisher):
         super().__init__(chance, ledger)
         self._batches = ledger
 
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         self._batches.repeat()
-        super().work(port)
+        super().work()
 
 
 class Worker(Consumer[WorkSession]):
@@ -352,8 +351,8 @@ class LetterRedriver(LedgerClient):
         self._batches = ledger
         self._last = last
 
-    def work(self, port: int) -> None:
-        with LoadClient(port) as client:
+    def work(self) -> None:
+        with self.connect() as client:
             self.ledger.declare(client)
         self.working.set()
         while True:
@@ -364,10 +363,12 @@ class LetterRedriver(LedgerClient):
 
     def _redrive(self) -> None:
         assert self.ledger.dead is not None
-        path = http_api.queue_path(self.ledger.dead.queue, "redrive")
-        handle = http_api.call(self.http_port, "POST", path, {})["task_handle"]
+        path = self.queue_path(self.ledger.dead.queue, "redrive")
+        handle = self.call("POST", path, {})["task_handle"]
         while True:
-            (task,) = [each for each in http_api.call(self.http_port, "GET", path) if each["task_handle"] == handle]
+            task = next((each for each in self.call("GET", path) if each["task_handle"] == handle), None)
+            if task is None:
+                raise ConnectionError("the broker that had the task has ended")
             if task["state"] != "RUNNING":
                 break
             time.sleep(POLL_S)

@@ -1,18 +1,21 @@
 """The clients of the crash test. Each has a thread, works until its connection breaks, and is restarted each round."""
 
 import random
+import socket
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import HEADER, METHOD
 from amqpbroker.wire.values import Field
+from tests.crash import http_api
 from tests.crash.ledger import Ledger, Session
 from tests.harness import published
-from tests.load.client import LoadClient, request
+from tests.load.client import TIMEOUT_S, LoadClient, request
 
 #: Maximum number of confirms that a pipelining publisher does not wait for.
 WINDOW = 500
@@ -24,25 +27,42 @@ POLL_S = 0.02
 JOIN_TIMEOUT_S = 60.0
 
 
+class Address(NamedTuple):
+    """A vhost at a broker. port, http_port: of AMQP and of the HTTP API."""
+
+    port: int
+    http_port: int
+    vhost: str = "/"
+
+
+class StoppedError(ConnectionError):
+    """The client was stopped."""
+
+
 class CrashClient(ABC):
     """Runs against a broker. `start` begins a run; `join` waits for its end and returns its exception.
 
-    working: set when the client is connected and its queue is declared, and when its run has ended. http_port: that of
-    the broker's HTTP API.
+    working: set when the client is connected and its queue is declared, and when its run has ended. address: of the
+    broker and the vhost.
     """
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.working = threading.Event()
-        self.http_port = 0
+        self.address = Address(0, 0)
         self._thread = threading.Thread()
         self._error: Exception | None = None
+        #: Guards the two fields below.
+        self._lock = threading.Lock()
+        self._connected: LoadClient | None = None
+        self._is_stopped = False
 
-    def start(self, port: int, http_port: int) -> None:
-        self.http_port = http_port
+    def start(self, address: Address) -> None:
+        self.address = address
         self._error = None
+        self._is_stopped = False
         self.working.clear()
-        self._thread = threading.Thread(target=self._run, args=(port,), name=type(self).__name__, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
         self._thread.start()
 
     def join(self) -> Exception | None:
@@ -50,20 +70,55 @@ class CrashClient(ABC):
         assert not self._thread.is_alive(), f"{self} does not notice that its broker has ended"
         return self._error
 
+    def stop(self) -> None:
+        """Break the connection of a client whose broker goes on, as if the client were killed."""
+        with self._lock:
+            self._is_stopped = True
+            if self._connected is not None:
+                with suppress(OSError):
+                    self._connected.socket.shutdown(socket.SHUT_RDWR)
+
     def is_running(self) -> bool:
         return self._thread.is_alive()
 
-    def _run(self, port: int) -> None:
+    def _run(self) -> None:
         try:
-            self.work(port)
+            self.work()
         except Exception as error:
             self._error = error
         finally:
             self.working.set()
 
     @abstractmethod
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         """Work until the connection breaks. Sets `working`."""
+
+    def connect(self, capabilities: tuple[str, ...] = (), timeout_s: float = TIMEOUT_S) -> LoadClient:
+        """Return a connection, which `stop` breaks until the next call. Raises OSError, AssertionError."""
+        client = LoadClient(self.address.port, capabilities=capabilities, timeout_s=timeout_s, vhost=self.address.vhost)
+        with self._lock:
+            self._connected = client
+        try:
+            self.check()
+        except StoppedError:
+            client.socket.close()
+            raise
+        return client
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Send a request to the HTTP API; return the JSON value of its answer. Raises ConnectionError."""
+        self.check()
+        return http_api.call(self.address.http_port, method, path, body)
+
+    def queue_path(self, queue: str, *parts: str) -> str:
+        """Return the path of a resource of a queue in the HTTP API."""
+        return http_api.queue_path(self.address.vhost, queue, *parts)
+
+    def check(self) -> None:
+        """Raises StoppedError if the client was stopped."""
+        with self._lock:
+            if self._is_stopped:
+                raise StoppedError("the client was stopped")
 
 
 class LedgerClient(CrashClient):
@@ -132,9 +187,9 @@ def confirmed_tags(event: Event, unconfirmed: Iterable[int]) -> list[int]:
 class RawPublisher(LedgerClient):
     """Sends many messages before it reads confirms."""
 
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         ledger = self.ledger
-        with LoadClient(port) as client:
+        with self.connect() as client:
             ledger.declare(client)
             client.call("confirm.select", "confirm.select-ok")
             self.working.set()
@@ -190,8 +245,8 @@ class Consumer(LedgerClient, Generic[S]):
     prefetch = PREFETCH
     capabilities: tuple[str, ...] = ()
 
-    def work(self, port: int) -> None:
-        with LoadClient(port, capabilities=self.capabilities) as client:
+    def work(self) -> None:
+        with self.connect(self.capabilities) as client:
             self.ledger.declare(client)
             client.declare(MARKERS, durable=True, arguments={"x-max-length": Field("I", 10)})
             client.call("confirm.select", "confirm.select-ok")

@@ -20,12 +20,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from amqpbroker.wire.values import Field, longstr
-from tests.crash import http_api
 from tests.crash.clients import Consumer, CrashClient, LedgerClient, RawPublisher, Workload
 from tests.crash.dead_letters import RedrivenLetters
 from tests.crash.ledger import SMALL_BACKLOG, Ledger, Mark, Session
 from tests.harness import published
-from tests.load.client import LoadClient, request
+from tests.load.client import request
 
 HEADER = "key"
 PUBLISHERS = 2
@@ -254,9 +253,9 @@ class GroupConsumer(Consumer[GroupSession]):
         self._session: GroupSession | None = None
         self._later: deque[tuple[int, int]] = deque()
 
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         try:
-            super().work(port)
+            super().work()
         finally:
             if self._session is not None:
                 self._session.end()
@@ -292,8 +291,8 @@ class GroupRedriver(LedgerClient):
         self._groups = ledger
         self._last = last
 
-    def work(self, port: int) -> None:
-        with LoadClient(port) as client:
+    def work(self) -> None:
+        with self.connect() as client:
             self.ledger.declare(client)
         self._redrive()
         self.working.set()
@@ -302,14 +301,14 @@ class GroupRedriver(LedgerClient):
             self._redrive()
 
     def _redrive(self) -> None:
-        ledger, port = self._groups, self.http_port
+        ledger = self._groups
         certain = ledger.certain()
-        keys = [row["key"] for row in http_api.call(port, "GET", self._path() + f"?state={ledger.state}")]
+        keys = [row["key"] for row in self.call("GET", self._path() + f"?state={ledger.state}")]
         ledger.listed(keys, certain)
         for key in keys:
             if self._last or self.chance.random() < 0.7:
                 rejections = ledger.redriving(key)
-                if "left" in http_api.call(port, "POST", self._path("redrive"), {"key": key}):
+                if "left" in self.call("POST", self._path("redrive"), {"key": key}):
                     while self._is_redriven(key):
                         time.sleep(0.05)
                     # Its end may not be on the disk yet: a kill may undo it.
@@ -318,12 +317,12 @@ class GroupRedriver(LedgerClient):
 
     def _is_redriven(self, key: str) -> bool:
         """Return whether a redrive of a group goes on."""
-        rows = http_api.call(self.http_port, "GET", self._path() + f"?state={self._groups.state}")
+        rows = self.call("GET", self._path() + f"?state={self._groups.state}")
         tasks = [row["redrive"] for row in rows if row["key"] == key]
         return any(task is not None and task["state"] == "RUNNING" for task in tasks)
 
     def _path(self, *parts: str) -> str:
-        return http_api.queue_path(self.ledger.queue, "groups", *parts)
+        return self.queue_path(self.ledger.queue, "groups", *parts)
 
 
 def ledgers() -> list[GroupLedger]:

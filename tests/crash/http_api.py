@@ -10,9 +10,9 @@ TIMEOUT_S = 60.0
 HEADERS = {"Authorization": "Basic " + base64.b64encode(b"guest:guest").decode(), "Content-Type": "application/json"}
 
 
-def queue_path(queue: str, *parts: str) -> str:
+def queue_path(vhost: str, queue: str, *parts: str) -> str:
     """Return the path of a resource of a queue."""
-    return "/api/queues/%2F/" + "/".join(quote(part, safe="") for part in (queue, *parts))
+    return "/api/queues/" + "/".join(quote(part, safe="") for part in (vhost, queue, *parts))
 
 
 def call(port: int, method: str, path: str, body: object = None) -> Any:

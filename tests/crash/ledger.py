@@ -40,12 +40,13 @@ def body(number: int) -> bytes:
 
 
 class Ledger:
-    """All rounds of one queue. wrong: violations of the criteria."""
+    """All rounds of one queue. vhost: of the queue. wrong: violations of the criteria."""
 
     #: The exchange to which the messages are published, with the name of the queue as the routing key.
     exchange = ""
     in_order = True
     backlog = BACKLOG
+    vhost = "/"
 
     def __init__(self, queue: str, **arguments: object) -> None:
         self.queue = queue

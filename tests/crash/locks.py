@@ -17,7 +17,7 @@ from amqpbroker.wire.values import Field, longstr
 from tests.crash.clients import Awaited, Consumer, Event, LedgerClient, RawPublisher, Workload, events_of
 from tests.crash.ledger import Ledger, Session
 from tests.harness import published
-from tests.load.client import LoadClient, request
+from tests.load.client import request
 
 TIMEOUT_S = 0.25
 #: The broker counts whole milliseconds.
@@ -129,10 +129,10 @@ class HangingConsumer(Consumer[LockSession]):
         self._renewed: list[Renewal] = []
         self._session: LockSession | None = None
 
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         while True:
             try:
-                super().work(port)
+                super().work()
             except ChannelClosedError:
                 self._locks.ran_out += 1
 
@@ -195,9 +195,9 @@ class HungConsumer(LedgerClient):
         super().__init__(chance, ledger)
         self._locks = ledger
 
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         ledger = self._locks
-        with LoadClient(port, capabilities=HangingConsumer.capabilities) as client:
+        with self.connect(HangingConsumer.capabilities) as client:
             client.socket.settimeout(PATIENCE_S)
             client.call("confirm.select", "confirm.select-ok")
             number, data = ledger.publish()

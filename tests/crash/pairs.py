@@ -6,7 +6,6 @@ import time
 from tests.crash.clients import CrashClient, Workload
 from tests.crash.ledger import Ledger
 from tests.harness import published
-from tests.load.client import LoadClient
 
 
 class UnreadLedger(Ledger):
@@ -23,8 +22,8 @@ class PairPublisher(CrashClient):
         super().__init__(chance)
         self.ledgers = (one, other)
 
-    def work(self, port: int) -> None:
-        with LoadClient(port) as client:
+    def work(self) -> None:
+        with self.connect() as client:
             for ledger in self.ledgers:
                 ledger.declare(client)
             client.call("tx.select", "tx.select-ok")

@@ -5,19 +5,23 @@ from typing import Any
 
 import pika
 
-from tests.crash.clients import JOIN_TIMEOUT_S, LedgerClient, Workload
+from tests.crash.clients import JOIN_TIMEOUT_S, Address, LedgerClient, Workload
 from tests.crash.ledger import Ledger
+
+#: Longest time for which a consumer does not notice that it was stopped.
+POLL_S = 0.2
 
 
 class PikaPublisher(LedgerClient):
     """Waits for each confirm."""
 
-    def work(self, port: int) -> None:
-        channel = _pika_channel(port)
+    def work(self) -> None:
+        channel = _pika_channel(self.address)
         channel.queue_declare(self.ledger.queue, durable=True)
         channel.confirm_delivery()
         self.working.set()
         while True:
+            self.check()
             number, data = self.ledger.publish()
             channel.basic_publish("", self.ledger.queue, data, pika.BasicProperties(delivery_mode=2), mandatory=True)
             self.ledger.confirm(number)
@@ -26,15 +30,18 @@ class PikaPublisher(LedgerClient):
 class PikaConsumer(LedgerClient):
     """Acks in transactions."""
 
-    def work(self, port: int) -> None:
-        channel = _pika_channel(port)
+    def work(self) -> None:
+        channel = _pika_channel(self.address)
         channel.queue_declare(self.ledger.queue, durable=True)
         channel.basic_qos(prefetch_count=50)
         channel.tx_select()
         session = self.ledger.session()
         self.working.set()
         until = 1
-        for method, _, data in channel.consume(self.ledger.queue):
+        for method, _, data in channel.consume(self.ledger.queue, inactivity_timeout=POLL_S):
+            self.check()
+            if method is None:
+                continue
             session.ack(session.delivered(data, method.redelivered))
             channel.basic_ack(method.delivery_tag)
             until -= 1
@@ -45,8 +52,10 @@ class PikaConsumer(LedgerClient):
                 mark.confirmed()
 
 
-def _pika_channel(port: int) -> Any:
-    parameters = pika.ConnectionParameters("127.0.0.1", port, blocked_connection_timeout=JOIN_TIMEOUT_S)
+def _pika_channel(address: Address) -> Any:
+    parameters = pika.ConnectionParameters(
+        "127.0.0.1", address.port, address.vhost, blocked_connection_timeout=JOIN_TIMEOUT_S
+    )
     return pika.BlockingConnection(parameters).channel()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.crash.clients import Event, LedgerClient, Workload, confirmed_tags, events_of
+from tests.crash.clients import Address, Event, LedgerClient, Workload, confirmed_tags, events_of
 from tests.crash.ledger import Ledger
 from tests.harness import published
 from tests.load.client import LoadClient, request
@@ -54,9 +54,9 @@ class StreamLedger(Ledger):
             self.complain(number, f"is at offset {offset}, where message {before} was")
         self.next = max(self.next, offset + 1)
 
-    def drain(self, port: int) -> None:
+    def drain(self, address: Address) -> None:
         """Read everything that is left."""
-        with LoadClient(port) as client:
+        with LoadClient(address.port, vhost=address.vhost) as client:
             left = client.depth(self.queue)
             client.call("basic.qos", "basic.qos-ok", prefetch_count=1000)
             start: Table = {"x-stream-offset": longstr("first")}
@@ -106,9 +106,9 @@ class StreamPublisher(LedgerClient):
 
     ledger: StreamLedger
 
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         ledger = self.ledger
-        with LoadClient(port) as client:
+        with self.connect() as client:
             ledger.declare(client)
             client.call("confirm.select", "confirm.select-ok")
             self.working.set()
@@ -135,9 +135,9 @@ class StreamConsumer(LedgerClient):
 
     ledger: StreamLedger
 
-    def work(self, port: int) -> None:
+    def work(self) -> None:
         ledger = self.ledger
-        with LoadClient(port) as client:
+        with self.connect() as client:
             ledger.declare(client)
             client.call("basic.qos", "basic.qos-ok", prefetch_count=self.chance.choice((1, 50, 500)))
             expected = self.chance.choice((ledger.next, ledger.next, self.chance.randint(0, ledger.next)))

@@ -34,9 +34,9 @@ class BreakingClient:
 
 @pytest.mark.parametrize("sends", range(1, 7))
 def test_paired_ledgers_agree_whichever_send_fails(monkeypatch, sends):
-    monkeypatch.setattr(pairs, "LoadClient", lambda port: BreakingClient(sends))
+    monkeypatch.setattr(pairs.PairPublisher, "connect", lambda client: BreakingClient(sends))
     one, other = Ledger("one"), Ledger("other")
     with pytest.raises(ConnectionError):
-        pairs.PairPublisher(random.Random(1), one, other).work(0)
+        pairs.PairPublisher(random.Random(1), one, other).work()
     assert one.sent == other.sent
     assert one.confirmed == other.confirmed

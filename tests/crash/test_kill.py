@@ -33,7 +33,7 @@ from tests.crash import (
     returns,
     streams,
 )
-from tests.crash.clients import RawConsumer, RawPublisher, Workload, events_of
+from tests.crash.clients import Address, RawConsumer, RawPublisher, Workload, events_of
 from tests.crash.ledger import Ledger
 from tests.crash.returns import DELAY_S
 from tests.load.client import LoadClient, request
@@ -50,6 +50,11 @@ CONNECTING_S = (0.0, 0.3)
 def is_broken_connection(error):
     # LoadClient asserts that the awaited answer arrives.
     return isinstance(error, OSError | pika.exceptions.AMQPError) or "the broker closed" in str(error)
+
+
+def address_at(broker, vhost="/"):
+    """Return the address of a vhost at a broker."""
+    return Address(broker.port, broker.port_of("http"), vhost)
 
 
 class Rounds:
@@ -115,7 +120,7 @@ class Rounds:
         clients = self.chosen()
         with self.broker(in_order=False) as broker:
             for client in clients:
-                client.start(broker.port, broker.port_of("http"))
+                client.start(address_at(broker))
             if self.chance.random() < 0.15:
                 time.sleep(self.chance.uniform(*CONNECTING_S))
             else:
@@ -134,20 +139,24 @@ class Rounds:
         """Consume all remaining messages from a broker that is stopped in order."""
         with self.broker() as broker:
             for client in self.last:
-                client.start(broker.port, broker.port_of("http"))
+                client.start(address_at(broker, client.ledger.vhost))
             time.sleep(DELAY_S)  # no message is delayed any more
             assert [client.join() for client in self.last] == [None] * len(self.last)
             for ledger in self.ledgers:
                 self.drain_queue(broker, ledger)
-        with self.broker() as broker, LoadClient(broker.port) as client:
-            emptied = [ledger.queue for ledger in self.ledgers if not isinstance(ledger, streams.StreamLedger)]
-            assert [client.depth(queue) for queue in emptied] == [0] * len(emptied)
+        left = {}
+        with self.broker() as broker:
+            for ledger in self.ledgers:
+                if not isinstance(ledger, streams.StreamLedger):
+                    with LoadClient(broker.port, vhost=ledger.vhost) as client:
+                        left[ledger.queue] = client.depth(ledger.queue)
+        assert left == dict.fromkeys(left, 0)
 
     def drain_queue(self, broker, ledger):
         if isinstance(ledger, streams.StreamLedger):
-            ledger.drain(broker.port)
+            ledger.drain(address_at(broker, ledger.vhost))
             return
-        with LoadClient(broker.port) as client:
+        with LoadClient(broker.port, vhost=ledger.vhost) as client:
             left = client.depth(ledger.queue)
             session = ledger.session()
             client.send(request("basic.consume", queue=ledger.queue, no_ack=True))

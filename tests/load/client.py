@@ -39,6 +39,7 @@ class LoadClient:
         capabilities: tuple[str, ...] = (),
         tls: bool = False,
         timeout_s: float = TIMEOUT_S,
+        vhost: str = "/",
     ) -> None:
         self.reader = FrameReader(0)
         self.socket = socket.socket()
@@ -46,7 +47,7 @@ class LoadClient:
             self._connect(port, receive_buffer_bytes, timeout_s)
             if tls:
                 self.socket = without_verification().wrap_socket(self.socket)
-            self.server_properties: Table = self._log_in(guest(capabilities))
+            self.server_properties: Table = self._log_in(guest(capabilities), vhost)
         except BaseException:
             self.socket.close()
             raise
@@ -58,13 +59,13 @@ class LoadClient:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _log_in(self, login: Login) -> Table:
+    def _log_in(self, login: Login, vhost: str) -> Table:
         """Return the server properties."""
         self.send(PROTOCOL_HEADER)
         start = self.expect("connection.start")
         self.send(login.start_ok(start))
         tuned = login.tuned(self.expect("connection.tune"))
-        self.send(tuned.frame() + request("connection.open", 0, virtual_host="/") + request("channel.open"))
+        self.send(tuned.frame() + request("connection.open", 0, virtual_host=vhost) + request("channel.open"))
         self.expect("connection.open-ok")
         self.expect("channel.open-ok")
         properties: Table = start["server_properties"]
