@@ -89,6 +89,13 @@ class Leadership:
         #: The connection of the last attempt.
         self._seen_on: TimedConnection | None = None
 
+    def outrank(self, epoch: int) -> None:
+        """Take the leadership only with a higher epoch than this one.
+
+        A leader has had it, maybe on a server that was replaced by one without it.
+        """
+        self._seen_epoch = max(self._seen_epoch, epoch)
+
     def leader(self) -> Leader | None:
         """Return the present holder, None if there is none. Raises OSError."""
         row = self._session.run(self._row)
@@ -226,7 +233,7 @@ class Leadership:
         if found is None:
             return None
         name, address, process, host, port, secret, epoch, *state = found
-        self._seen_epoch = max(self._seen_epoch, epoch)
+        self.outrank(epoch)
         return _Row(Leader(name, address, process, Target(host, port, secret), epoch), *state)
 
 

@@ -79,10 +79,20 @@ class Leaderships:
         self._holder = holder
         self._now_s = now_s
         self._by_log: dict[str, Leadership] = {}
+        #: The highest epoch of each log that was seen, maybe on a server that was replaced by one without it.
+        self._epochs: dict[str, int] = {}
 
     def all(self) -> list[Held]:
         """Return the leaderships of all logs that have ever had a leader. Raises OSError."""
-        return self._session.run(read_held)
+        found = self._session.run(read_held)
+        for each in found:
+            self._epochs[each.log] = max(self._epochs.get(each.log, 0), each.leader.epoch)
+        return found
+
+    def retain(self, logs: Collection[str]) -> None:
+        """Forget all other logs, which do not exist any more."""
+        for log in self._epochs.keys() - logs:
+            del self._epochs[log]
 
     def try_take(self, log: str) -> bool:
         """Take the leadership of a log unless another broker has it; return whether it was taken. Raises OSError.
@@ -93,6 +103,7 @@ class Leaderships:
         if leadership is None:
             leadership = Leadership(self._session, log, self._holder, self.lease_s, self._now_s)
             self._by_log[log] = leadership
+        leadership.outrank(self._epochs.get(log, 0))
         taken = leadership.try_take()
         if taken:
             self.held[log] = leadership.epoch

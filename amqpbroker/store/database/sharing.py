@@ -1,7 +1,7 @@
 """The part of one broker in sharing the vhosts of a database: what it takes, leads, follows and hands over."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from amqpbroker.store.database.leadership import Leader
@@ -160,6 +160,7 @@ class Sharing:
         if brokers != self._brokers:
             self._brokers, self._order = brokers, Order(brokers, self._matches)
         self._order.retain(logs)
+        self._leaderships.retain(logs.keys())
 
     def _try(self, wanted: list[str], logs: dict[str, VhostLog], held: Iterable[Held]) -> None:
         earlier = {each.log: each for each in held}

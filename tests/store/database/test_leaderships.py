@@ -101,6 +101,33 @@ def test_a_leadership_that_the_database_does_not_know_is_lost(brokers, pair):
     assert [(log, type(error)) for log, error in lost.items()] == [("v2", LostError)]
 
 
+def test_a_log_is_taken_with_a_higher_epoch_than_one_of_a_server_that_was_replaced(brokers, pair):
+    a, b = pair
+    for _ in range(2):
+        a.try_take("v1")
+        a.release("v1")
+    a.try_take("v1")
+    b.all()
+    # A standby is promoted that lacks the last takeover, of which only b knows.
+    brokers.run("UPDATE leadership SET epoch = 2, released = true")
+    brokers.run("UPDATE fence SET epoch = 2")
+    brokers.end_session("a")
+    assert b.try_take("v1")
+    assert b.held == {"v1": 4}
+
+
+def test_epochs_of_logs_that_exist_no_more_are_forgotten(brokers, pair):
+    a, b = pair
+    a.try_take("v1")
+    a.release("v1")
+    b.all()
+    brokers.run("DELETE FROM leadership")
+    brokers.run("DELETE FROM fence")
+    b.retain(["v2"])
+    assert b.try_take("v1")
+    assert b.held == {"v1": 1}
+
+
 def test_a_broker_that_lost_its_session_locks_all_its_logs_again(brokers, pair):
     a, b = pair
     for log in ("v1", "v2"):
