@@ -36,7 +36,7 @@ from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.reporting import Reporting
 from amqpbroker.store.database.session import Session, described
-from amqpbroker.store.database.sessions import READING_DEADLINE_S, READING_REST_S, Sessions, session
+from amqpbroker.store.database.sessions import READING_DEADLINE_S, Sessions, session
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.storage import is_synchronous
 from amqpbroker.store.database.vhost_followers import VhostFollowers
@@ -73,7 +73,8 @@ class SharedDatabase:
         self._tables = session(config.store_url, process, "tables")
         self._sessions = Sessions(config.store_url, process)
         reported = session(config.store_url, process, "brokers")
-        reported.limit(READING_DEADLINE_S, READING_REST_S)
+        # Without a rest: takeovers wait for the first answer of a new primary.
+        reported.limit(READING_DEADLINE_S, rest_s=0.0)
         facts = Facts(process, name, address, __version__, config.store_vhosts)
         self._members = Members(reported, facts, lease_s)
         self._reporting: Reporting | None = None

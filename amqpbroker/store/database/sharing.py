@@ -1,7 +1,7 @@
 """The part of one broker in sharing the vhosts of a database: what it takes, leads, follows and hands over."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from amqpbroker.store.database.leadership import Leader
