@@ -128,6 +128,11 @@ def moved(vhost: str) -> ApiError:
     return _again(f"this broker does not serve vhost '{vhost}' any more; repeat the request", {MOVED: "1"})
 
 
+def not_writing() -> ApiError:
+    """Return the error for a request from a peer that takes this broker for the writer. Nothing was done."""
+    return _again("this broker does not write definitions at the moment; repeat the request", {MOVED: "1"})
+
+
 def moved_meanwhile(vhost: str) -> ApiError:
     """Return the error for a change that was under way when the vhost moved."""
     return _again(

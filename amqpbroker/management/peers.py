@@ -64,7 +64,10 @@ class Peers(ABC):
 
     @abstractmethod
     def writer(self) -> Peer | None:
-        """Return the broker that writes definitions of all vhosts; None if there is none at the moment."""
+        """Return the broker that writes definitions of all vhosts; None if there is none at the moment.
+
+        A broker names itself only if it can write them already.
+        """
 
     @abstractmethod
     def others(self) -> list[Peer]:

@@ -83,6 +83,8 @@ class Sharing:
             vhost = call.path.get("vhost", "")
             if by is By.VHOST and call.broker.is_elsewhere(vhost):
                 raise failure.moved(vhost)
+            if by is By.WRITER and self._peers.writer() is None:
+                raise failure.not_writing()
             result = await here()
             if call.wants_part and isinstance(result, Listing):
                 return await answer(part_of(result, call.query, call.rows), call.check)

@@ -300,7 +300,11 @@ class SharedVhosts(Shared):
         return self._sharing.leaders.get(vhost)
 
     def _writer(self) -> Leader | None:
-        return self._sharing.leaders.get(GLOBAL.vhost)
+        leader = self._sharing.leaders.get(GLOBAL.vhost)
+        if leader is not None and leader.process == self._process and not self._definitions.is_writing:
+            # It is still reading what is stored.
+            return None
+        return leader
 
     def _others(self) -> list[Leader]:
         found = {leader.process: leader for leader in self._sharing.leaders.values()}

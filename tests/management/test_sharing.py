@@ -273,6 +273,16 @@ async def test_without_a_writer_the_client_is_to_repeat_a_change(brokers):
     assert (await brokers["b"].get("users")).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["a", "b"])
+async def test_a_change_waits_until_the_next_writer_has_read_what_is_stored(brokers, monkeypatch, name):
+    writer = brokers["a"].peers.here
+    ready = iter([None, None])
+    monkeypatch.setattr(brokers["a"].peers, "writer", lambda: next(ready, writer))
+    assert (await brokers[name].put("users/ann", {"password": "p", "tags": ""})).status_code == 201
+    assert list(ready) == []
+    assert brokers["a"].broker.users.has("ann")
+
+
 @pytest.mark.parametrize("name", ["a", "b", "c"])
 async def test_tracing_is_switched_by_the_broker_that_serves_the_vhost(brokers, name):
     answer = await brokers[name].put("vhosts/v", {"tracing": True, "description": "d"})

@@ -24,6 +24,11 @@ class FollowedDefinitions(Definitions):
         """Pass changes on from now on; None: another broker writes."""
         self._written = definitions
 
+    @property
+    def is_writing(self) -> bool:
+        """Return whether this broker writes the definitions."""
+        return self._written is not None
+
     @contextmanager
     def following(self) -> Iterator[None]:
         """Store nothing meanwhile, since the changes were stored by another broker."""

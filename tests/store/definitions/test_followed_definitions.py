@@ -38,7 +38,9 @@ def test_a_change_is_refused_while_another_broker_writes(followed, change):
 
 def test_changes_go_to_the_storage_that_this_broker_writes(followed):
     written = FaultyDefinitions()
+    assert not followed.is_writing
     followed.write_to(written)
+    assert followed.is_writing
     with followed.transaction():
         followed.put(V)
     assert (written.all(VhostDefinition), followed.new_id()) == ([V], 1)
@@ -46,6 +48,7 @@ def test_changes_go_to_the_storage_that_this_broker_writes(followed):
     followed.sync()
     assert written.all(VhostDefinition) == []
     followed.write_to(None)
+    assert not followed.is_writing
     with pytest.raises(AmqpError):
         followed.put(V)
 
