@@ -96,6 +96,13 @@ class Leadership:
         """
         self._seen_epoch = max(self._seen_epoch, epoch)
 
+    def saw(self, until: datetime, at_s: float, connection: TimedConnection) -> None:
+        """Continue from what this broker has seen before its first attempt, so that the grace need not begin anew.
+
+        until: end of the holder's lease. at_s: when that was seen first, over the same connection.
+        """
+        self._until, self._until_s, self._seen_on = until, at_s, connection
+
     def leader(self) -> Leader | None:
         """Return the present holder, None if there is none. Raises OSError."""
         row = self._session.run(self._row)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
 from functools import partial
 from typing import Final, LiteralString, NamedTuple
 
@@ -15,7 +16,7 @@ _RENEW: Final[LiteralString] = (
 )
 _ALL: Final[LiteralString] = (
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
-    " busy, successor, wanted FROM leadership"
+    " busy, successor, wanted, until FROM leadership"
 )
 #: Writes requests for moves, each only for the leader that had the log when the request was decided.
 _REQUEST: Final[LiteralString] = (
@@ -31,7 +32,8 @@ class Held(NamedTuple):
 
     leader: the present holder, or the last one if `valid` is False. busy: it has clients. successor: process of the
     broker to which the last holder has handed the log over, "" if it has not. wanted: process of the broker to which
-    an operator wants the leader to hand it over, "" for none; a takeover ends the request.
+    an operator wants the leader to hand it over, "" for none; a takeover ends the request. until: end of
+    the lease.
     """
 
     log: str
@@ -40,14 +42,16 @@ class Held(NamedTuple):
     busy: bool
     successor: str
     wanted: str = ""
+    until: datetime = datetime.max
 
 
 def read_held(connection: TimedConnection) -> list[Held]:
     """Return the leaderships of all logs that have ever had a leader."""
+    rows = connection.execute(_ALL).fetchall()
     return [
         Held(log, Leader(name, address, process, Target(*target), epoch), *state)
-        for log, name, address, process, *target, epoch, valid, busy, successor, wanted in connection.execute(_ALL)
-        for state in [(valid, busy, successor, wanted)]
+        for log, name, address, process, *target, epoch, valid, busy, successor, wanted, until in rows
+        for state in [(valid, busy, successor, wanted, until)]
     ]
 
 
@@ -79,15 +83,31 @@ class Leaderships:
         self._holder = holder
         self._now_s = now_s
         self._by_log: dict[str, Leadership] = {}
+        #: The end of the lease of each log, and when it was seen first, over one connection.
+        self._leases: dict[str, tuple[datetime, float]] = {}
+        self._leases_on: TimedConnection | None = None
         #: The highest epoch of each log that was seen, maybe on a server that was replaced by one without it.
         self._epochs: dict[str, int] = {}
 
     def all(self) -> list[Held]:
         """Return the leaderships of all logs that have ever had a leader. Raises OSError."""
-        found = self._session.run(read_held)
-        for each in found:
-            self._epochs[each.log] = max(self._epochs.get(each.log, 0), each.leader.epoch)
-        return found
+
+        def read(connection: TimedConnection) -> list[Held]:
+            found = read_held(connection)
+            self._see(found, connection)
+            return found
+
+        return self._session.run(read)
+
+    def _see(self, found: list[Held], connection: TimedConnection) -> None:
+        """Remember the leases and epochs of all logs, for attempts to take one."""
+        before = self._leases if self._leases_on is connection else {}
+        now_s, never = self._now_s(), (datetime.min, 0.0)
+        self._leases_on, self._leases = connection, {}
+        for held in found:
+            seen = before.get(held.log, never)
+            self._leases[held.log] = seen if seen[0] == held.until else (held.until, now_s)
+            self._epochs[held.log] = max(self._epochs.get(held.log, 0), held.leader.epoch)
 
     def retain(self, logs: Collection[str]) -> None:
         """Forget all other logs, which do not exist any more."""
@@ -103,6 +123,8 @@ class Leaderships:
         if leadership is None:
             leadership = Leadership(self._session, log, self._holder, self.lease_s, self._now_s)
             self._by_log[log] = leadership
+            if self._leases_on is not None and log in self._leases:
+                leadership.saw(*self._leases[log], self._leases_on)
         leadership.outrank(self._epochs.get(log, 0))
         taken = leadership.try_take()
         if taken:

@@ -22,7 +22,7 @@ NOT_SENT = {
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second', busy = log = ANY(%s)"
     " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch",
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
-    " busy, successor, wanted FROM leadership",
+    " busy, successor, wanted, until FROM leadership",
     "UPDATE leadership SET wanted = given.wanted FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",

@@ -116,6 +116,35 @@ def test_a_log_is_taken_with_a_higher_epoch_than_one_of_a_server_that_was_replac
     assert b.held == {"v1": 4}
 
 
+def test_a_broker_that_hangs_has_no_further_grace_after_its_lease(brokers, pair):
+    a, b = pair
+    a.try_take("v1")
+    brokers.run("UPDATE leadership SET until = 'epoch'")
+    b.all()
+    brokers.now_s += GRACE_S
+    b.all()
+    # The first attempt ends the sessions of the holder, and a grace begins in which it can renew its lease.
+    assert not b.try_take("v1")
+    until(brokers.are_unlocked)
+    assert not b.try_take("v1")
+    brokers.now_s += GRACE_S
+    assert b.try_take("v1")
+
+
+def test_a_lease_that_was_seen_over_another_connection_is_not_known(brokers, pair):
+    """The database may have been away, so that the holder could not renew either."""
+    a, b = pair
+    a.try_take("v1")
+    brokers.run("UPDATE leadership SET until = 'epoch'")
+    b.all()
+    brokers.now_s += GRACE_S
+    brokers.end_session("b")
+    with pytest.raises(UnwrittenError):
+        b.all()
+    assert not b.try_take("v1")
+    assert a.renew() == {}
+
+
 def test_epochs_of_logs_that_exist_no_more_are_forgotten(brokers, pair):
     a, b = pair
     a.try_take("v1")
