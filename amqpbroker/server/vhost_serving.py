@@ -20,7 +20,7 @@ from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import VhostServer
-from amqpbroker.store.database.storage import DatabaseStorage
+from amqpbroker.store.database.storage import DatabaseStorage, is_synchronous
 from amqpbroker.store.database.vhost_followers import Followed
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, remove_log
 from amqpbroker.store.definitions.definitions import Definitions
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _WORKERS: Final = 4
 #: Interval at which is looked which vhosts have clients.
 _BUSY_S: Final = 0.25
-#: Time for a new vhost's definition to be followed, and for the last operations of a vhost to be written.
+#: Time for a new vhost's definition to be followed, or for a connection, and for the last operations to be written.
 _KNOWN_S: Final = 5.0
 _WRITTEN_S: Final = 5.0
 _LOOK_S: Final = 0.02
@@ -173,6 +173,7 @@ class VhostServing(VhostServer):
         try:
             database, read = await self._read(wanted, epoch, await _in_time(following))
             try:
+                await self._reconnect()
                 await self._open(wanted, database, read)
             finally:
                 if wanted.name not in self._opened:
@@ -200,6 +201,25 @@ class VhostServing(VhostServer):
                     raise
                 log.warning("vhost '%s': %s; its messages are read again", wanted.vhost, error)
         raise AssertionError("the last attempt returns or raises")
+
+    async def _reconnect(self) -> None:
+        """Wait until the session by which all vhosts read has a connection, if it has lost it since it was used last.
+
+        Otherwise a vhost with streams could not be opened after a failover of the database. Raises UnwrittenError.
+        """
+        end = self._loop.time() + _KNOWN_S
+        while not self._is_connected(self._loop.time() > end):
+            await asyncio.sleep(_LOOK_S)
+
+    def _is_connected(self, required: bool) -> bool:
+        """Return whether that session has a connection. Raises UnwrittenError if it has none and is required."""
+        try:
+            self._sessions.reading.run(is_synchronous)
+        except UnwrittenError:
+            if required:
+                raise
+            return False
+        return True
 
     def _recovered(self, database: DatabaseStorage, vhost: str, followed: Followed) -> Read:
         """Read a journal, on a worker. Raises OSError, StoreError."""

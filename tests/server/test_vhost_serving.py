@@ -25,6 +25,7 @@ from amqpbroker.store.database.vhost_logs import read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.log import UnwrittenError
 from amqpbroker.store.store import MemoryStore
+from amqpbroker.wire.values import longstr
 from tests.harness import Wire
 from tests.store.database.opening import Opened
 
@@ -100,6 +101,13 @@ class Sites:
         self.running.append(Site(self._database, name, self._now_s))
         return self.running[-1]
 
+    def end_session(self, name):
+        """End a session, as a failover of the database does."""
+        ending = Session(self._database, "ending", 10)
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+        assert ending.run(lambda connection: connection.execute(ended, [name]).fetchall()) == [(True,)]
+        ending.close()
+
     async def until(self, condition):
         async with asyncio.timeout(30):
             while not condition():
@@ -136,6 +144,25 @@ async def publish(client, *bodies):
     for body in bodies:
         client.publish("q", body, delivery_mode=2)
         assert await received(client, 1) == ["basic.ack"]
+
+
+async def test_a_vhost_with_a_stream_is_served_by_a_broker_whose_reading_connection_was_lost(sites, caplog):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    client = Wire(a.broker).log_in(vhost="v")
+    client.send(1, "queue.declare", queue="s", durable=True, arguments={"x-queue-type": longstr("stream")})
+    client.send(1, "confirm.select")
+    assert await received(client, 2) == ["queue.declare-ok", "confirm.select-ok"]
+    client.publish("s", b"1", delivery_mode=2)
+    assert await received(client, 1) == ["basic.ack"]
+    await sites.until(lambda: a.serving.busy() != ())
+    b = sites.add("b")
+    await sites.until(lambda: list(b.broker.vhosts) == ["w"])
+    sites.end_session(session_name("process b", "reading"))
+    a.members.set_drained("process a", True)
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    assert list(b.broker.vhosts["v"].queues) == ["s"]
+    assert "cannot be served" not in caplog.text
 
 
 async def test_a_vhost_that_is_handed_over_has_its_messages_and_no_client(sites):
