@@ -9,6 +9,7 @@ them open: those of an application, which differ in size and properties, and equ
 confirm at 500 messages a second, and the time from `kill -9` of the leader until a client that connects again has a
 confirm, with N messages of 100 bytes waiting (1,000,000 by default).
 
+The brokers of amqpbroker share the vhosts. All messages are in the default one, and its leader is the one that fails.
 For amqpbroker, also the time from other failures to a confirm: SIGSTOP of the leader, whose lease is ten seconds, a cut
 between the leader and its database that loses what is sent and closes nothing, and the promotion of a standby after
 `kill -9` of the primary.
@@ -37,7 +38,7 @@ from tests.bench.clients import publish
 from tests.bench.processes import family, with_environment
 from tests.bench.sending import Different, Load, Repeated
 from tests.bench.shapes import percentiles_ms
-from tests.failover.cluster import Broker, Brokers, Databases
+from tests.failover.cluster import SHARED, Broker, Brokers, Databases
 from tests.harness import published
 from tests.load.client import LoadClient
 from tests.postgresql import programs
@@ -46,6 +47,8 @@ IN_FLIGHT = 1_000
 RATE = 500
 SIZE = 100
 QUEUE = "bench"
+#: The one in which all clients are.
+VHOST = "/"
 LOADS: dict[str, Load] = {
     "persistent messages of an application": Different((QUEUE,), persistent=True, in_flight=IN_FLIGHT),
     f"equal persistent messages of {SIZE} B": Repeated((QUEUE,), size=SIZE, persistent=True, in_flight=IN_FLIGHT),
@@ -99,14 +102,14 @@ class Cluster(Protocol):
 
 
 class Own:
-    """Three brokers of this project. ports: of those that can lead."""
+    """Three brokers of this project, of which one leads the vhost with the queue. ports: of those that can lead it."""
 
     name = OURS
     arguments: Table = {}
 
     def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
-        self._leader = brokers.leader()
+        self._leader = brokers.settled()[VHOST]
         self._hung: Broker | None = None
 
     @property
@@ -152,15 +155,15 @@ class Own:
         return self._brokers.databases.promoted_s
 
     def _restore(self) -> None:
-        """Run three brokers again, of which two follow the leader."""
+        """Run three brokers again, of which one follows the leader."""
         if self._hung is not None:
             self._hung.kill()
             for proxy in self._hung.proxies.values():
                 proxy.heal()
         self._hung = None
         self._brokers.start_missing()
-        self._leader = self._brokers.leader()
-        # The others read what is waiting.
+        self._leader = self._brokers.settled()[VHOST]
+        # Another broker reads what is waiting.
         time.sleep(REST_S)
 
 
@@ -213,7 +216,7 @@ def own_cluster() -> Iterator[Own]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         databases = Databases(standbys=1)
         # Without proxies, which run in this process and would be measured with it.
-        brokers = Brokers(Path(folder), databases, 3, LEASE_S, proxied=False)
+        brokers = Brokers(Path(folder), databases, 3, LEASE_S, proxied=False, settings=SHARED)
         try:
             yield Own(brokers)
         finally:
@@ -295,7 +298,7 @@ def first_confirm_s(cluster: Cluster) -> float:
 
     def attempt(port: int) -> None:
         while found.empty() and time.monotonic() < end:
-            # A broker that waits may have passed the client on to a leader that hangs.
+            # A broker may have passed the client on to a leader that hangs.
             with contextlib.suppress(OSError, AssertionError), LoadClient(port, timeout_s=ATTEMPT_S) as client:
                 client.call("confirm.select", "confirm.select-ok")
                 client.send(published(QUEUE, b"after", delivery_mode=2))

@@ -71,9 +71,13 @@ class CrashClient(ABC):
         return self._error
 
     def stop(self) -> None:
-        """Break the connection of a client whose broker goes on, as if the client were killed."""
+        """End the run with the next event, although the broker goes on. `drop` causes one."""
         with self._lock:
             self._is_stopped = True
+
+    def drop(self) -> None:
+        """Break the connection, as if the client were killed."""
+        with self._lock:
             if self._connected is not None:
                 with suppress(OSError):
                     self._connected.socket.shutdown(socket.SHUT_RDWR)
@@ -94,7 +98,7 @@ class CrashClient(ABC):
         """Work until the connection breaks. Sets `working`."""
 
     def connect(self, capabilities: tuple[str, ...] = (), timeout_s: float = TIMEOUT_S) -> LoadClient:
-        """Return a connection, which `stop` breaks until the next call. Raises OSError, AssertionError."""
+        """Return a connection, which `drop` breaks until the next call. Raises OSError, AssertionError."""
         client = LoadClient(self.address.port, capabilities=capabilities, timeout_s=timeout_s, vhost=self.address.vhost)
         with self._lock:
             self._connected = client
@@ -119,6 +123,15 @@ class CrashClient(ABC):
         with self._lock:
             if self._is_stopped:
                 raise StoppedError("the client was stopped")
+
+
+def stop_all(clients: Iterable[CrashClient]) -> None:
+    """End clients whose broker goes on, all at once: none takes a message that another one has lost."""
+    clients = list(clients)
+    for client in clients:
+        client.stop()
+    for client in clients:
+        client.drop()
 
 
 class LedgerClient(CrashClient):
@@ -257,6 +270,7 @@ class Consumer(LedgerClient, Generic[S]):
             awaited: dict[int, Awaited] = {}
             publish = 0
             for event in events_of(client):
+                self.check()
                 if event.name == "basic.ack":
                     for each in confirmed_tags(event, awaited):
                         awaited.pop(each).confirmed()

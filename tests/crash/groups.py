@@ -40,8 +40,8 @@ PAUSE_S = 0.3
 class GroupLedger(Ledger):
     """A queue with message groups. Its publishers and consumers run at the same time, and share the `lock`.
 
-    out: the message of each key that a consumer has and has not settled. last: the last delivered one in this life of
-    the broker. stopped: the message that stopped each group that no redrive was requested for since.
+    out: the message of each key that a consumer has and has not settled, with its session. last: the last delivered one
+    in this life of the broker. stopped: the message that stopped each group that no redrive was requested for since.
     """
 
     in_order = False
@@ -53,7 +53,9 @@ class GroupLedger(Ledger):
         self.state = STATES[on_dead]
         self.lock = threading.RLock()
         self.keys: dict[int, str] = {}
-        self.out: dict[str, int] = {}
+        self.out: dict[str, tuple[int, GroupSession]] = {}
+        #: Messages that were delivered again, with the sessions that had them, whose connections must have ended.
+        self.taken: dict[int, GroupSession] = {}
         self.last: dict[str, int] = {}
         #: The newest message of each key of which a delivery is synced.
         self.newest: dict[str, int] = {}
@@ -88,11 +90,12 @@ class GroupLedger(Ledger):
             self._sessions += 1
             return GroupSession(self)
 
-    def ended(self, held: Iterable[int]) -> None:
-        """Record that the consumer of these messages has lost its connection."""
+    def ended(self, session: "GroupSession") -> None:
+        """Record that a consumer has lost its connection."""
         with self.lock:
-            for number in held:
-                self.settled(number)
+            for number in session.held:
+                self.settled(number, session)
+            self.taken = {number: other for number, other in self.taken.items() if other is not session}
             self._sessions -= 1
             if not self._sessions:
                 # The broker was killed: a rejection that is not synced may be undone.
@@ -102,10 +105,10 @@ class GroupLedger(Ledger):
                 self._through_kill = set(self.stopped)
                 self.last.clear()
 
-    def settled(self, number: int) -> None:
-        """Record that the consumer settles a message, or loses it."""
+    def settled(self, number: int, session: "GroupSession") -> None:
+        """Record that a consumer settles a message, or loses it."""
         key = self.keys[number]
-        if self.out.get(key) == number:
+        if self.out.get(key) == (number, session):
             del self.out[key]
 
     def earlier(self, number: int) -> list[int]:
@@ -184,25 +187,34 @@ class GroupSession(Session):
         key = ledger.keys[number]
         if key in ledger.stopped:
             ledger.complain(number, f"is delivered, though message {ledger.stopped[key]} stopped its group")
-        out = ledger.out.get(key)
-        if out is not None and out not in ledger.drained:
+        out, other = ledger.out.get(key, (0, self))
+        if out == number and other is not self:
+            # The broker may know sooner than the other consumer that its connection has ended.
+            ledger.taken[number] = other
+        elif out and out not in ledger.drained:
             ledger.complain(number, f"is delivered while message {out} of its group is not settled")
         last = max(ledger.last.get(key, 0), ledger.newest.get(key, 0))
         if number < last:
             ledger.complain(number, f"is delivered after message {last} of its group")
         for earlier in ledger.earlier(number):
             ledger.complain(number, f"is delivered before message {earlier} of its group")
-        ledger.out[key] = ledger.last[key] = number
+        ledger.out[key] = number, self
+        ledger.last[key] = number
 
     def ack(self, number: int, until: float = float("inf")) -> None:
         with self.ledger.lock:
             super().ack(number, until)
-            self.ledger.settled(number)
+            self._settle(number)
 
     def give_back(self, number: int) -> None:
         with self.ledger.lock:
             super().give_back(number)
-            self.ledger.settled(number)
+            self._settle(number)
+
+    def _settle(self, number: int) -> None:
+        if self.ledger.taken.get(number) is self:
+            self.ledger.complain(number, "was delivered to another consumer while this one had it")
+        self.ledger.settled(number, self)
 
     def reject(self, number: int) -> None:
         """Record a rejection for good. Call it before it is sent."""
@@ -222,7 +234,7 @@ class GroupSession(Session):
 
     def end(self) -> None:
         """Record the end of the connection."""
-        self.ledger.ended(self.held)
+        self.ledger.ended(self)
 
 
 class GroupPublisher(RawPublisher):

@@ -484,6 +484,24 @@ def test_groups_are_delivered_in_order_and_at_the_same_time(grouped):
     assert grouped.wrong == []
 
 
+def test_message_of_a_lost_connection_may_come_before_its_consumer_knows_of_the_loss(grouped):
+    one, other = grouped.session(), grouped.session()
+    deliver(one, 1)
+    deliver(other, 1, redelivered=True)
+    one.end()
+    deliver(grouped.session(), 2)
+    assert "q: message 2 is delivered while message 1 of its group is not settled" in grouped.wrong
+
+
+def test_message_that_another_consumer_gets_while_the_first_one_goes_on_is_wrong(grouped):
+    one, other = grouped.session(), grouped.session()
+    deliver(one, 1)
+    deliver(other, 1, redelivered=True)
+    assert grouped.wrong == []
+    one.ack(1)
+    assert grouped.wrong == ["q: message 1 was delivered to another consumer while this one had it"]
+
+
 def test_delivery_while_another_consumer_has_a_message_of_the_group_is_wrong(grouped):
     deliver(grouped.session(), 1)
     deliver(grouped.session(), 2)

@@ -1,22 +1,37 @@
-"""Brokers with one database: a primary, synchronous standbys, and proxies between all of them."""
+"""Brokers with one database: a primary, synchronous standbys, and proxies between all of them.
+
+Brokers reach each other at the ports that they write into the table of leaderships. A trigger of the database replaces
+these ports by those of proxies.
+"""
 
 import json
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 from urllib.request import urlopen
 
+from amqpbroker.store.database import schema
+from amqpbroker.store.database.session import Session
 from tests.failover.proxy import Proxy
 from tests.postgresql import PostgreSQL, free_port
 from tests.process import ENVIRONMENT
 
 LEASE_S = 3.0
+#: Makes brokers share the vhosts.
+SHARED = ("store.shared=true",)
 #: Time in which something must have happened that takes seconds.
 PATIENCE_S = 60.0
+
+_EPOCHS = "SELECT log, epoch FROM amqpbroker.leadership"
 
 
 class Databases:
@@ -96,7 +111,8 @@ class Databases:
 class Broker:
     """A process of `amqpbroker serve --store`, with a proxy to each server of the database unless it is measured.
 
-    proxies: by the port of the server. proxied: the next start uses them.
+    proxies: by the port of the server. proxied: the next start uses them. relay_port: its port for other brokers, if it
+    is fixed. relay: proxy to that port.
     """
 
     def __init__(
@@ -107,6 +123,8 @@ class Broker:
         self._settings = settings
         self.proxies: dict[int, Proxy] = {}
         self.proxied = proxied
+        self.relay: Proxy | None = None
+        self.relay_port = 0
         self.directory = directory / name
         self.directory.mkdir(parents=True)
         self._ready = self.directory / "ready.json"
@@ -133,6 +151,8 @@ class Broker:
             "--data-dir", str(self.directory / "data"), "--ready-file", str(self._ready),
             *[argument for setting in self._settings for argument in ("--set", setting)],
         ]  # fmt: skip
+        if self.relay_port:
+            command += ["--set", f"store.address=127.0.0.1:{self.relay_port}"]
         self._ready.unlink(missing_ok=True)
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
@@ -142,12 +162,21 @@ class Broker:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def node(self) -> str:
+        """Its name as of a node."""
+        return f"{self.name}@localhost"
+
+    @property
     def leads(self) -> bool:
-        """Return whether it leads, as a load balancer would ask it."""
+        """Return whether it leads the default vhost."""
+        return self.serves("/")
+
+    def serves(self, vhost: str) -> bool:
+        """Return whether it leads a vhost, as a load balancer would ask it."""
         if not self.is_running or not self._ready.exists():
             return False
         try:
-            with urlopen(f"http://127.0.0.1:{self.port('http')}/leader/%2F", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{self.port('http')}/leader/{quote(vhost, safe='')}", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (OSError, ValueError):
             return False
@@ -176,8 +205,12 @@ class Broker:
 
     def stop(self) -> int:
         """End it in order; return the exit status."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end; return the exit status."""
         assert self._process is not None
-        self._process.terminate()
         return self._process.wait(PATIENCE_S)
 
     def close(self) -> None:
@@ -186,6 +219,8 @@ class Broker:
         self.kill()
         for proxy in self.proxies.values():
             proxy.close()
+        if self.relay is not None:
+            self.relay.close()
 
 
 class Brokers:
@@ -199,9 +234,13 @@ class Brokers:
         lease_s: float = LEASE_S,
         proxied: bool = True,
         settings: Sequence[str] = (),
+        redirected: bool = False,
     ) -> None:
+        """redirected: brokers reach each other by their proxies."""
         self.databases = databases
         self.all = [Broker(directory, f"broker{number}", lease_s, proxied, settings) for number in range(count)]
+        if redirected:
+            self._redirect()
         self.start_missing()
 
     def start_missing(self) -> None:
@@ -210,18 +249,72 @@ class Brokers:
             if not broker.is_running:
                 broker.start(self.databases.ports)
 
+    def _redirect(self) -> None:
+        """Make brokers that are not started yet reach each other by their proxies."""
+        making = Session(self.databases.primary.url, "tables of the test", PATIENCE_S)
+        schema.make_tables(making)
+        making.close()
+        cases = ""
+        for broker in self.all:
+            broker.relay_port = fixed_port()
+            broker.relay = Proxy(broker.relay_port)
+            cases += f" WHEN {broker.relay_port} THEN {broker.relay.port}"
+        self.databases.primary.execute(
+            "CREATE FUNCTION amqpbroker.redirect() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN NEW.port := CASE NEW.port{cases} ELSE NEW.port END; RETURN NEW; END $$"
+        )
+        self.databases.primary.execute(
+            "CREATE TRIGGER redirect BEFORE INSERT ON amqpbroker.leadership"
+            " FOR EACH ROW EXECUTE FUNCTION amqpbroker.redirect()"
+        )
+
     def __iter__(self) -> Iterator[Broker]:
         return iter(self.all)
 
-    def leader(self, other_than: Broker | None = None) -> Broker:
-        """Wait until a broker leads, and return it."""
+    def leader(self, other_than: Broker | None = None, vhost: str = "/") -> Broker:
+        """Wait until a broker leads a vhost, and return it."""
         end = time.monotonic() + PATIENCE_S
         while True:
             for broker in self.all:
-                if broker is not other_than and broker.leads:
+                if broker is not other_than and broker.serves(vhost):
                     return broker
-            assert time.monotonic() < end, "\n".join(broker.log for broker in self.all)
+            assert time.monotonic() < end, self.logs
             time.sleep(0.01)
+
+    def settled(self) -> dict[str, Broker]:
+        """Wait until all vhosts have leaders, and none without clients moves by itself; return the leaders.
+
+        Only for brokers that share vhosts.
+        """
+        running = [broker for broker in self.all if broker.is_running]
+        for broker in running:
+            broker.port()
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            led = self._led()
+            counts = Counter(led.values())
+            loads = [counts[broker.node] for broker in running]
+            if sum(loads) == len(led) and max(loads) - min(loads) <= 1:
+                named = {broker.node: broker for broker in running}
+                leaders = {vhost: named[node] for vhost, node in led.items() if vhost}
+                # Reading a vhost follows its leadership.
+                if all(broker.serves(vhost) for vhost, broker in leaders.items()):
+                    return leaders
+            assert time.monotonic() < end, f"{led}\n{self.logs}"
+            time.sleep(0.05)
+
+    def _led(self) -> dict[str, str]:
+        """Return the node that leads each vhost, "" if none does. The vhost "" has the definitions of all."""
+        found = self.databases.primary.execute(
+            "SELECT vhost_log.vhost, CASE WHEN until > clock_timestamp() AND NOT released THEN holder END"
+            " FROM (SELECT vhost, 'v' || number AS log FROM amqpbroker.vhost_log WHERE NOT removed"
+            " UNION ALL SELECT '', '0') AS vhost_log LEFT JOIN amqpbroker.leadership USING (log)"
+        )
+        return {str(vhost): str(holder or "") for vhost, holder in found}
+
+    def epochs(self) -> dict[str, int]:
+        """Return the number of takeovers of each log."""
+        return {str(log): int(str(epoch)) for log, epoch in self.databases.primary.execute(_EPOCHS)}
 
     @property
     def logs(self) -> str:
@@ -230,3 +323,12 @@ class Brokers:
     def close(self) -> None:
         for broker in self.all:
             broker.close()
+
+
+def fixed_port() -> int:
+    """Return a free port that the system gives to no other socket while the process that listens there is down."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port

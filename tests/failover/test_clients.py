@@ -26,10 +26,9 @@ COUNT = 60
 
 
 async def test_a_robust_connection_of_aio_pika_continues_with_the_next_leader(brokers):
-    """It connects to the broker that waits, which first passes it on, and then serves it."""
-    leader = brokers.leader()
+    """It connects to the other broker, which first passes it on to the leader, and then serves it."""
+    leader = brokers.settled()["/"]
     other = next(broker for broker in brokers if broker is not leader)
-    until(lambda: "waiting, since" in other.log)
     url = f"amqp://guest:guest@127.0.0.1:{other.port()}/"
     connection = await aio_pika.connect_robust(url, reconnect_interval=0.2)
     received = set()
@@ -65,7 +64,7 @@ async def test_a_robust_connection_of_aio_pika_continues_with_the_next_leader(br
 
 
 def test_pika_connects_to_the_broker_of_several_that_leads_next(brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     hosts = [
         pika.ConnectionParameters("127.0.0.1", broker.port(), connection_attempts=20, retry_delay=0.2)
         for broker in sorted(brokers, key=lambda broker: broker is not leader)
@@ -100,9 +99,7 @@ def urls_of(brokers, first):
 @pytest.fixture
 def worker(brokers, tmp_path):
     """A worker of Celery: an application that sends it tasks, and the file with those that it has executed."""
-    leader = brokers.leader()
-    other = next(broker for broker in brokers if broker is not leader)
-    until(lambda: "waiting, since" in other.log)
+    leader = brokers.settled()["/"]
     urls = ";".join(urls_of(brokers, leader))
     executed = tmp_path / "executed"
     executed.touch()
@@ -118,7 +115,7 @@ def worker(brokers, tmp_path):
     # A cold shutdown, since no task is left that a warm one would wait for; then also of processes of the pool.
     started.send_signal(signal.SIGQUIT)
     try:
-        started.wait(10)
+        started.wait(PATIENCE_S)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
@@ -128,7 +125,7 @@ def worker(brokers, tmp_path):
 @pytest.mark.parametrize("task", [celery_app.record.name, celery_app.record_late.name])
 def test_celery_executes_all_confirmed_tasks_through_a_failover(brokers, worker, task):
     sender, executed = worker
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     for number in range(COUNT):
         if number == COUNT // 2:
             leader.kill()
@@ -147,9 +144,8 @@ def test_amqplib_connects_again_in_a_loop_and_by_its_own_recovery(brokers, how):
     node = shutil.which("node")
     if node is None or not (AMQPLIB / "amqplib").exists():
         pytest.skip("amqplib is not installed")
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     other = next(broker for broker in brokers if broker is not leader)
-    until(lambda: "waiting, since" in other.log)
     # Its recovery connects to the same broker again, which here is the one that is left.
     urls = urls_of(brokers, leader if how == "loop" else other)
     command = [node, str(Path(__file__).parent / "amqplib.cjs"), how, str(COUNT), *urls]

@@ -1,146 +1,104 @@
-"""Brokers that share the vhosts of one database: clients and requests at any of them, and the death of one."""
+"""Several vhosts of one database: clients and requests at any broker, and the death of one."""
 
-import json
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections import Counter
 
 import pika
 import pytest
 
-from tests.failover.cluster import Brokers
+from tests.crash import http_api
+from tests.failover.cluster import SHARED, Brokers
+from tests.failover.conftest import LEASE_S
+from tests.failover.test_takeover import PERSISTENT, bodies, channel_of, publish, until
 
-LEASE_S = 1.5
 VHOSTS = [f"v{number}" for number in range(6)]
-BODIES = [b"%d" % number for number in range(20)]
-PERSISTENT = pika.BasicProperties(delivery_mode=2)
+NUMBERS = list(range(20))
 
 
 @pytest.fixture
 def brokers(server, tmp_path):
     server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
-    made = Brokers(tmp_path, server, 3, LEASE_S, settings=("store.shared=true",))
+    made = Brokers(tmp_path, server, 3, LEASE_S, settings=SHARED)
     yield made
     made.close()
 
 
-def api(broker, method, path, body=None):
-    """Return the answer of a broker's management API, once it answers with success."""
-    url = f"http://127.0.0.1:{broker.port('http')}/api/{path}"
-    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), method=method)
-    request.add_header("authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")
-    request.add_header("content-type", "application/json")
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+def ask(broker, method, path, body=None):
+    """Return the answer of a broker's management API."""
+    return http_api.call(broker.port("http"), method, f"/api/{path}", body)
 
 
-def channel(broker, vhost):
-    """Return a channel in a vhost, after as many attempts as a client makes that reconnects."""
-    address = pika.ConnectionParameters("127.0.0.1", broker.port(), vhost, connection_attempts=40, retry_delay=0.25)
-    return pika.BlockingConnection(address).channel()
+def fill(broker, vhost):
+    """Declare a queue and publish to it, at a broker that may have to wait for the vhost's leader."""
+    with channel_of(broker, vhost) as channel:
+        channel.queue_declare("q", durable=True)
+        publish(channel, *NUMBERS)
 
 
-def publish(broker, vhost):
-    there = channel(broker, vhost)
-    there.queue_declare("q", durable=True)
-    there.confirm_delivery()
-    for body in BODIES:
-        there.basic_publish("", "q", body, PERSISTENT)
-    there.connection.close()
-
-
-def received(broker, vhost):
-    there = channel(broker, vhost)
-    got = []
-    while (body := there.basic_get("q", auto_ack=True)[2]) is not None:
-        got.append(body)
-    there.connection.close()
-    return got
-
-
-def leaders(server):
-    rows = server.primary.execute(
-        "SELECT vhost, holder FROM amqpbroker.vhost_log JOIN amqpbroker.leadership"
-        " ON log = 'v' || number WHERE NOT released"
-    )
-    return dict(rows)
-
-
-def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def test_vhosts_are_spread_and_reached_at_any_broker_and_survive_the_death_of_one(server, brokers):
+def test_vhosts_are_spread_and_reached_at_any_broker_and_survive_the_death_of_one(brokers):
     a, b, c = brokers
+    brokers.settled()
     for number, vhost in enumerate(VHOSTS):
-        api(brokers.all[number % 3], "PUT", f"vhosts/{vhost}", {})
-    until(lambda: leaders(server).keys() >= set(VHOSTS))
-    assert sorted(Counter(leaders(server).values()).values()) in ([2, 2, 3], [1, 3, 3])
+        ask(brokers.all[number % 3], "PUT", f"vhosts/{vhost}", {})
+    leaders = brokers.settled()
+    # One of them also leads the definitions of all vhosts.
+    assert sorted(Counter(leaders.values()).values()) in ([2, 2, 3], [1, 3, 3])
     for number, vhost in enumerate(VHOSTS):
-        publish(brokers.all[number % 3], vhost)
+        fill(brokers.all[number % 3], vhost)
     for broker in brokers:
-        found = {row["vhost"]: row["messages"] for row in api(broker, "GET", "queues")}
-        assert found == dict.fromkeys(VHOSTS, len(BODIES))
-        assert api(broker, "GET", "overview")["queue_totals"]["messages"] == len(VHOSTS) * len(BODIES)
+        found = {row["vhost"]: row["messages"] for row in ask(broker, "GET", "queues")}
+        assert found == dict.fromkeys(VHOSTS, len(NUMBERS))
+        assert ask(broker, "GET", "overview")["queue_totals"]["messages"] == len(VHOSTS) * len(NUMBERS)
 
-    api(a, "PUT", "users/ann", {"password": "secret", "tags": "administrator"})
-    dead = a.name
+    ask(a, "PUT", "users/ann", {"password": "secret", "tags": "administrator"})
     a.kill()
+    leaders = brokers.settled()
+    assert set(leaders.values()) == {b, c}
     for number, vhost in enumerate(VHOSTS):
-        assert received((b, c)[number % 2], vhost) == BODIES
-    assert f"{dead}@localhost" not in leaders(server).values()
-    assert {row["name"] for row in api(c, "GET", "users")} == {"guest", "ann"}
+        assert bodies((b, c)[number % 2], vhost) == NUMBERS
+    assert {row["name"] for row in ask(c, "GET", "users")} == {"guest", "ann"}
 
-    api(b, "DELETE", "vhosts/v0")
-    until(lambda: "v0" not in leaders(server))
+    ask(b, "DELETE", "vhosts/v0")
+    until(lambda: "v0" not in brokers.settled())
     assert b.stop() == 0
     for vhost in VHOSTS[1:]:
-        publish(c, vhost)
-    assert set(leaders(server).values()) == {f"{c.name}@localhost"}
+        fill(c, vhost)
+    assert set(brokers.settled().values()) == {c}
     brokers.start_missing()
-    until(lambda: len(set(leaders(server).values())) == 3)
+    leaders = brokers.settled()
+    assert set(leaders.values()) == {a, b, c}
     for number, vhost in enumerate(VHOSTS[1:]):
-        assert received(brokers.all[number % 3], vhost) == BODIES
+        assert bodies(brokers.all[number % 3], vhost) == NUMBERS
 
 
 def test_publishers_wait_while_the_database_is_away_and_vhosts_stay_or_move(server, brokers):
-    for broker in brokers:
-        broker.port()
+    brokers.settled()
     for vhost in VHOSTS:
-        api(brokers.all[0], "PUT", f"vhosts/{vhost}", {})
-    until(lambda: leaders(server).keys() >= set(VHOSTS))
+        ask(brokers.all[0], "PUT", f"vhosts/{vhost}", {})
+    brokers.settled()
     states = []
-    there = channel(brokers.all[0], "v1")
-    there.queue_declare("q", durable=True)
-    there.confirm_delivery()
-    there.connection.add_on_connection_blocked_callback(lambda *_: states.append("blocked"))
-    server.primary.stop()
-    returning = threading.Timer(3.0, server.primary.start)
-    returning.start()
-    try:
-        there.basic_publish("", "q", b"1", PERSISTENT)
-    except pika.exceptions.AMQPError:
-        # The leader was replaced meanwhile, so that nothing was confirmed.
-        states.append("closed")
-    returning.join()
-    if there.connection.is_open:
-        there.connection.close()
-    assert states or received(brokers.all[1], "v1") == [b"1"]
+    with channel_of(brokers.all[0], "v1") as channel:
+        channel.queue_declare("q", durable=True)
+        channel.connection.add_on_connection_blocked_callback(lambda *_: states.append("blocked"))
+        server.primary.stop()
+        returning = threading.Timer(3.0, server.primary.start)
+        returning.start()
+        try:
+            channel.confirm_delivery()
+            channel.basic_publish("", "q", b"1", PERSISTENT)
+        except pika.exceptions.AMQPError:
+            # The leader was replaced meanwhile, so that nothing was confirmed.
+            states.append("closed")
+        returning.join()
+    brokers.settled()
+    assert states or bodies(brokers.all[1], "v1") == [1]
     for number, vhost in enumerate(VHOSTS):
-        publish(brokers.all[number % 3], vhost)
-        assert received(brokers.all[(number + 1) % 3], vhost)[-len(BODIES) :] == BODIES
+        fill(brokers.all[number % 3], vhost)
+        assert bodies(brokers.all[(number + 1) % 3], vhost)[-len(NUMBERS) :] == NUMBERS
 
 
 def test_a_broker_that_shares_nothing_does_not_start_with_a_shared_database(server, brokers, tmp_path):
-    for broker in brokers:
-        broker.port()
-    until(lambda: leaders(server) != {})
+    brokers.settled()
     for broker in brokers:
         broker.kill()
     other = Brokers(tmp_path / "other", server, 1, LEASE_S)

@@ -1,4 +1,4 @@
-"""Brokers with one database: who leads, what survives, and what a broker that was replaced may not do."""
+"""Brokers with one database: who leads a vhost, what survives, and what a broker that was replaced may not do."""
 
 import json
 import signal
@@ -23,8 +23,8 @@ def until(condition):
 
 
 @contextmanager
-def channel_of(broker):
-    connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port(), heartbeat=0))
+def channel_of(broker, vhost="/"):
+    connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port(), vhost, heartbeat=0))
     yield connection.channel()
     # It is broken if the test has killed the broker.
     with suppress(pika.exceptions.AMQPError):
@@ -40,10 +40,10 @@ def publish(channel, *numbers):
         channel.basic_publish("", "q", b"%d" % number, PERSISTENT)
 
 
-def bodies(broker):
+def bodies(broker, vhost="/"):
     """Consume and acknowledge everything."""
     found = []
-    with channel_of(broker) as channel:
+    with channel_of(broker, vhost) as channel:
         while True:
             method, _, body = channel.basic_get("q")
             if method is None:
@@ -68,21 +68,26 @@ def answered(broker, path):
 
 
 def test_another_broker_takes_over_from_one_that_died(brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     with channel_of(leader) as channel:
         channel.queue_declare("q", durable=True)
         publish(channel, *range(100))
         leader.kill()
     other = brokers.leader(leader)
     assert bodies(other) == list(range(100))
-    assert "is read again" not in other.log
-    brokers.start_missing()
-    until(lambda: "waiting, since" in leader.log)
-    assert other.leads
+    with channel_of(other) as channel:
+        # A vhost with clients stays where it is.
+        brokers.start_missing()
+        until(lambda: answered(leader, "/leader/%2F")[1]["leader"] == {"node": other.node})
+        time.sleep(1)
+        publish(channel, *range(5))
+    # Without clients, it goes to the broker that leads nothing.
+    assert brokers.settled()["/"] is leader
+    assert bodies(other) == list(range(5))
 
 
 def test_what_was_declared_and_reported_survives_without_any_message(brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     with channel_of(leader) as channel:
         channel.exchange_declare("x", "topic", durable=True)
         channel.queue_declare("q", durable=True)
@@ -98,7 +103,7 @@ def test_what_was_declared_and_reported_survives_without_any_message(brokers):
 
 
 def test_a_leader_that_is_stopped_hands_over_at_once(brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     with channel_of(leader) as channel:
         channel.queue_declare("q", durable=True)
         publish(channel, 1, 2)
@@ -107,7 +112,7 @@ def test_a_leader_that_is_stopped_hands_over_at_once(brokers):
 
 
 def test_a_late_write_of_a_replaced_leader_fails_and_is_not_confirmed(brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     other = follower(brokers, leader)
     connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", leader.port(), heartbeat=0))
     channel = connection.channel()
@@ -116,59 +121,69 @@ def test_a_late_write_of_a_replaced_leader_fails_and_is_not_confirmed(brokers):
     leader.signal(signal.SIGSTOP)
     until(lambda: other.leads)
     assert bodies(other) == [1]
-    leader.signal(signal.SIGCONT)
-    # Not confirmed: the connection ends instead.
-    with pytest.raises(pika.exceptions.AMQPConnectionError):
-        publish(channel, *range(2, 1000))
+    with channel_of(other):
+        leader.signal(signal.SIGCONT)
+        # Not confirmed: the connection ends instead.
+        with pytest.raises(pika.exceptions.AMQPConnectionError):
+            publish(channel, *range(2, 1000))
+        until(lambda: "vhost '/': Another broker leads now; its connections are closed" in leader.log)
+        assert not leader.leads
     assert bodies(other) == []
-    until(lambda: "waiting, since" in leader.log)
-    assert "Another broker leads now; all connections are closed, and this broker waits" in leader.log
-    assert leader.is_running
-    assert not leader.leads
-    # It takes over when it is its turn again.
+    # It takes part again in the same process.
+    assert brokers.settled()["/"] is leader
     other.kill()
-    assert brokers.leader(other) is leader
+    with channel_of(leader) as channel:
+        publish(channel, 7)
+    assert bodies(leader) == [7]
+    assert "Traceback" not in leader.log
 
 
-def test_a_waiting_broker_passes_clients_on(brokers):
-    leader = brokers.leader()
+def test_a_broker_whose_connections_to_the_database_were_lost_for_long_takes_part_again(brokers):
+    leader = brokers.settled()["/"]
     other = follower(brokers, leader)
-    until(lambda: "waiting, since" in other.log)
-    with channel_of(other) as channel:
+    with channel_of(leader) as channel:
+        channel.queue_declare("q", durable=True)
+        publish(channel, 1)
+        for proxy in leader.proxies.values():
+            proxy.cut()
+        until(lambda: other.leads)
+        for proxy in leader.proxies.values():
+            proxy.heal()
+        with pytest.raises(pika.exceptions.AMQPError):
+            publish(channel, *range(2, 1000))
+    assert bodies(other) == [1]
+    assert brokers.settled()["/"] in brokers.all
+    assert leader.is_running
+    other.kill()
+    until(lambda: leader.leads)
+    with channel_of(leader) as channel:
+        publish(channel, 7)
+    assert bodies(leader) == [7]
+    assert "Traceback" not in leader.log
+
+
+def test_any_broker_passes_clients_on(brokers):
+    leader = brokers.settled()["/"]
+    with channel_of(follower(brokers, leader)) as channel:
         channel.queue_declare("q", durable=True)
         publish(channel, *range(10))
         assert bodies(leader) == list(range(10))
 
 
 def test_load_balancers_are_told_which_broker_leads(brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
+    assert answered(leader, "/leader/%2F") == (200, {"node": leader.node})
     other = follower(brokers, leader)
-    until(lambda: "waiting, since" in other.log)
-    assert answered(leader, "/leader/%2F") == (200, {"node": f"{leader.name}@localhost", "epoch": 1})
+    # It learns the leader with its next step.
+    until(lambda: answered(other, "/leader/%2F")[1]["leader"] is not None)
     status, answer = answered(other, "/leader/%2F")
-    assert (status, answer["error"], answer["leader"]["node"]) == (503, "not_leader", f"{leader.name}@localhost")
-    assert answer["reason"] == f"{leader.name}@localhost leads, and this broker waits"
-
-
-def test_a_waiting_broker_passes_requests_of_the_http_api_on(brokers):
-    leader = brokers.leader()
-    other = follower(brokers, leader)
-    until(lambda: "waiting, since" in other.log)
-    status, overview = answered(other, "/api/overview")
-    assert (status, overview["node"]) == (200, f"{leader.name}@localhost")
-    database = overview["amqpbroker"]["database"]
-    assert (database["epoch"], database["synchronous"]) == (1, False)
-
-
-def test_a_waiting_broker_stops_when_it_is_told(brokers):
-    leader = brokers.leader()
-    other = follower(brokers, leader)
-    until(lambda: "waiting, since" in other.log)
-    assert other.stop() == 0, other.log
+    assert (status, answer["error"], answer["leader"]) == (503, "not_leader", {"node": leader.node})
+    assert answer["reason"] == f"{leader.node} leads vhost '/'"
+    assert answered(leader, "/leader/unknown")[0] == 404
 
 
 def test_publishers_wait_while_the_database_is_away(server, brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     follower(brokers, leader).kill()
     states = []
     with channel_of(leader) as channel:
@@ -198,11 +213,11 @@ def test_broker_waits_for_a_database_that_is_not_there_yet(server, brokers):
     brokers.start_missing()
     until(lambda: all("retrying until the database answers" in broker.log for broker in brokers))
     server.primary.start()
-    assert brokers.leader().leads
+    assert brokers.settled()["/"].leads
 
 
 def test_streams_survive(brokers):
-    leader = brokers.leader()
+    leader = brokers.settled()["/"]
     with channel_of(leader) as channel:
         channel.queue_declare("q", durable=True, arguments={"x-queue-type": "stream"})
         publish(channel, *range(50))
