@@ -79,6 +79,8 @@ class Leaderships:
         self._holder = holder
         self._now_s = now_s
         self._by_log: dict[str, Leadership] = {}
+        #: Epochs in which it has led logs: a standby that lacks one may be promoted, and nobody may use it again.
+        self._led: dict[str, int] = {}
 
     def all(self) -> list[Held]:
         """Return the leaderships of all logs that have ever had a leader. Raises OSError."""
@@ -91,11 +93,11 @@ class Leaderships:
         """
         leadership = self._by_log.get(log)
         if leadership is None:
-            leadership = Leadership(self._session, log, self._holder, self.lease_s, self._now_s)
+            leadership = Leadership(self._session, log, self._holder, self.lease_s, self._now_s, self._led.get(log, 0))
             self._by_log[log] = leadership
         taken = leadership.try_take()
         if taken:
-            self.held[log] = leadership.epoch
+            self.held[log] = self._led[log] = leadership.epoch
         return taken
 
     def abandon(self, log: str) -> None:
@@ -103,6 +105,11 @@ class Leaderships:
         leadership = self._by_log.pop(log, None)
         if leadership is not None:
             self._session.run(leadership.unlock)
+
+    def retain(self, logs: Collection[str]) -> None:
+        """Remove what is remembered of other logs, which no longer exist."""
+        if len(self._led) > len(logs):
+            self._led = {log: epoch for log, epoch in self._led.items() if log in logs}
 
     def renew(self, busy: Collection[str] = ()) -> dict[str, OSError]:
         """Renew the leases of all logs that are held; return the logs that are lost, with the reason of each.

@@ -160,6 +160,7 @@ class Sharing:
         if brokers != self._brokers:
             self._brokers, self._order = brokers, Order(brokers, self._matches)
         self._order.retain(logs)
+        self._leaderships.retain(logs)
 
     def _try(self, wanted: list[str], logs: dict[str, VhostLog], held: Iterable[Held]) -> None:
         earlier = {each.log: each for each in held}

@@ -76,6 +76,9 @@ class Leaderships:
     def abandon(self, log):
         self.abandoned.append(log)
 
+    def retain(self, logs):
+        pass
+
     def renew(self, busy):
         lost = {}
         for log, epoch in list(self.held.items()):
