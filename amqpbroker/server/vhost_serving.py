@@ -1,6 +1,7 @@
 """Serves the vhosts of a database that this broker leads, while leaderships come and go."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +15,13 @@ from amqpbroker.broker.storage import Storage
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.server.data import MakeCommitter
+from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import VhostServer
 from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, reconcile, remove_log
-from amqpbroker.store.definitions.definitions import Definitions
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.log import FencedError, StoreError
 from amqpbroker.store.persistence import Persistence
@@ -68,7 +69,7 @@ class VhostServing(VhostServer):
         committer: MakeCommitter,
         on_gathered: Callable[[], None],
         sessions: Sessions,
-        lead_definitions: Callable[[Definitions | None], None] = _ignore,
+        lead_definitions: Callable[[DatabaseDefinitions | None], None] = _ignore,
         on_stuck: OnStuck = _ignore,
     ) -> None:
         """clock: of the stores. on_gathered: called when a store has something to write at the end of an iteration.
@@ -237,6 +238,13 @@ class VhostServing(VhostServer):
         """Handle the failure of a store, which can write nothing any more."""
         lost = error if isinstance(error, OSError) else OSError(str(error))
         self._operate(name, partial(self._close, name, lost))
+
+    def reopen(self, vhost: str) -> None:
+        """Let any broker serve a vhost whose deletion was undone, if nothing of it is in memory any more."""
+        undone = OSError(errno.ESTALE, "it was not deleted, since another broker writes the definitions now")
+        for name, opened in self._opened.items():
+            if opened.vhost == vhost and opened.storage.is_closed:
+                self._operate(name, partial(self._close, name, undone))
 
     async def _remove(self, removed: VhostLog, epoch: int) -> None:
         opened = self._opened.pop(removed.name, None)

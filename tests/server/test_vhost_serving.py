@@ -218,3 +218,14 @@ async def test_a_broker_that_ends_leaves_a_vhost_that_it_is_reading(sites):
     await a.serving.close()
     assert a.broker.vhosts == {}
     assert {a.serving.released() for _ in a.leaderships.held} == {(log, "") for log in a.leaderships.held}
+
+
+async def test_a_vhost_whose_deletion_was_undone_is_served_again(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    a.broker.remove_vhost("v")
+    a.broker.put_vhost(VhostDefinition("v"))
+    a.serving.reopen("w")
+    a.serving.reopen("v")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    assert a.leaderships.held == {"v1": 2, "v2": 1}
