@@ -240,7 +240,7 @@ class VhostServing(VhostServer):
         self._operate(name, partial(self._close, name, lost))
 
     def reopen(self, vhost: str) -> None:
-        """Let any broker serve a vhost whose deletion was undone, if nothing of it is in memory any more."""
+        """Release a vhost whose deletion was undone, if it is no longer in memory, so that any broker serves it."""
         undone = OSError(errno.ESTALE, "it was not deleted, since another broker writes the definitions now")
         for name, opened in self._opened.items():
             if opened.vhost == vhost and opened.storage.is_closed:

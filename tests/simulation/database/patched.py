@@ -39,7 +39,7 @@ class Listeners:
 
 
 class Directory:
-    """What a broker has on its machine."""
+    """The directory of a broker on its machine."""
 
     directory = Path("/local")
 

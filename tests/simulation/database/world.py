@@ -39,7 +39,7 @@ SLOW_S = 0.35
 
 
 class Log:
-    """What is known of a log. name: of it. vhost: of which it is; "" for the log that all share.
+    """Facts about a log. name: of it. vhost: its vhost; "" for the log that all share.
 
     last_row: table and key of the last row of its journal that was acknowledged.
     """
