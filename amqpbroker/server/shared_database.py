@@ -29,11 +29,12 @@ from amqpbroker.server.vhost_patterns import VhostPatterns, check_pattern
 from amqpbroker.server.vhost_serving import OnStuck, VhostServing
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
-from amqpbroker.store.database.definitions_follower import Changes, DefinitionsFollower
+from amqpbroker.store.database.definitions_follower import Changes, DefinitionsFollower, Found
 from amqpbroker.store.database.fence import LOG, Fence
 from amqpbroker.store.database.leadership import Leader, Target
 from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.members import Facts, Members
+from amqpbroker.store.database.own_changes import OwnChanges
 from amqpbroker.store.database.reporting import Reporting
 from amqpbroker.store.database.session import Session, described
 from amqpbroker.store.database.sessions import READING_DEADLINE_S, Sessions, session
@@ -81,6 +82,7 @@ class SharedDatabase:
         self._following = VhostFollowing(VhostFollowers(session(config.store_url, process, "followers"), process))
         self._follower = DefinitionsFollower(LOG, FOLLOWED)
         self._definitions = FollowedDefinitions({})
+        self._own_changes = OwnChanges()
         #: A commit waits for a standby.
         self._synchronous: bool = False
         self._stopped = threading.Event()
@@ -154,7 +156,7 @@ class SharedDatabase:
     def opened(self) -> Iterator[Data]:
         """Open what this broker needs on its machine. At the end it leaves the other brokers. Raises StoreError."""
         self._definitions = FollowedDefinitions(
-            {kind: list(definitions.values()) for kind, definitions in self._follower.found.items()}
+            {kind: list(definitions.values()) for kind, definitions in self._follower.found.items()}, self._own_changes
         )
         try:
             with (
@@ -200,13 +202,18 @@ class SharedDatabase:
             tick.request,
             self._sessions,
             self._following,
-            self._definitions.write_to,
+            self._write_to,
             on_stuck,
         )
         return SharedVhosts(
             loop, broker, clients, self._definitions, self._follower, self._here, self._leaderships, self._members,
-            self._tables, serving,
+            self._tables, serving, self._own_changes,
         )  # fmt: skip
+
+    def _write_to(self, definitions: DatabaseDefinitions | None) -> None:
+        """Write the definitions of all vhosts from now on; None: another broker writes them."""
+        self._definitions.write_to(definitions)
+        self._own_changes.write_to(definitions)
 
 
 class SharedVhosts(Shared):
@@ -224,8 +231,9 @@ class SharedVhosts(Shared):
         members: Members,
         tables: Session,
         serving: VhostServing,
+        own_changes: OwnChanges,
     ) -> None:
-        """definitions: of the broker. tables: session for reading."""
+        """definitions: of the broker. tables: session for reading. own_changes: of these definitions."""
         self._loop = loop
         self._broker = broker
         self._definitions = definitions
@@ -233,6 +241,7 @@ class SharedVhosts(Shared):
         self._process = here.process
         self._tables = tables
         self._serving = serving
+        self._own_changes = own_changes
         self._sharing = Sharing(leaderships, here.process, self._logs, members.rows, serving, VhostPatterns().match)
         self._stopped = threading.Event()
         self._waits_for: str = ""
@@ -279,8 +288,10 @@ class SharedVhosts(Shared):
         self._release()
         self._sharing.step()
         changes = self._tables.run(self._follower.read_on)
-        if any(changes):
-            self._loop.call_soon_threadsafe(self._follow, changes)
+        if any(changes) or not self._own_changes.are_read:
+            # The writer is that of the step, before these were read.
+            writer, found = self._writer(), self._follower.found
+            self._loop.call_soon_threadsafe(self._follow, changes, found, 0 if writer is None else writer.epoch)
 
     def _release(self) -> None:
         while (released := self._serving.released()) is not None:
@@ -292,9 +303,18 @@ class SharedVhosts(Shared):
 
     # --- the event loop -----------------------------------------------------------------------------------------------
 
-    def _follow(self, changes: Changes) -> None:
+    def _follow(self, changes: Changes, found: Found, epoch: int) -> None:
+        """Make the changes that another broker has written, and undo own ones that are not in the database.
+
+        found: all definitions. epoch: of the broker that writes them, as it was known before they were read.
+        """
         with self._definitions.following():
             follow(self._broker, *changes)
+            undone = self._own_changes.compare(found, epoch)
+            follow(self._broker, *undone)
+        for definition in undone.put:
+            if isinstance(definition, VhostDefinition):
+                self._serving.reopen(definition.name)
 
     def _leader_of(self, vhost: str) -> Leader | None:
         return self._sharing.leaders.get(vhost)

@@ -1,6 +1,7 @@
 """Serves the vhosts of a database that this broker leads, while leaderships come and go."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,7 @@ from amqpbroker.config import Config
 from amqpbroker.server.data import MakeCommitter
 from amqpbroker.server.vhost_following import VhostFollowing
 from amqpbroker.server.vhost_recovery import Read, recovered
+from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sessions import Sessions
@@ -23,7 +25,6 @@ from amqpbroker.store.database.sharing import VhostServer
 from amqpbroker.store.database.storage import DatabaseStorage, is_synchronous
 from amqpbroker.store.database.vhost_followers import Followed
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, remove_log
-from amqpbroker.store.definitions.definitions import Definitions
 from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.streams.streams import Streams
@@ -75,7 +76,7 @@ class VhostServing(VhostServer):
         on_gathered: Callable[[], None],
         sessions: Sessions,
         following: VhostFollowing,
-        lead_definitions: Callable[[Definitions | None], None] = _ignore,
+        lead_definitions: Callable[[DatabaseDefinitions | None], None] = _ignore,
         on_stuck: OnStuck = _ignore,
     ) -> None:
         """clock: of the stores. on_gathered: called when a store has something to write at the end of an iteration.
@@ -284,6 +285,13 @@ class VhostServing(VhostServer):
         """Handle the failure of a store, which can write nothing any more."""
         lost = error if isinstance(error, OSError) else OSError(str(error))
         self._operate(name, partial(self._close, name, lost))
+
+    def reopen(self, vhost: str) -> None:
+        """Release a vhost whose deletion was undone, if it is no longer in memory, so that any broker serves it."""
+        undone = OSError(errno.ESTALE, "it was not deleted, since another broker writes the definitions now")
+        for name, opened in self._opened.items():
+            if opened.vhost == vhost and opened.storage.is_closed:
+                self._operate(name, partial(self._close, name, undone))
 
     async def _remove(self, removed: VhostLog, epoch: int) -> None:
         opened = self._opened.pop(removed.name, None)

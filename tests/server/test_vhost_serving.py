@@ -354,3 +354,14 @@ async def test_a_broker_that_loses_a_vhost_does_not_try_to_read_it_any_longer(si
         while "v1" in a.serving._operations:
             await asyncio.sleep(0.01)
     assert [message for message in caplog.messages if "vhost 'v' cannot be served" in message]
+
+
+async def test_a_vhost_whose_deletion_was_undone_is_served_again(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    a.broker.remove_vhost("v")
+    a.broker.put_vhost(VhostDefinition("v"))
+    a.serving.reopen("w")
+    a.serving.reopen("v")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    assert a.leaderships.held == {"v1": 2, "v2": 1}

@@ -35,22 +35,20 @@ _ADD_LOG: Final[LiteralString] = (
     " (SELECT 1 FROM vhost_log WHERE vhost = %s AND NOT removed)"
 )
 _REMOVE_LOG: Final[LiteralString] = "UPDATE vhost_log SET removed = true WHERE vhost = %s AND NOT removed"
-#: Nobody has ever led it, so nothing is stored there.
-_FORGET_LOG: Final[LiteralString] = (
-    "DELETE FROM vhost_log WHERE removed AND vhost = %s AND NOT EXISTS"
-    " (SELECT 1 FROM fence WHERE log = 'v' || vhost_log.number)"
-)
 
 
 class DatabaseDefinitions(Definitions):
     """The definitions of a database whose tables exist, for the leader of the log `log`.
 
     A change survives the process after the next `sync`, not before: whoever reports it to a client waits for that.
+
+    epoch: of the leadership.
     """
 
     def __init__(self, log: str, reading: Session, fence: Fence) -> None:
         """reading: for the thread that reads. fence: for the thread that calls `sync`. Raises OSError, StoreError."""
         super().__init__()
+        self.epoch: int = fence.epoch
         self._log = log
         self._reading = reading
         self._fence = fence
@@ -135,7 +133,6 @@ class DatabaseDefinitions(Definitions):
                     self._change(sql.SQL("DELETE FROM {} WHERE vhost = %s").format(_name(kind)), (to_text(name),))
             self.remove(VhostDefinition(name))
             self._change(_REMOVE_LOG, (to_text(name),))
-            self._change(_FORGET_LOG, (to_text(name),))
             # Repeated together with a creation of the same vhost, it would remove the log of the new one.
             self._ends_write = True
 

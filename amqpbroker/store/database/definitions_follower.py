@@ -1,6 +1,6 @@
 """Following the definitions that another broker writes: what has changed since they were read last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString, NamedTuple
 
 from amqpbroker.store.database.database_definitions import read_all
@@ -9,6 +9,10 @@ from amqpbroker.store.definitions.definitions import KEYS, Definition
 
 #: Tells whether anything was written: each write of definitions alone leaves a number (see fence).
 _LAST: Final[LiteralString] = "SELECT epoch, number FROM proof WHERE log = %s"
+
+
+#: Definitions by kind, each by its key.
+Found = Mapping[type[Any], Mapping[tuple[Any, ...], Definition]]
 
 
 class Changes(NamedTuple):
@@ -21,19 +25,21 @@ class Changes(NamedTuple):
 class DefinitionsFollower:
     """The definitions of some kinds in the database, as they were read last.
 
-    found: by kind, each by its key.
+    found: it is replaced as a whole, so that other threads may read it.
     """
 
     def __init__(self, log: str, kinds: Sequence[type[Any]]) -> None:
         """log: with whose leadership they are written. kinds: none of which is part of another log."""
-        self.found: dict[type[Any], dict[tuple[Any, ...], Definition]] = {kind: {} for kind in kinds}
+        self.found: Found = {kind: {} for kind in kinds}
         self._log = log
-        #: Epoch and number of the last write that was read.
+        #: Epoch and number of the last write that was read, and the connection: another server may lack the write.
         self._read: tuple[int, int] | None = None
+        self._read_from: TimedConnection | None = None
 
     def read_on(self, connection: TimedConnection) -> Changes:
         """Read the definitions if any were written since the last call; return the changes. Raises StoreError."""
-        if connection.execute(_LAST, [self._log]).fetchone() == self._read:
+        last = connection.execute(_LAST, [self._log]).fetchone()
+        if last == self._read and connection is self._read_from:
             return Changes([], [])
         with connection.transaction():
             # All as after the same write.
@@ -43,7 +49,7 @@ class DefinitionsFollower:
                 kind: {definition[: KEYS[kind]]: definition for definition in read_all(kind, connection)}
                 for kind in self.found
             }
-        before, self.found, self._read = self.found, now, last
+        before, self.found, self._read, self._read_from = self.found, now, last, connection
         put = [
             definition
             for kind in now

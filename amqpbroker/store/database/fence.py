@@ -31,8 +31,8 @@ _INSERT_NUMBERED: Final[LiteralString] = (
     " ON CONFLICT (log) DO UPDATE SET epoch = excluded.epoch, number = excluded.number RETURNING 1)"
     " INSERT INTO {} (start, data) SELECT $1, $2 FROM numbered"
 )
-#: Finds something if a later leader has taken over.
-_LATER: Final[LiteralString] = "SELECT 1 FROM fence WHERE log = %s AND epoch > %s"
+#: Finds nothing if a later leader has taken over, or has removed the log.
+_STILL: Final[LiteralString] = "SELECT 1 FROM fence WHERE log = %s AND epoch <= %s"
 
 #: Numbers a write, and finds it again.
 _NUMBER: Final[LiteralString] = (
@@ -82,6 +82,11 @@ class Fence:
         #: A query that finds something if the last write is there, and the number of the connection that was checked.
         self._proof: Statement | None = None
         self._checked_on: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """Return the epoch of the leadership."""
+        return self._epoch
 
     def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
         """Commit these statements in one transaction, which is durable as the server's `synchronous_commit` says.
@@ -134,7 +139,7 @@ class Fence:
             except errors.UndefinedTable:
                 # A later leader may have removed it.
                 inserted = 0
-                if connection.execute(_LATER, (self._log, self._epoch)).fetchone() is None:
+                if self._still_leads(connection):
                     raise
             if not inserted:
                 raise self._fenced()
@@ -159,6 +164,9 @@ class Fence:
     def _fenced(self) -> FencedError:
         return FencedError(errno.EPERM, "Another broker leads now", self._log)
 
+    def _still_leads(self, connection: TimedConnection) -> bool:
+        return connection.execute(_STILL, (self._log, self._epoch)).fetchone() is not None
+
     def _check(self, connection: TimedConnection) -> None:
         """Raises LostError if the server does not have the last write, FencedError if a later leader may have removed
         it.
@@ -166,9 +174,7 @@ class Fence:
         Also its table may be missing.
         """
         if self._proof is not None and not _is_found(connection, self._proof):
-            if connection.execute(_LATER, (self._log, self._epoch)).fetchone() is not None:
-                raise self._fenced()
-            raise lost()
+            raise lost() if self._still_leads(connection) else self._fenced()
         self._checked_on = self._session.connections
 
 

@@ -8,15 +8,25 @@ import errno
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 
+from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import Session, TimedConnection, lost
+from amqpbroker.store.database.vhost_logs import is_removed
 from amqpbroker.store.log import FencedError
+
+#: Finds a log of a vhost, and keeps it from being removed until the end of the transaction.
+_KEEP: Final[LiteralString] = "SELECT 1 FROM vhost_log WHERE 'v' || number = %s FOR SHARE"
 
 #: Time in which a holder that lost its session, as in a failover of the database, can show that it is alive.
 GRACE_S: Final = 1.0
+
+
+class _RemovedError(Exception):
+    """The log is that of a vhost that is deleted, and another broker has removed what was stored."""
 
 
 class Target(NamedTuple):
@@ -137,8 +147,9 @@ class Leadership:
             return False
         silent_s = now_s - max(self._until_s, self._locked_s if has_lock else self._until_s)
         if has_lock and (row is None or row.released or silent_s >= GRACE_S):
-            self._raise_epoch(connection)
-            return True
+            with suppress(_RemovedError):
+                self._raise_epoch(connection)
+                return True
         if not has_lock and row is not None and not row.valid and silent_s >= GRACE_S:
             _terminate(connection, row.leader.process)
         return False
@@ -147,7 +158,7 @@ class Leadership:
         """Raise the epoch, which waits for transactions of the last holder, and refuses all that begin later.
 
         It becomes higher than each that was seen, so that two brokers do not have the same one after a standby was
-        promoted that lacks a takeover.
+        promoted that lacks a takeover. Raises _RemovedError if the log was removed meanwhile.
         """
         holder = self._holder
         with connection.transaction():
@@ -157,6 +168,9 @@ class Leadership:
                 {"log": self._log, "seen": self._seen_epoch},
             ).fetchone()
             assert found is not None
+            # After the row of the fence, as the broker locks them that removes the log.
+            if self._log != LOG and connection.execute(_KEEP, [self._log]).fetchone() is None:
+                raise _RemovedError
             connection.execute(
                 "DELETE FROM leadership WHERE log = %s",
                 [self._log],
@@ -194,6 +208,8 @@ class Leadership:
     def loss(self, connection: TimedConnection) -> OSError:
         """Return the error of a leadership that cannot be renewed: FencedError, LostError."""
         row = self._row(connection)
+        if row is None and is_removed(self._log, connection):
+            return FencedError(errno.EPERM, "The vhost was deleted while another broker led it", self._log)
         # Epochs only grow, unless a standby was promoted that did not have the last takeover.
         if row is None or row.leader.epoch <= self.epoch:
             return lost()
@@ -206,10 +222,14 @@ class Leadership:
         """
 
         def end(connection: TimedConnection) -> None:
-            connection.execute(
-                "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s",
-                [successor, self._log, self.epoch, self._holder.process],
-            )
+            with connection.transaction():
+                # The leases of other logs end meanwhile where no standby answers.
+                connection.execute("SET LOCAL synchronous_commit TO local")
+                connection.execute(
+                    "UPDATE leadership SET released = true, successor = %s"
+                    " WHERE log = %s AND epoch = %s AND process = %s",
+                    [successor, self._log, self.epoch, self._holder.process],
+                )
 
         if self.epoch:
             self._session.run(end)

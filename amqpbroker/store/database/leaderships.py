@@ -128,7 +128,7 @@ class Leaderships:
         leadership.outrank(self._epochs.get(log, 0))
         taken = leadership.try_take()
         if taken:
-            self.held[log] = leadership.epoch
+            self.held[log] = self._epochs[log] = leadership.epoch
         return taken
 
     def abandon(self, log: str) -> None:

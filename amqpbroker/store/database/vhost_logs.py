@@ -24,6 +24,8 @@ _ADD_MISSING: Final[LiteralString] = (
     "INSERT INTO vhost_log (vhost) SELECT name FROM vhost WHERE name NOT IN"
     " (SELECT vhost FROM vhost_log WHERE NOT removed) ORDER BY place"
 )
+#: A log that is not removed, by its name.
+_EXISTING: Final[LiteralString] = "SELECT 1 FROM vhost_log WHERE 'v' || number = %s AND NOT removed"
 _SHARED: Final[LiteralString] = "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1"
 _OBJECTS: Final[LiteralString] = (
     "SELECT 1 FROM queue WHERE log = %s UNION ALL SELECT 1 FROM exchange WHERE log = %s LIMIT 1"
@@ -54,6 +56,11 @@ def read_logs(connection: TimedConnection) -> list[VhostLog]:
     """Return the logs of all vhosts, the oldest first."""
     rows = connection.execute(_ALL).fetchall()
     return [VhostLog(number, from_text(vhost), removed) for number, vhost, removed in rows]
+
+
+def is_removed(log: str, connection: TimedConnection) -> bool:
+    """Return whether the vhost of a log is deleted."""
+    return log != LOG and connection.execute(_EXISTING, [log]).fetchone() is None
 
 
 def refuse_shared(connection: TimedConnection) -> None:

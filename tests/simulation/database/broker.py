@@ -1,72 +1,81 @@
-"""A simulated broker: the product's leadership, recovery and journal, in lives that end and begin again."""
+"""A simulated broker: the product's sharing of vhosts, in lives that end and begin again."""
 
+import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from amqpbroker.server import database as server_database
+from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.errors import AmqpError
+from amqpbroker.server.shared_database import SharedDatabase
+from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.database.fence import LOG
-from amqpbroker.store.database.follower import Follower
-from amqpbroker.store.database.leadership import Leader, Leadership
-from amqpbroker.store.database.members import Facts, Members
-from amqpbroker.store.database.renewing import Renewing
-from amqpbroker.store.database.sessions import READING_DEADLINE_S, READING_REST_S, Sessions, session
-from amqpbroker.store.database.storage import DatabaseStorage
-from amqpbroker.store.definitions.definitions import VhostDefinition
-from amqpbroker.store.journal.journal import Journal, segment_name
-from amqpbroker.store.log import StoreError, UnwrittenError
-from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
-from tests.simulation.database import threading_module
-from tests.simulation.database.batches import SEGMENT_BYTES, Batches
+from amqpbroker.store.log import StoreError
+from amqpbroker.store.persistence import Persistence
+from tests.simulation.database import threading_module, vhost
 from tests.simulation.database.cluster import Cluster
 from tests.simulation.database.connection import Connection, connect
-from tests.simulation.database.ledger import Attempt
+from tests.simulation.database.domain import Domain
+from tests.simulation.database.event_loop import Loop, LoopClock
 from tests.simulation.database.path import Path
 from tests.simulation.database.skipping import Skipping
-from tests.simulation.database.stream import Stream
 from tests.simulation.database.tasks import Process
+from tests.simulation.database.vhost import Vhost
 from tests.simulation.scheduler import MS, SECOND
 
 URL = "postgresql://database/broker"
-#: Time between two batches.
-BATCH_S = (0.01, 0.8)
-#: Time in which a broker ends that has lost its leadership.
-CLOSING_S = (0.0, 2.0)
-#: Time after which a batch is tried again, and an ended process started.
-RETRY_S = 1.0
+#: Size of a segment of a journal: one is removed soon, or after some takeovers.
+SEGMENT_BYTES = (1_500, 5_000)
+#: Time until an ended process is started again.
 RESTART_NS = (10 * MS, SECOND)
+#: Time between two requests of an administrator at a broker.
+ADMINISTERED_S = (0.1, 4.0)
+#: Time after which a takeover is a slow one.
+WAITED_NS = 300 * MS
+#: Interval at which an administrator looks whether a request is done, and a drained broker tries to be revived.
+LOOK_S = 0.05
+RETRY_S = 0.5
 
 
-class Watching(Protocol):
+class Watching(vhost.Watching, Protocol):
     """Checks of a world, which a broker calls."""
 
-    def took(self, broker: "Broker") -> None:
+    def took(self, broker: "Broker", log: str, epoch: int) -> None:
         """Check a takeover."""
 
-    def recovered(self, broker: "Broker", found: list[int], vhosts: list[str], streamed: list[int]) -> bool:
-        """Check what a leader has found; return whether it may go on."""
+    def complained(self, broker: "Broker", text: str) -> None:
+        """Check an error that a broker reports."""
 
-    def attempted(self, broker: "Broker", attempt: Attempt) -> None:
-        """Record the begin of a batch's write."""
+    def choose(self, names: list[str]) -> "Request | None":
+        """Return the next request of an administrator, None for none. names: of all vhosts that the broker knows."""
 
-    def acknowledged(self, broker: "Broker", sequence: int, row: tuple[str, int], vhost: str, streamed: bool) -> None:
-        """Check an acknowledged batch. row: its table and key. vhost: name of one that was stored too, or empty.
+    def requested(self, broker: "Broker", request: "Request") -> None:
+        """Record that a broker is about to write what was requested."""
 
-        streamed: its number was appended to the stream.
-        """
+    def done(self, request: "Request", epoch: int) -> None:
+        """Record that a request has succeeded. epoch: in which it was written."""
 
-    def failed(self, broker: "Broker", error: Exception) -> None:
-        """Check the error that ends a life."""
 
-    def next_sequence(self) -> int:
-        """Return the number of the next message."""
+class Request(NamedTuple):
+    """A request of an administrator. deletes, creates: the vhost `name`; with both, it is deleted and created again."""
+
+    name: str
+    deletes: bool
+    creates: bool
 
 
 class BrokerProcess(Process):
-    """The process of one life of a broker."""
+    """The process of one life of a broker. owner: the broker."""
 
-    def __init__(self, scheduler: Skipping, cluster: Cluster, path: Path) -> None:
+    def __init__(self, scheduler: Skipping, cluster: Cluster, path: Path, owner: "Broker") -> None:
         super().__init__(scheduler)
+        self.owner = owner
+        self.loop = Loop(self, owner.failed)
         self._cluster = cluster
         self._path = path
         self._connections: list[Connection] = []
@@ -93,81 +102,21 @@ class BrokerProcess(Process):
             else:
                 connection.close()
         self.kill()
+        self.loop.discard()
         return open_ones if with_machine else []
-
-
-class Looking(threading_module.Event):
-    """The event for which a waiting broker waits between two attempts; another time makes more worlds a second."""
-
-    def __init__(self, look_s: float) -> None:
-        super().__init__()
-        self._look_s = look_s
-
-    def wait(self, timeout: float) -> bool:
-        return super().wait(self._look_s)
-
-
-class Database(server_database.Database):
-    """The product's object without its sockets."""
-
-    def __init__(self, config: Any, process: str) -> None:
-        holder = Leader(config.cluster_name, "", process)
-        self._config = config
-        self._url = URL
-        self._process = process
-        lease_s = config.store_lease_ms / 1000
-        self._lease = session(URL, process, "lease")
-        self._sessions = Sessions(URL, process)
-        self._leadership = Leadership(self._lease, LOG, holder, lease_s, threading_module.monotonic)
-        table = session(URL, process, "brokers")
-        table.limit(READING_DEADLINE_S, READING_REST_S)
-        self._members = Members(table, Facts(process, config.cluster_name, "", ""), lease_s)
-        self._reporting = None
-        self._stopped = Looking(config.look_s)  # type: ignore[assignment]
-        self._waits_for = ""
-        self._leader = None
-        self._follower = Follower(LOG)
-        self._followed_on = 0
-        self._followed_s = None
-        self._read = 0
-
-    @property
-    def epoch(self) -> int:
-        return self._leadership.epoch
-
-    def wait_for_leadership(self) -> bool:
-        """Return whether it leads; otherwise it was stopped."""
-        self._lead()
-        if not self._stopped.is_set():
-            return True
-        self._give_up()
-        return False
-
-    def renewing(self, on_lost: Any) -> Renewing:
-        return Renewing(self._leadership, on_lost)
-
-    def leave(self, returns: bool) -> None:
-        self._leave(returns)
-
-    def recovered(self) -> tuple[DatabaseStorage, Journal, Any]:
-        return self._recovered()
-
-    def close_sessions(self) -> None:
-        self._sessions.close()
 
 
 class Broker:
     """One broker. lives: number of its processes so far. started_ns: time of the last start.
 
-    leads: it has recovered as the leader, and writes. is_stopping: it was told to end. disturbed_ns: time until which
-    something of its own keeps it from working.
+    is_stopping: it was told to end. is_drained: an operator has drained it. disturbed_ns: time until which something
+    of its own keeps it from working.
     """
 
     def __init__(
         self,
         name: str,
         lease_s: float,
-        look_s: float,
         scheduler: Skipping,
         cluster: Cluster,
         chance: random.Random,
@@ -176,29 +125,73 @@ class Broker:
         self.name = name
         self.lives = 0
         self.started_ns = 0
-        self.leads = False
         self.is_stopping = False
+        self.is_drained = False
         self.disturbed_ns = 0
         self.path = Path(scheduler, chance)
         self.process: BrokerProcess | None = None
-        self.database: Database | None = None
-        self._has_lost = False
+        self.database: SharedDatabase | None = None
+        self.domain: Domain | None = None
+        self._stopped: asyncio.Event | None = None
+        #: Begin of a takeover that is under way.
+        self._taking_ns: int | None = None
         self._scheduler = scheduler
         self._cluster = cluster
         self._chance = chance
-        self._checks = checks
-        self._stopped = threading_module.Event()
-        self._config = SimpleNamespace(
+        self.checks = checks
+        self._config = Config(
             store_url=URL,
             store_lease_ms=int(lease_s * 1000),
             cluster_name=name,
-            look_s=look_s,
-            bounds=SimpleNamespace(segment_bytes=SEGMENT_BYTES),
+            default_users=(),
+            bounds=replace(BOUNDS, segment_bytes=chance.choice(SEGMENT_BYTES)),
         )
 
+    # --- what it serves -----------------------------------------------------------------------------------------------
+
     @property
-    def epoch(self) -> int:
-        return self.database.epoch if self.database is not None else 0
+    def process_name(self) -> str:
+        return f"{self.name}{self.lives}"
+
+    @property
+    def served(self) -> list[Vhost]:
+        """Vhosts that it serves, as far as it knows itself."""
+        return list(self.domain.vhosts.values()) if self.domain is not None else []
+
+    @property
+    def writing(self) -> Any:
+        """Return the storage of the definitions of all vhosts while this broker writes them, otherwise None."""
+        if self.domain is None:
+            return None
+        return next((each for each in self.domain.storages if vhost.leadership_of(each)[0] == LOG), None)
+
+    @property
+    def leads(self) -> bool:
+        """Return whether it serves a vhost, or writes the definitions of all."""
+        return bool(self.served) or self.writing is not None
+
+    def epoch_of(self, log: str) -> int:
+        """Return the epoch in which it serves a log, 0 if it does not."""
+        if log == LOG:
+            return vhost.leadership_of(self.writing)[1] if self.writing is not None else 0
+        return next((each.epoch for each in self.served if each.log == log), 0)
+
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """Record that it does not renew its leases while it takes over."""
+        self._taking_ns, life = self._scheduler.now, self.lives
+        try:
+            yield
+        finally:
+            if self.lives == life:
+                if self.has_waited:
+                    self.disturbed_ns = max(self.disturbed_ns, self._scheduler.now)
+                self._taking_ns = None
+
+    @property
+    def has_waited(self) -> bool:
+        """Return whether a takeover under way has waited for a while, and no lease was renewed meanwhile."""
+        return self._taking_ns is not None and self._scheduler.now - self._taking_ns > WAITED_NS
 
     # --- lives --------------------------------------------------------------------------------------------------------
 
@@ -207,9 +200,10 @@ class Broker:
             return
         self.lives += 1
         self.started_ns = self._scheduler.now
-        self.leads = self.is_stopping = self._has_lost = False
-        self._stopped = threading_module.Event()
-        self.process = BrokerProcess(self._scheduler, self._cluster, self.path)
+        self.is_stopping = self.is_drained = False
+        self._taking_ns = None
+        self._stopped = asyncio.Event()
+        self.process = BrokerProcess(self._scheduler, self._cluster, self.path, self)
         self.process.start(self._live)
 
     def start_later(self) -> None:
@@ -218,7 +212,7 @@ class Broker:
     def die(self, with_machine: bool = False) -> list[Connection]:
         """End the process at once, and start another one later; return connections that seem open to the server."""
         process, self.process = self.process, None
-        self.leads = False
+        self.domain = None
         if process is None:
             return []
         self.start_later()
@@ -226,109 +220,99 @@ class Broker:
 
     def stop(self) -> None:
         """End the process in order, and start another one later."""
-        if self.process is not None:
+        if self.process is not None and not self.is_stopping:
             self.is_stopping = True
-            self._stopped.set()
             if self.database is not None:
                 self.database.stop()
+            assert self._stopped is not None
+            self.process.loop.call_soon_threadsafe(self._stopped.set)
 
     def hang(self, duration: int) -> None:
         """Stop the process, as SIGSTOP does, for some time."""
         if self.process is not None:
             self.process.rests_until = self._scheduler.now + duration
 
+    def drain(self, drained: bool) -> None:
+        """Drain or revive the broker, as soon as the database answers."""
+        if self.process is not None and self.database is not None and self.domain is not None:
+            self.is_drained = True
+            self.process.start(partial(self._drain, self.database, drained))
+
+    def _drain(self, database: SharedDatabase, drained: bool) -> None:
+        while True:
+            try:
+                database._members.set_drained(database._members.facts.process, drained)
+            except OSError:
+                threading_module.sleep(RETRY_S)
+            else:
+                self.is_drained = drained
+                return
+
+    def failed(self, error: BaseException) -> None:
+        """Report an internal error."""
+        self.checks.complained(self, f"internal error: {error!r}")
+
     def _live(self) -> None:
-        self.database = Database(self._config, f"{self.name}{self.lives}")
-        try:
-            if self.database.wait_for_leadership():
-                self._checks.took(self)
-                self._lead(self.database)
-        except (StoreError, OSError) as error:
-            self._checks.failed(self, error)
-        process, self.process = self.process, None
-        self.leads = False
+        process = self.process
         assert process is not None
+        self.database = SharedDatabase(self._config, self.process_name)
+        try:
+            process.loop.run(self._run(process, self.database))
+        except (StoreError, OSError) as error:
+            self.checks.complained(self, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            self.failed(error)
+        self.process = self.domain = None
         self._scheduler.after(0, process.exit)
         self.start_later()
 
-    def _lead(self, database: Database) -> None:
-        """Lead until an error or the end; see `Database.opened`."""
-        renewing = database.renewing(self._lost)
-        try:
-            storage, journal, found = database.recovered()
+    async def _run(self, process: BrokerProcess, database: SharedDatabase) -> None:
+        """Take part in the sharing until the end, as `serve` does. Raises StoreError."""
+        if not await database.begin(_ignore):
+            return
+        loop, chance, config = process.loop, self._chance, self._config
+        clock = LoopClock(loop, process)
+        with database.opened() as data:
+            assert data.share is not None
+            assert self._stopped is not None
+            self.domain = domain = Domain(config, data.definitions, loop, clock, self, chance, self.checks)
+
+            def committer(log: Any, before: Any) -> ThreadCommitter:
+                return ThreadCommitter(log, loop.call_soon_threadsafe, before)
+
+            clients: Any = SimpleNamespace(is_full=bool)
+            tick: Any = SimpleNamespace(request=partial(loop.call_soon, domain.sync))
+            shared = data.share(domain, clients, committer, tick, clock, _ignore)  # type: ignore[arg-type]
+            administration = loop.create_task(self._administer(domain))
+            await self._stopped.wait()
+            administration.cancel()
+            await shared.close()
+
+    # --- an administrator ---------------------------------------------------------------------------------------------
+
+    async def _administer(self, domain: Domain) -> None:
+        """Create and delete vhosts while this broker writes the definitions."""
+        while True:
+            await asyncio.sleep(self._chance.uniform(*ADMINISTERED_S))
+            storage = self.writing
+            if storage is None or (request := self.checks.choose(list(domain.defined_vhosts))) is None:
+                continue
             try:
-                batches = Batches(journal, found, self._chance)
-                vhosts, stream = self._vhosts(storage), Stream(storage.files)
-                streamed = stream.numbers() if vhosts is not None else None
-                if (
-                    vhosts is not None
-                    and streamed is not None
-                    and self._checks.recovered(self, batches.live, vhosts, streamed)
-                ):
-                    self.leads = True
-                    self._write_all(storage, journal, batches, stream)
-            finally:
-                if self._has_lost:
-                    # The server closes the connections of its clients first.
-                    self.leads = False
-                    threading_module.sleep(self._chance.uniform(*CLOSING_S))
-                storage.close()
-        finally:
-            self.leads = False
-            database.close_sessions()
-            database.leave(returns=self._has_lost)
-            renewing.close()
+                if request.deletes:
+                    domain.remove_vhost(request.name)
+                if request.creates:
+                    domain.add_vhost(request.name)
+            except AmqpError:
+                # It has just stopped to write them.
+                continue
+            store, number, epoch = storage.store, storage.store.defined, vhost.leadership_of(storage)[1]
+            assert isinstance(store, Persistence)
+            self.checks.requested(self, request)
+            while store.synced < number and storage in domain.storages and not store.writer.has_failed:
+                await asyncio.sleep(LOOK_S)
+            if store.synced >= number:
+                self.checks.done(request, epoch)
 
-    def _vhosts(self, storage: DatabaseStorage) -> list[str] | None:
-        """Return the names of all vhosts; None if the database fails, which ends the process."""
-        try:
-            return [each.name for each in storage.definitions.all(VhostDefinition)]
-        except StoreError as error:
-            # Only the journal is read again.
-            if isinstance(error.__cause__, UnwrittenError):
-                return None
-            raise
 
-    def _lost(self, error: OSError) -> None:
-        self._has_lost = True
-        self._stopped.set()
-        self._checks.failed(self, error)
-
-    # --- writing ------------------------------------------------------------------------------------------------------
-
-    def _write_all(self, storage: DatabaseStorage, journal: Journal, batches: Batches, stream: Stream) -> None:
-        """Write batches until the end. Raises OSError."""
-        removing = False
-
-        def remove() -> None:
-            nonlocal removing
-            journal.remove_freed()
-            removing = False
-
-        while not self._stopped.wait(self._chance.uniform(*BATCH_S)):
-            sequence = self._checks.next_sequence()
-            vhost = f"v{sequence}" if sequence % 8 == 0 else ""
-            if vhost:
-                storage.definitions.put(VhostDefinition(vhost))
-            streamed = sequence % 2 == 1
-            if streamed:
-                stream.append(sequence)
-            attempt, batch = batches.make(sequence)
-            self._checks.attempted(self, attempt)
-            while True:
-                try:
-                    # As the committer does.
-                    storage.definitions.sync()
-                    storage.files.flush()
-                    journal.write(batch)
-                    break
-                except UnwrittenError:
-                    if self._stopped.wait(RETRY_S):
-                        return
-            number, offset = batch.position >> OFFSET_BITS, batch.position & OFFSET_MASK
-            self._checks.acknowledged(
-                self, sequence, (f"{LOG}/journal/{segment_name(number)}", offset), vhost, streamed
-            )
-            if not removing and journal.free():
-                removing = True
-                threading_module.Thread(remove, "segments", True).start()
+def _ignore(_: object) -> None:
+    pass

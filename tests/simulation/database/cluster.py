@@ -6,7 +6,7 @@ from functools import partial
 
 from tests.simulation.database.server import Function, Server
 from tests.simulation.database.skipping import Skipping
-from tests.simulation.database.transaction import Changes, Tables
+from tests.simulation.database.transaction import Changes, Rows, Tables
 from tests.simulation.scheduler import MS, SECOND
 
 #: Time in which a synchronous standby receives a commit.
@@ -15,6 +15,8 @@ RECEIVE_NS = (0, MS)
 STALL = 0.002
 PLANNED_STALL = 0.3
 STALL_NS = 4 * SECOND
+#: Time of a planned one: long enough for a takeover.
+PLANNED_STALL_NS = (2 * SECOND, 5 * SECOND)
 #: Most commits by which an asynchronous standby is behind.
 LAG = 12
 
@@ -59,13 +61,14 @@ class Cluster:
         self.is_silent = False
         #: Called when a session ends others: its name, and the beginning of theirs.
         self.on_terminate: Callable[[str, str], None] = lambda name, prefix: None
-        #: Beginning of the name of a session that is slow soon, and whether with a statement that is a transaction.
+        #: Beginning of the names of sessions that write, one of which is slow soon, and whether with a statement that
+        #: is a transaction.
         self.slow: str | None = None
         self.is_single_slow: bool = False
         #: Called when the primary is slow, with the time in nanoseconds.
         self.on_stall: Callable[[int], None] = lambda duration: None
-        #: Faults of commits to come: session's name begins with the key -> kind.
-        self.commit_faults: dict[str, str] = {}
+        #: Faults of commits to come: beginning of a session's name, and a part of it -> kind.
+        self.commit_faults: dict[tuple[str, str], str] = {}
         self._scheduler = scheduler
         self._chance = chance
         self._statements = statements
@@ -74,6 +77,7 @@ class Cluster:
         #: All commits of the world.
         self._log: list[Changes] = []
         self._durable: Tables = {}
+        self._number = 0
         self.standbys: list[Standby] = []
         self.primary: Server | None = None
         self._begin({})
@@ -112,17 +116,33 @@ class Cluster:
             return True
         return any(standby.synchronous and standby.received >= position for standby in self.standbys)
 
+    def epoch(self, log: str) -> int:
+        """Return the epoch of a log in the log of the primary, also if its commit waits for a standby.
+
+        0 if nobody has led it, or if it is removed.
+        """
+        row = self._durable.get("fence", {}).get(log)
+        return row[0] if row is not None else 0
+
+    def rows(self, table: str) -> Rows:
+        """Return the rows of a table in the log of the primary, also those whose commits wait for a standby."""
+        return self._durable.get(table, {})
+
     @property
-    def epoch(self) -> int:
-        """Return the epoch in the log of the primary, also if its commit waits for a standby."""
-        rows = self._durable.get("fence", {})
-        return max((row[0] for row in rows.values()), default=0)
+    def tables(self) -> Tables:
+        """Return all tables, as `rows` does."""
+        return self._durable
+
+    def next_number(self) -> int:
+        """Return the next value of the sequence of logs."""
+        self._number += 1
+        return self._number
 
     def commit_fault(self, name: str) -> str:
         """Return the planned fault of a session's commit, an empty text if there is none."""
-        for prefix in self.commit_faults:
-            if name.startswith(prefix):
-                return self.commit_faults.pop(prefix)
+        for prefix, part in self.commit_faults:
+            if name.startswith(prefix) and part in name:
+                return self.commit_faults.pop((prefix, part))
         return ""
 
     def stall_ns(self, name: str, single: bool) -> int:
@@ -130,12 +150,12 @@ class Cluster:
 
         single: before the commit of a statement that is a transaction.
         """
-        if self.slow is not None and name.startswith(self.slow) and single is self.is_single_slow:
+        slow = self.slow is not None and single is self.is_single_slow and is_writing(name, self.slow)
+        if slow:
             if self._chance.random() > PLANNED_STALL:
                 return 0
             self.slow = None
-            # Mostly long enough for a takeover.
-            duration = int(STALL_NS * self._chance.random())
+            duration = self._chance.randint(*PLANNED_STALL_NS)
         elif self._chance.random() > STALL:
             return 0
         else:
@@ -203,6 +223,11 @@ class Cluster:
             for _ in range(count)
         ]
         self.primary.received()
+
+
+def is_writing(name: str, process: str) -> bool:
+    """Return whether a session's name is that of one that writes. process: the beginning of the names of a process."""
+    return name.startswith(process) and "writing" in name
 
 
 def _copied(tables: Tables) -> Tables:

@@ -64,6 +64,9 @@ class Cursor:
     def fetchall(self) -> list[Row]:
         return self._result.rows
 
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._result.rows)
+
 
 class Pipeline:
     """A pipeline: one round trip at its end."""
@@ -79,10 +82,11 @@ class Pipeline:
 
 
 class Connection:
-    """A connection in autocommit mode. closed: as this end knows."""
+    """A connection in autocommit mode. closed: as this end knows. name: of the session."""
 
     def __init__(self, path: Path, server: Server, name: str) -> None:
         self.closed = False
+        self.name = name
         self._path = path
         self._backend: Backend = server.connect(name, self)
         self._deadline_s = 10.0

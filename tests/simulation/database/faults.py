@@ -5,6 +5,7 @@ from typing import Final
 
 from amqpbroker.store.database.leadership import GRACE_S
 from tests.simulation.database.broker import Broker
+from tests.simulation.database.cluster import PLANNED_STALL_NS
 from tests.simulation.database.connection import CONNECT_NS
 from tests.simulation.database.path import CLIENT_LOST_NS
 from tests.simulation.database.world import World
@@ -19,77 +20,127 @@ RECONNECTED_NS: Final = 1_500 * MS
 
 
 def kill_leader(world: World) -> None:
-    if (leader := world.leader) is not None:
-        world.expect_takeover(GRACE_S + 3 * world.noticed_s)
+    if (leader := _leader(world)) is not None:
+        world.expect_takeovers(leader, GRACE_S + 4 * world.noticed_s)
         world.die(leader, with_machine=False)
 
 
 def kill_leader_in_transaction(world: World) -> None:
-    """Kill a leader while the engine is slow with its transaction, which goes on without it."""
-    if (leader := world.leader) is None:
+    """Kill a leader while the engine is slow with its transaction, which goes on without it, and then the next leader.
+
+    That one may have read before the end of the transaction.
+    """
+    if (leader := _leader(world)) is None:
         return
-    world.cluster.slow = f"amqpbroker {leader.name}{leader.lives} writing"
+    world.cluster.slow = f"amqpbroker {leader.process_name} "
     world.cluster.is_single_slow = world.chance.random() < 0.5
     # Transactions of several statements are rare.
     most = SECOND if world.cluster.is_single_slow else 3 * SECOND
     life, delay = leader.lives, world.chance.randint(0, most)
 
+    logs = [vhost.log for vhost in leader.served]
+
     def kill() -> None:
         if leader.lives == life:
             world.die(leader, with_machine=False)
 
+    def kill_next() -> None:
+        for broker in world.leaders:
+            if any(broker.epoch_of(log) for log in logs):
+                world.die(broker, with_machine=False)
+                return
+
     world.scheduler.after(delay, kill)
-    world.fault_until(world.scheduler.now + delay)
+    world.scheduler.after(delay + PLANNED_STALL_NS[1], kill_next)
+    world.fault_until(world.scheduler.now + delay + PLANNED_STALL_NS[1])
 
 
 def kill_any(world: World) -> None:
     world.die(world.chance.choice(world.brokers), with_machine=False)
 
 
+def kill_most(world: World) -> None:
+    """Kill all brokers but one."""
+    last = world.chance.choice(world.brokers)
+    for broker in world.brokers:
+        if broker is not last:
+            world.die(broker, with_machine=False)
+
+
 def lose_machine(world: World) -> None:
     world.die(_leader_or_any(world), with_machine=True)
 
 
-def hand_over(world: World) -> None:
-    if (leader := world.leader) is not None:
-        world.expect_takeover(world.noticed_s)
-        world.wanted_epoch = leader.epoch + 1
+def stop(world: World) -> None:
+    """Stop a broker in order, which leaves its vhosts to others."""
+    if (leader := _leader(world)) is not None:
+        world.expect_takeovers(leader, GRACE_S + 4 * world.noticed_s)
         leader.stop()
 
 
-def hang_leader(world: World) -> None:
-    if (leader := world.leader) is None:
+def drain(world: World) -> None:
+    """Drain a broker, which hands over its vhosts, and revive it later, if others can lead meanwhile."""
+    broker = _leader_or_any(world)
+    if not any(each is not broker and each.domain is not None and not each.is_drained for each in world.brokers):
         return
-    limit_s = world.lease_s + 2 * GRACE_S + 3 * world.noticed_s
+    limit_s = 4 * world.noticed_s
+    if world.chance.random() < 0.5:
+        duration = int(limit_s * SECOND) + SECOND
+        world.expect_takeovers(broker, limit_s)
+    else:
+        duration = _duration(world, 10 * SECOND)
+    broker.drain(True)
+    life = broker.lives
+
+    def revive() -> None:
+        if broker.lives == life:
+            broker.drain(False)
+
+    world.scheduler.after(duration, revive)
+    world.fault_until(world.scheduler.now + duration + SECOND)
+
+
+def hang_leader(world: World) -> None:
+    if (leader := _leader(world)) is None:
+        return
+    limit_s = world.lease_s + 2 * GRACE_S + 4 * world.noticed_s
     duration = _duration(world, 30 * SECOND)
     if duration > limit_s * SECOND:
-        world.expect_takeover(limit_s)
+        world.expect_takeovers(leader, limit_s)
     if duration < (world.lease_s - GRACE_S) * SECOND:
         world.expect_none(leader, duration)
     leader.hang(duration)
     world.disturb(leader, duration)
 
 
-def hand_over_as_another_goes_on(world: World) -> None:
-    """Hang a leader until another one has taken over, which hands over as the first goes on."""
-    if (leader := world.leader) is None:
+def hang_without_locks(world: World) -> None:
+    """Hang a broker whose lease session ends, so that others take over without ending its other sessions."""
+    if (leader := _leader(world)) is None or leader.process is None:
+        return
+    for connection in leader.process.connections:
+        if connection.name.endswith(" lease"):
+            connection.cut()
+    duration = int((GRACE_S + 3 * world.noticed_s + world.chance.random() * world.lease_s) * SECOND)
+    leader.hang(duration)
+    world.disturb(leader, duration)
+
+
+def stop_as_another_goes_on(world: World) -> None:
+    """Hang a broker until others have taken over, of which one stops as the first goes on."""
+    if (leader := _leader(world)) is None:
         return
     duration = int((world.lease_s + 2 * GRACE_S + 4 * world.noticed_s) * SECOND)
     leader.hang(duration)
     world.disturb(leader, duration)
-    faults = world.faults
 
-    def hand_over_again() -> None:
-        other = world.leader
-        if other is not None and other is not leader:
-            if world.faults == faults:
-                world.faults_end_ns = min(world.faults_end_ns, world.scheduler.now)
-                # The replaced broker may have the lock for a moment, at the time of an attempt.
-                world.expect_takeover(world.look_s + world.noticed_s, rested=True)
-            other.stop()
+    def stop_another() -> None:
+        others = [broker for broker in world.leaders if broker is not leader]
+        if others:
+            world.chance.choice(others).stop()
 
-    world.scheduler.after(duration + world.chance.randint(-SECOND // 2, SECOND // 4), hand_over_again)
-    world.fault_until(world.scheduler.now + duration - SECOND // 2)
+    delay = duration + world.chance.randint(-SECOND // 2, SECOND // 4)
+    world.scheduler.after(delay, stop_another)
+    world.fault_until(world.scheduler.now + delay)
 
 
 def hang_any(world: World) -> None:
@@ -97,12 +148,12 @@ def hang_any(world: World) -> None:
 
 
 def hang_at_takeover(world: World) -> None:
-    """Stop a broker at a random step of its takeover."""
-    if (leader := world.leader) is None:
+    """Stop a broker at a random step of its takeovers."""
+    if (leader := _leader(world)) is None:
         return
     world.die(leader, with_machine=False)
     other = world.chance.choice(world.brokers)
-    delay = int(1_400 * MS * world.chance.random())
+    delay = int(2_400 * MS * world.chance.random())
     world.fault_until(world.scheduler.now + delay)
     world.scheduler.after(delay, lambda: _hang(world, other))
 
@@ -130,11 +181,12 @@ def fail_commits(world: World) -> None:
     """Break connections at commits of the leader, before or after these have taken effect, or refuse them."""
     leader = _leader_or_any(world)
     use = world.chance.choice(("writing", "writing", "lease", "removal"))
-    prefix = f"amqpbroker {leader.name}{leader.lives} {use}"
-    world.cluster.commit_faults[prefix] = world.chance.choice(("refused", "lost", "full"))
+    world.cluster.commit_faults[f"amqpbroker {leader.process_name} ", use] = world.chance.choice(
+        ("refused", "lost", "full")
+    )
     if use == "lease":
         # Also a takeover may fail.
-        world.cluster.commit_faults["amqpbroker "] = "lost"
+        world.cluster.commit_faults["amqpbroker ", ""] = "lost"
     world.scheduler.after(SECOND, world.cluster.commit_faults.clear)
     _reconnect(world)
 
@@ -161,14 +213,14 @@ def fail_over(world: World) -> None:
 
 def fail_over_with_leader(world: World) -> None:
     """End the leader and the primary at the same time, as the machine of both does."""
-    if (leader := world.leader) is not None:
+    if (leader := _leader(world)) is not None:
         world.die(leader, with_machine=False)
     fail_over(world)
 
 
 def fail_over_at_takeover(world: World) -> None:
     """End the leader while standbys receive nothing, and the primary when another broker has perhaps taken over."""
-    if (leader := world.leader) is None:
+    if (leader := _leader(world)) is None:
         return
     world.cluster.stall(4 * SECOND)
     if world.chance.random() < 0.5:
@@ -182,18 +234,21 @@ def fail_over_at_takeover(world: World) -> None:
 
 FAULTS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (kill_leader, 30),
-    (kill_leader_in_transaction, 6),
+    (kill_leader_in_transaction, 12),
     (kill_any, 4),
+    (kill_most, 3),
     (lose_machine, 3),
-    (hand_over, 50),
+    (stop, 20),
+    (drain, 20),
     (hang_leader, 8),
-    (hand_over_as_another_goes_on, 6),
+    (hang_without_locks, 12),
+    (stop_as_another_goes_on, 6),
     (hang_any, 4),
     (hang_at_takeover, 4),
     (partition, 5),
     (break_connections, 6),
     (break_all, 4),
-    (fail_commits, 8),
+    (fail_commits, 12),
     (stall_standbys, 5),
     (restart_engine, 4),
     (fail_over, 6),
@@ -207,8 +262,13 @@ def any_fault(world: World) -> Callable[[World], None]:
     return world.chance.choice(_ROWS)
 
 
+def _leader(world: World) -> Broker | None:
+    leaders = world.leaders
+    return world.chance.choice(leaders) if leaders else None
+
+
 def _leader_or_any(world: World) -> Broker:
-    leader = world.leader
+    leader = _leader(world)
     return leader if leader is not None and world.chance.random() < 0.8 else world.chance.choice(world.brokers)
 
 

@@ -4,41 +4,117 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from amqpbroker.server import database as server_database
-from amqpbroker.store.database import members, renewing, reporting, session, sessions
+from amqpbroker.config import Config
+from amqpbroker.server import shared_database, vhost_following, vhost_recovery, vhost_serving
+from amqpbroker.store import committer
+from amqpbroker.store.database import leaderships, members, reporting, session, sessions, vhost_followers
+from amqpbroker.store.database.leadership import Target
 from tests.simulation.database import threading_module
 from tests.simulation.database.broker import BrokerProcess
 from tests.simulation.database.connection import Connection
 from tests.simulation.database.tasks import current
 
 
-def _connect(url: str, *, application_name: str, **_: Any) -> Connection:
+def _process() -> BrokerProcess:
     process = current().process
     assert isinstance(process, BrokerProcess)
-    return process.connect(application_name)
+    return process
+
+
+def _connect(url: str, *, application_name: str, **_: Any) -> Connection:
+    return _process().connect(application_name)
+
+
+class Listeners:
+    """The listeners of a broker, without sockets."""
+
+    def __init__(self, config: Config) -> None:
+        self.address = f"{config.cluster_name}:5672"
+        self.target = Target(config.cluster_name, 1, "secret")
+
+
+class Directory:
+    """The directory of a broker on its machine."""
+
+    directory = Path("/local")
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Leaderships(leaderships.Leaderships):
+    """Reports each takeover, and how long it has kept the broker from renewing its leases."""
+
+    def try_take(self, log: str) -> bool:
+        owner = _process().owner
+        with owner.taking():
+            taken = super().try_take(log)
+        if taken:
+            owner.checks.took(owner, log, self.held[log])
+        return taken
+
+
+class Log:
+    """The log of the modules that serve vhosts: their errors are checked."""
+
+    def debug(self, *_: Any, **__: Any) -> None:
+        pass
+
+    info = warning = debug
+
+    def error(self, text: str, *values: Any, **__: Any) -> None:
+        owner = _process().owner
+        owner.checks.complained(owner, text % values)
+
+    critical = error
+
+    def exception(self, text: str, *values: Any) -> None:
+        owner = _process().owner
+        owner.checks.complained(owner, f"internal error: {text % values}")
 
 
 @contextmanager
 def simulated() -> Iterator[None]:
     """Run the product on simulated threads, time and connections meanwhile."""
     time = SimpleNamespace(sleep=threading_module.sleep, monotonic=threading_module.monotonic)
+    log = Log()
     with ExitStack() as patches:
         for module, name, value in (
-            (renewing, "threading", threading_module),
-            (reporting, "threading", threading_module),
+            (committer, "threading", threading_module),
+            (committer, "queue", threading_module),
+            (committer, "ThreadPoolExecutor", threading_module.ThreadPoolExecutor),
+            (leaderships, "time", time),
+            (leaderships.Leaderships.__init__, "__defaults__", (threading_module.monotonic,)),
             (members, "threading", threading_module),
+            (reporting, "threading", threading_module),
             (session, "threading", threading_module),
-            (sessions, "threading", threading_module),
-            (server_database, "time", time),
             (session, "time", time),
+            (sessions, "threading", threading_module),
             (session, "TimedConnection", SimpleNamespace(connect=_connect)),
             # libpq reads the URL each time.
             (session, "described", cache(session.described)),
             (session.Session, "_options", lambda _: {}),
+            (shared_database, "DatabaseListeners", Listeners),
+            (shared_database, "Leaderships", Leaderships),
+            (shared_database, "Ownership", Directory),
+            (shared_database, "SpillFiles", Directory),
+            (shared_database, "log", log),
+            (shared_database, "threading", threading_module),
+            (shared_database, "time", time),
+            (vhost_followers.VhostFollowers.__init__, "__defaults__", (threading_module.monotonic,)),
+            (vhost_following, "threading", threading_module),
+            (vhost_following, "log", log),
+            (vhost_recovery, "log", log),
+            (vhost_serving, "ThreadPoolExecutor", threading_module.ThreadPoolExecutor),
+            (vhost_serving, "log", log),
         ):
             patches.enter_context(patch.object(module, name, value))
         before = logging.root.manager.disable

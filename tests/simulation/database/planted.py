@@ -17,7 +17,6 @@ from tests.simulation.planted.fault import ROOT, Planted, changed
 
 PLANTED: Final = (
     Planted("no epoch check in a write", "fence.py", "connection.execute(_GUARD, (self._log, self._epoch))", "pass"),
-    Planted("the lock not checked", "leadership.py", "if has_lock and (row is None", "if (row is None"),
     Planted(
         "the epoch not raised",
         "leadership.py",
@@ -43,22 +42,10 @@ PLANTED: Final = (
         "if not self.exists:",
     ),
     Planted(
-        "the rest of the journal not read",
-        "storage.py",
-        "        while not self._recovery.run(follower.read_on):\n            pass",
-        "        return True",
-    ),
-    Planted(
         "a hanging leader's sessions not ended",
         "leadership.py",
         "            _terminate(connection, row",
         "            (row",
-    ),
-    Planted(
-        "a renewal that waits for a standby",
-        "leadership.py",
-        'connection.execute("SET LOCAL synchronous_commit TO local")',
-        "pass",
     ),
     Planted(
         "definitions forgotten when their write fails",
@@ -93,25 +80,75 @@ PLANTED: Final = (
         "SELECT $3, $4, $5 FROM fence WHERE log = $3 AND epoch = $4 FOR SHARE",
         "SELECT $3, $4, $5 FROM fence WHERE log = $3 AND epoch = $4",
     ),
-    Planted("a valid lease not respected", "leadership.py", "and not row.valid and silent_s", "and silent_s"),
-    Planted(
-        "a renewal later than the grace",
-        "renewing.py",
-        "min(self._leadership.lease_s / RENEWALS, MOST_S) if",
-        "self._leadership.lease_s / RENEWALS if",
-    ),
-    Planted(
-        "a lock of a replaced broker",
-        "session.py",
-        "        except BaseException:\n            self._disconnect()\n",
-        "        except BaseException:\n",
-    ),
     Planted(
         "a leadership not given up",
         "leadership.py",
         "        if self.epoch:\n            self._session.run(end)",
         "        pass",
     ),
+    # sharing
+    Planted(
+        "a removed log taken for one that was lost",
+        "leadership.py",
+        "if row is None and is_removed(self._log, connection):",
+        "if False:",
+    ),
+    Planted(
+        "a deleted vhost's log kept",
+        "sharing.py",
+        "            if log in logs and logs[log].removed and",
+        "            if False and",
+    ),
+    Planted(
+        "a deleted vhost's log not marked",
+        "database_definitions.py",
+        "            self._change(_REMOVE_LOG, (_text(name),))\n",
+        "            pass\n",
+    ),
+    Planted(
+        "a deleted vhost's files kept",
+        "vhost_logs.py",
+        "for first in range(0, len(drops), _FILES_AT_ONCE):",
+        "for first in range(0):",
+    ),
+    Planted(
+        "a deleted vhost's objects kept",
+        "vhost_logs.py",
+        "for table in _TABLES\n",
+        "for table in _TABLES[1:] if table != 'queue'\n",
+    ),
+    Planted(
+        "objects of all logs read",
+        "database_definitions.py",
+        "log_name=self._log if kind in OBJECTS else None",
+        "log_name=None",
+    ),
+    Planted(
+        "own changes kept that another broker has undone",
+        "own_changes.py",
+        "            elif changed_in < epoch:",
+        "            elif False:",
+    ),
+    Planted("vhosts not handed over", "sharing.py", "self._server.hand_over(log, processes[successor])", "pass"),
+    Planted(
+        "a vhost that is closed not released",
+        "vhost_serving.py",
+        "        if not isinstance(error, FencedError):\n            self._released.put((name, successor))",
+        "        pass",
+    ),
+    Planted(
+        "a vhost that cannot be opened not released",
+        "vhost_serving.py",
+        '            self._released.put((wanted.name, ""))',
+        "            pass",
+    ),
+    Planted(
+        "what was not written taken for written",
+        "vhost_serving.py",
+        "            definitions.sync()\n            streams.write()",
+        "            streams.write()",
+    ),
+    Planted("a vhost whose leadership is lost served on", "sharing.py", "self._server.lose(log, error)", "pass"),
 )
 
 

@@ -62,6 +62,10 @@ class Server:
         self.backends.append(backend)
         return backend
 
+    def next_number(self) -> int:
+        """Return the next value of the sequence of logs, which no rollback and no failover returns."""
+        return self._cluster.next_number()
+
     # --- commits ------------------------------------------------------------------------------------------------------
 
     def commit_fault(self, name: str) -> str:

@@ -7,14 +7,24 @@ session, the names and the values. A statement that is not in it is an error.
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from amqpbroker.store.database import database_definitions, fence, schema
+from amqpbroker.store.database import (
+    database_definitions,
+    definitions_follower,
+    fence,
+    leadership,
+    leaderships,
+    schema,
+    vhost_followers,
+    vhost_logs,
+)
+from amqpbroker.store.database.database_definitions import OBJECTS
 from amqpbroker.store.database.session import _END_EARLIER, _SETTINGS
 from amqpbroker.store.definitions.tables import TABLES
 from tests.simulation.database.backend import NOTHING, Backend, Result
 from tests.simulation.database.connection import parsed
 from tests.simulation.database.server import Function
 from tests.simulation.database.transaction import Row, Rows, ServerError, Transaction
-from tests.simulation.scheduler import SECOND
+from tests.simulation.scheduler import MS, SECOND
 
 Names = tuple[str, ...]
 #: The result of a query that finds something.
@@ -139,10 +149,11 @@ def check_epoch(session: Backend, names: Names, values: Any) -> Result:
     return FOUND
 
 
-def find_later_epoch(session: Backend, names: Names, values: Any) -> Result:
+def find_leadership(session: Backend, names: Names, values: Any) -> Result:
+    """Find the epoch of a log, if it is not later than this one."""
     log, epoch = values
     row = session.open_transaction.rows("fence").get(log)
-    return FOUND if row is not None and row[0] > epoch else NOTHING
+    return FOUND if row is not None and row[0] <= epoch else NOTHING
 
 
 def delete_leader(session: Backend, names: Names, values: Any) -> Result:
@@ -154,39 +165,70 @@ def delete_leader(session: Backend, names: Names, values: Any) -> Result:
 def insert_leader(session: Backend, names: Names, values: Any) -> Result:
     log, epoch, holder, address, process, host, port, secret, lease_s = values
     until = session.server.clock_ns + int(lease_s * SECOND)
-    row = (holder, address, process, host, port, secret, epoch, until, False)
+    row = (holder, address, process, host, port, secret, epoch, until, False, False, "")
     session.open_transaction.insert("leadership", log, row)
     return NOTHING
 
 
-def _change_leader(session: Backend, log: str, epoch: int, process: str, at: int, value: Any) -> Result:
+#: Columns of a row, whose key is the log.
+_PROCESS, _EPOCH, _UNTIL, _RELEASED, _BUSY, _SUCCESSOR = 2, 6, 7, 8, 9, 10
+
+
+def _change_leader(session: Backend, log: str, epoch: int, process: str, values: dict[int, Any]) -> Result:
     row = session.open_transaction.rows("leadership").get(log)
-    if row is None or row[6] != epoch or row[2] != process:
+    if row is None or row[_EPOCH] != epoch or row[_PROCESS] != process:
         return NOTHING
     session.lock(("leadership", log))
-    session.open_transaction.set("leadership", log, (*row[:at], value, *row[at + 1 :]))
+    session.open_transaction.set("leadership", log, _changed(row, values))
     return Result([], 1)
 
 
-def renew(session: Backend, names: Names, values: Any) -> Result:
-    lease_s, log, epoch, process = values
-    return _change_leader(session, log, epoch, process, 7, session.server.clock_ns + int(lease_s * SECOND))
+def _changed(row: Row, values: dict[int, Any]) -> Row:
+    return tuple(values.get(at, value) for at, value in enumerate(row))
+
+
+def renew_all(session: Backend, names: Names, values: Any) -> Result:
+    """Renew the leases of several logs of a process."""
+    lease_s, busy, process, logs = values
+    rows = session.open_transaction.rows("leadership")
+    found = [log for log in logs if log in rows and rows[log][_PROCESS] == process]
+    for log in found:
+        session.lock(("leadership", log))
+    until = session.server.clock_ns + int(lease_s * SECOND)
+    for log in found:
+        changed = _changed(rows[log], {_UNTIL: until, _BUSY: log in busy})
+        session.open_transaction.set("leadership", log, changed)
+    return Result([(log, rows[log][_EPOCH]) for log in found], len(found))
 
 
 def release(session: Backend, names: Names, values: Any) -> Result:
-    _successor, log, epoch, process = values
-    return _change_leader(session, log, epoch, process, 8, True)
+    successor, log, epoch, process = values
+    return _change_leader(session, log, epoch, process, {_RELEASED: True, _SUCCESSOR: successor})
 
 
 def select_leader(session: Backend, names: Names, values: Any) -> Result:
     row = session.open_transaction.rows("leadership").get(values[0])
     if row is None:
         return NOTHING
-    return Result([(*row[:8], row[7] > session.server.clock_ns, row[8])], 1)
+    return Result([(*row[:8], row[_UNTIL] > session.server.clock_ns, row[_RELEASED])], 1)
 
 
-def find_other_log(session: Backend, names: Names, values: Any) -> Result:
-    return FOUND if any(log != values[0] for log in session.open_transaction.rows("leadership")) else NOTHING
+def select_leaders(session: Backend, names: Names, values: Any) -> Result:
+    now = session.server.clock_ns
+    rows = session.open_transaction.rows("leadership").items()
+    return Result(
+        [
+            (log, *row[:7], row[_UNTIL] > now and not row[_RELEASED], row[_BUSY], row[_SUCCESSOR], "", row[_UNTIL])
+            for log, row in rows
+        ]
+    )
+
+
+def find_leader(session: Backend, names: Names, values: Any) -> Result:
+    """Find the leadership of a log, if it is that of a process in an epoch."""
+    log, epoch, process = values
+    row = session.open_transaction.rows("leadership").get(log)
+    return FOUND if row is not None and (row[_EPOCH], row[_PROCESS]) == (epoch, process) else NOTHING
 
 
 def number_write(session: Backend, names: Names, values: Any) -> Result:
@@ -200,6 +242,24 @@ def find_write(session: Backend, names: Names, values: Any) -> Result:
     log, epoch, number = values
     row = session.open_transaction.rows("proof").get(log)
     return FOUND if row is not None and row[0] == epoch and row[1] >= number else NOTHING
+
+
+def select_write(session: Backend, names: Names, values: Any) -> Result:
+    row = session.open_transaction.rows("proof").get(values[0])
+    return Result([row], 1) if row is not None else NOTHING
+
+
+def freeze(session: Backend, names: Names, values: Any) -> Result:
+    session.open_transaction.freeze()
+    return NOTHING
+
+
+def find_one(session: Backend, names: Names, values: Any) -> Result:
+    return FOUND
+
+
+def select_sessions(session: Backend, names: Names, values: Any) -> Result:
+    return Result([(each.name,) for each in session.server.backends if each.name.startswith(values[0])])
 
 
 def end_earlier(session: Backend, names: Names, values: Any) -> Result:
@@ -232,9 +292,34 @@ def put_broker(session: Backend, names: Names, values: Any) -> Result:
     return Result([(drained,)], 1)
 
 
-def select_broker(session: Backend, names: Names, values: Any) -> Result:
-    row = session.open_transaction.rows("brokers").get(values[0])
-    return Result([(row[_DRAINED], row[_YIELDS] > session.server.clock_ns)], 1) if row is not None else NOTHING
+def select_brokers(session: Backend, names: Names, values: Any) -> Result:
+    end = session.server.clock_ns - int(values[0] * SECOND)
+    rows = session.open_transaction.rows("brokers").items()
+    ordered = sorted(rows, key=lambda item: (item[1][_STARTED], item[0]))
+    return Result(
+        [
+            (
+                process,
+                *row[: _PATTERN + 1],
+                row[_SEEN] > end,
+                row[_DRAINED],
+                row[_STARTED] // MS,
+                row[_SEEN] // MS,
+                row[_LAG],
+            )
+            for process, row in ordered
+        ]
+    )
+
+
+def drain(session: Backend, names: Names, values: Any) -> Result:
+    drained, process = values
+    session.lock(("brokers", process))
+    row = session.open_transaction.rows("brokers").get(process)
+    if row is None:
+        return NOTHING
+    session.open_transaction.set("brokers", process, _changed(row, {_DRAINED: drained}))
+    return Result([], 1)
 
 
 def delete_broker(session: Backend, names: Names, values: Any) -> Result:
@@ -369,7 +454,12 @@ def raise_last_id(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
+#: Table -> the kind of its definitions.
+_KINDS: Final = {table: kind for kind, table in TABLES.items()}
+
+
 def put_definition(session: Backend, names: Names, values: Any) -> Result:
+    """Store a row: the fields, and the log for a kind that is stored with the log of its vhost."""
     key, *fields = values
     session.lock((names[0], key))
     session.open_transaction.set(names[0], key, tuple(fields))
@@ -383,11 +473,147 @@ def delete_definition(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
+def delete_of_vhost(session: Backend, names: Names, values: Any) -> Result:
+    at = _KINDS[names[0]]._fields.index("vhost")
+    return _delete_rows(session, names[0], lambda row: row[at] == values[0])
+
+
+def delete_of_vhost_in_log(session: Backend, names: Names, values: Any) -> Result:
+    log, vhost = values
+    at = _KINDS[names[0]]._fields.index("vhost")
+    return _delete_rows(session, names[0], lambda row: row[-1] == log and row[at] == vhost)
+
+
+def delete_of_log(session: Backend, names: Names, values: Any) -> Result:
+    """Delete the rows of a log in a table of definitions, or in one whose key is the log."""
+    table, log = names[0], values[0]
+    if table in _KINDS:
+        return _delete_rows(session, table, lambda row: row[-1] == log)
+    if log not in session.open_transaction.rows(table):
+        return NOTHING
+    session.lock((table, log))
+    session.open_transaction.set(table, log, None)
+    return Result([], 1)
+
+
+def _delete_rows(session: Backend, table: str, is_meant: Callable[[Row], bool]) -> Result:
+    found = [key for key, row in session.open_transaction.rows(table).items() if is_meant(row)]
+    for key in found:
+        session.lock((table, key))
+    for key in found:
+        session.open_transaction.set(table, key, None)
+    return Result([], len(found))
+
+
 def select_definitions(session: Backend, names: Names, values: Any) -> Result:
-    return Result(list(session.open_transaction.rows(names[-1]).values()))
+    fields = len(_KINDS[names[-1]]._fields)
+    return Result([row[:fields] for row in session.open_transaction.rows(names[-1]).values()])
+
+
+def select_definitions_of_log(session: Backend, names: Names, values: Any) -> Result:
+    rows = session.open_transaction.rows(names[-1]).values()
+    return Result([row[:-1] for row in rows if row[-1] == values[0]])
+
+
+def find_objects(session: Backend, names: Names, values: Any) -> Result:
+    """Find a queue or an exchange of a log."""
+    transaction = session.open_transaction
+    rows = [*transaction.rows("queue").values(), *transaction.rows("exchange").values()]
+    return FOUND if any(row[-1] in values for row in rows) else NOTHING
+
+
+# --- logs of vhosts ---------------------------------------------------------------------------------------------------
+
+#: Columns of a row, whose key is the number.
+_VHOST, _REMOVED = range(2)
+
+
+def select_logs(session: Backend, names: Names, values: Any) -> Result:
+    rows = session.open_transaction.rows("vhost_log")
+    return Result([(number, *rows[number]) for number in sorted(rows)])  # type: ignore[type-var] # numbers
+
+
+def find_log(session: Backend, names: Names, values: Any) -> Result:
+    """Find a log that is not removed."""
+    row = session.open_transaction.rows("vhost_log").get(int(values[0][1:]))
+    return FOUND if row is not None and not row[_REMOVED] else NOTHING
+
+
+def keep_log(session: Backend, names: Names, values: Any) -> Result:
+    """Find a log, and lock it so that it stays until the end of the transaction."""
+    number = int(values[0][1:])
+    if number not in session.open_transaction.rows("vhost_log"):
+        return NOTHING
+    session.lock(("vhost_log", number), shared=True)
+    return FOUND
+
+
+def add_log(session: Backend, names: Names, values: Any) -> Result:
+    """Add a log for a vhost, unless there is one that is not removed."""
+    vhost = values[0]
+    if _logs_of(session, lambda row: row[_VHOST] == vhost and not row[_REMOVED]):
+        return NOTHING
+    # The unique index.
+    session.lock(("vhost_log_vhost", vhost))
+    number = session.server.next_number()
+    session.open_transaction.insert("vhost_log", number, (vhost, False))
+    return Result([], 1)
+
+
+def mark_removed(session: Backend, names: Names, values: Any) -> Result:
+    """Mark the log of a vhost as removed."""
+    return _mark(session, lambda row: row[_VHOST] == values[0] and not row[_REMOVED])
+
+
+def mark_others_removed(session: Backend, names: Names, values: Any) -> Result:
+    """Mark the logs of vhosts as removed that do not exist."""
+    existing = _vhosts(session)
+    return _mark(session, lambda row: row[_VHOST] not in existing and not row[_REMOVED])
+
+
+def _mark(session: Backend, is_meant: Callable[[Row], bool]) -> Result:
+    found = _logs_of(session, is_meant)
+    for number in found:
+        session.lock(("vhost_log", number))
+    for number, row in found.items():
+        session.open_transaction.set("vhost_log", number, (row[_VHOST], True))
+    return Result([], len(found))
+
+
+def add_missing_logs(session: Backend, names: Names, values: Any) -> Result:
+    """Add a log for each vhost that has none."""
+    have = {row[_VHOST] for row in _logs_of(session, lambda row: not row[_REMOVED]).values()}
+    missing = [vhost for vhost in _vhosts(session) if vhost not in have]
+    for vhost in missing:
+        session.lock(("vhost_log_vhost", vhost))
+    for vhost in missing:
+        session.open_transaction.insert("vhost_log", session.server.next_number(), (vhost, False))
+    return Result([], len(missing))
+
+
+def delete_log(session: Backend, names: Names, values: Any) -> Result:
+    number = values[0]
+    if number not in session.open_transaction.rows("vhost_log"):
+        return NOTHING
+    session.lock(("vhost_log", number))
+    session.open_transaction.set("vhost_log", number, None)
+    return Result([], 1)
+
+
+def _logs_of(session: Backend, is_meant: Callable[[Row], bool]) -> Rows:
+    return {number: row for number, row in session.open_transaction.rows("vhost_log").items() if is_meant(row)}
+
+
+def _vhosts(session: Backend) -> list[str]:
+    return [row[0] for row in session.open_transaction.rows("vhost").values()]
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
+
+
+def _fields(kind: Any) -> str:
+    return ", ".join(["{}"] * len(kind._fields))
+
 
 STATEMENTS: Final[dict[str, Function]] = {
     _SETTINGS: nothing,
@@ -413,14 +639,14 @@ STATEMENTS: Final[dict[str, Function]] = {
     "DELETE FROM leadership WHERE log = %s": delete_leader,
     "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')": insert_leader,
-    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
-    " WHERE log = %s AND epoch = %s AND process = %s": renew,
+    leaderships._RENEW: renew_all,
+    leaderships._ALL: select_leaders,
+    vhost_followers._TAKEN: find_leader,
     "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s": release,
     "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"
     " FROM leadership WHERE log = %s": select_leader,
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()": terminate,
-    "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1": find_other_log,
     # brokers
     schema._BROKERS: creating("brokers"),
     "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s": delete_earlier,
@@ -430,13 +656,17 @@ STATEMENTS: Final[dict[str, Function]] = {
     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
     " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
     " RETURNING drained": put_broker,
-    "SELECT drained, yields > clock_timestamp() FROM brokers WHERE process = %s": select_broker,
+    "UPDATE brokers SET drained = %s WHERE process = %s": drain,
+    "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second',"
+    " drained, round(extract(epoch FROM started) * 1000)::bigint,"
+    " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process": select_brokers,
+    "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)": select_sessions,
     "DELETE FROM brokers WHERE process = %s": delete_broker,
     # fence
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held": check_epoch,
     fence._INSERT: insert_guarded,
     fence._INSERT_NUMBERED: insert_numbered,
-    "SELECT 1 FROM fence WHERE log = %s AND epoch > %s": find_later_epoch,
+    fence._STILL: find_leadership,
     fence._NUMBER: number_write,
     fence._FIND_NUMBER: find_write,
     # files
@@ -461,16 +691,32 @@ STATEMENTS: Final[dict[str, Function]] = {
     parsed(database_definitions._LAST_ID)[0]: raise_last_id,
     **{parsed(query)[0]: put_definition for query in database_definitions._PUT.values()},
     "DELETE FROM {} WHERE key = %s": delete_definition,
-    # Nothing here reads the logs of vhosts.
-    database_definitions._ADD_LOG: nothing,
+    "DELETE FROM {} WHERE vhost = %s": delete_of_vhost,
+    "DELETE FROM {} WHERE log = %s AND vhost = %s": delete_of_vhost_in_log,
+    "DELETE FROM {} WHERE log = %s": delete_of_log,
+    **{f"SELECT {_fields(kind)} FROM {{}} ORDER BY place": select_definitions for kind in TABLES},
     **{
-        f"SELECT {', '.join(['{}'] * len(kind._fields))} FROM {{}} ORDER BY place": select_definitions
-        for kind in TABLES
+        f"SELECT {_fields(kind)} FROM {{}} WHERE log = %s ORDER BY place": select_definitions_of_log for kind in OBJECTS
     },
+    definitions_follower._LAST: select_write,
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ": freeze,
+    # logs of vhosts
+    database_definitions._ADD_LOG: add_log,
+    database_definitions._REMOVE_LOG: mark_removed,
+    vhost_logs._ALL: select_logs,
+    vhost_logs._EXISTING: find_log,
+    leadership._KEEP: keep_log,
+    vhost_logs._MARK_REMOVED: mark_others_removed,
+    vhost_logs._ADD_MISSING: add_missing_logs,
+    vhost_logs._OBJECTS: find_objects,
+    "DELETE FROM vhost_log WHERE number = %s": delete_log,
+    "SELECT 1": find_one,
 }
 
 #: Functions that neither change nor lock anything.
 READERS: Final[frozenset[Function]] = frozenset(
     {find_schema, select_version, find_tables, select_leader, find_part, find_end, read_parts, synchronous}
-    | {find_last_id, select_definitions, find_write, find_later_epoch, find_other_log, select_broker}
+    | {find_last_id, select_definitions, select_definitions_of_log, find_write, find_leadership, select_write}
+    | {select_leaders, select_sessions, select_brokers, select_logs, find_log, find_objects, find_one}
+    | {find_tables_between, find_leader}
 )

@@ -1,5 +1,6 @@
 """Threads of simulated brokers, which run in steps: each one waits for an answer, an event or the time."""
 
+from asyncio import _get_running_loop, _set_running_loop
 from collections.abc import Callable
 from functools import partial
 
@@ -55,7 +56,14 @@ class Task(greenlet):
                 return
             self.process.scheduler.after(delay, partial(self._go_on, self._wait))
         assert self.parent is not None
+        loop = _get_running_loop()
+        if loop is None:
+            self.parent.switch()
+            return
+        # A callback of an event loop waits for the database, and other loops run meanwhile.
+        _set_running_loop(None)
         self.parent.switch()
+        _set_running_loop(loop)
 
     def wake(self) -> None:
         """End the present wait, at once unless the process is stopped. Called by the scheduler."""

@@ -190,7 +190,7 @@ def test_a_session_that_was_ended_says_so_at_its_next_call(engine):
 
 @pytest.mark.parametrize(("fault", "written"), [("refused", False), ("lost", True), ("full", False)])
 def test_a_commit_without_an_answer_may_be_written(engine, fault, written):
-    engine.cluster.commit_faults["client"] = fault
+    engine.cluster.commit_faults["client", ""] = fault
     assert isinstance(engine.call(lambda connection: connection.execute(INSERT, [0, b"a"])), psycopg.Error)
     assert has(engine, 0) is written
 
@@ -233,8 +233,8 @@ def test_a_higher_epoch_waits_for_an_insertion_whose_commit_is_slow(engine):
     stalls = [0]
     engine.cluster.on_stall, engine.cluster.is_single_slow = stalls.append, True
     for start in range(100):
-        engine.cluster.slow = "client"
-        engine.begin(lambda connection, at=start: connection.change(INSERTION, (at, b"a", "0", 1)))
+        engine.cluster.slow = "writing"
+        engine.begin(lambda connection, at=start: connection.change(INSERTION, (at, b"a", "0", 1)), "writing")
         engine.scheduler.run(engine.scheduler.now + 10 * MS)
         if stalls[-1] > 500 * MS:
             break

@@ -11,51 +11,30 @@ FOLDER = Path(amqpbroker.store.database.__file__).parent
 STATEMENT = re.compile(r"(?:WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|BEGIN|COMMIT|ROLLBACK)\b")
 PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 
-#: Statements that no world sends: its brokers only put definitions and follow none, each leads one log, all tables are
-#: new, no operator looks at or changes brokers, and no tool copies a store.
+#: Statements that no world sends: all tables are new, no world has a broker without shared vhosts, vhosts have no
+#: bindings, no operator asks for a leadership, and no tool copies a store.
 NOT_SENT = {
     "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
     "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
     "ALTER TABLE leadership ADD COLUMN wanted text NOT NULL DEFAULT ''",
     "ALTER TABLE brokers ADD COLUMN IF NOT EXISTS pattern text NOT NULL DEFAULT ''",
     "UPDATE format SET version = %s",
-    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second', busy = log = ANY(%s)"
-    " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch",
-    "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
-    " busy, successor, wanted, until FROM leadership",
     "UPDATE leadership SET wanted = given.wanted FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",
     "UPDATE leadership SET wanted = '' WHERE process = %s AND log = ANY(%s)",
-    "SELECT 1 FROM leadership WHERE log = %s AND epoch = %s AND process = %s",
-    "SELECT {} FROM {} WHERE log = %s ORDER BY place",
     "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
     "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
     "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
     "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
-    "DELETE FROM {} WHERE log = %s AND vhost = %s",
     "INSERT INTO vhost_log (vhost) SELECT name FROM vhost ORDER BY place",
-    "UPDATE vhost_log SET removed = true WHERE vhost = %s AND NOT removed",
-    "DELETE FROM vhost_log WHERE removed AND vhost = %s AND NOT EXISTS"
-    " (SELECT 1 FROM fence WHERE log = 'v' || vhost_log.number)",
-    "UPDATE vhost_log SET removed = true WHERE NOT removed AND vhost NOT IN (SELECT name FROM vhost)",
-    "INSERT INTO vhost_log (vhost) SELECT name FROM vhost WHERE name NOT IN"
-    " (SELECT vhost FROM vhost_log WHERE NOT removed) ORDER BY place",
-    "SELECT number, vhost, removed FROM vhost_log ORDER BY number",
-    "DELETE FROM {} WHERE log = %s",
-    "DELETE FROM vhost_log WHERE number = %s",
-    "SELECT 1 FROM queue WHERE log = %s UNION ALL SELECT 1 FROM exchange WHERE log = %s LIMIT 1",
-    "SELECT epoch, number FROM proof WHERE log = %s",
-    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",
-    "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second',"
-    " drained, round(extract(epoch FROM started) * 1000)::bigint,"
-    " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process",
+    "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1",
+    "SELECT drained, yields > clock_timestamp() FROM brokers WHERE process = %s",
     "UPDATE brokers SET drained = true WHERE process = %s",
-    "UPDATE brokers SET drained = %s WHERE process = %s",
     "UPDATE brokers SET yields = clock_timestamp()"
     " + CASE WHEN (process = %s) = %s THEN 0 ELSE %s END * interval '1 second'",
-    "DELETE FROM {} WHERE vhost = %s",
+    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
+    " WHERE log = %s AND epoch = %s AND process = %s",
     "DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s",
     "DELETE FROM {} WHERE log = %s AND vhost = %s AND source = %s",
     "SELECT 1 FROM vhost_log UNION ALL SELECT 1 FROM pg_tables"

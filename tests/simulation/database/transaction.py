@@ -78,6 +78,10 @@ class Transaction:
         self.changes = NONE
         self._tables = tables
 
+    def freeze(self) -> None:
+        """See no later commits of others from now on, in the tables that are not files. It must only read."""
+        self._tables = {name: dict(rows) for name, rows in self._tables.items() if "/" not in name}
+
     def has(self, table: str) -> bool:
         """Return whether a table exists for this transaction."""
         return self.changes.tables.get(table, table in self._tables)

@@ -6,6 +6,7 @@ from amqpbroker.broker.following import FOLLOWED
 from amqpbroker.store.database.definitions_follower import Changes, DefinitionsFollower
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.definitions.definitions import PermissionDefinition, UserDefinition, VhostDefinition
+from amqpbroker.store.log import UnwrittenError
 from tests.store.database.opening import Opened
 
 NOTHING = Changes([], [])
@@ -69,3 +70,17 @@ def test_the_next_leader_is_followed_in_the_same_way(leader, database, follower,
     assert read() == Changes([VhostDefinition("v")], [])
     assert follower.found[UserDefinition] == {("ann",): ANN}
     later.close()
+
+
+def test_definitions_are_read_again_from_another_server(leader, read):
+    """As after the promotion of a standby: the number of its last write may be the same."""
+    leader.definitions.put(ANN)
+    leader.definitions.sync()
+    assert read() == Changes([ANN], [])
+    leader.reading.run(lambda connection: connection.execute('DELETE FROM "user"'))
+    assert read() == NOTHING
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'following'"
+    leader.reading.run(lambda connection: connection.execute(ended))
+    with pytest.raises(UnwrittenError):
+        read()
+    assert read() == Changes([], [ANN])

@@ -33,6 +33,7 @@ class Brokers(OneLog):
 @pytest.fixture
 def brokers(database):
     made = Brokers(database)
+    made.run("INSERT INTO vhost_log (vhost) VALUES ('one'), ('two'), ('three')")
     yield made
     made.close()
 
@@ -157,6 +158,26 @@ def test_epochs_of_logs_that_exist_no_more_are_forgotten(brokers, pair):
     assert b.held == {"v1": 1}
 
 
+def test_a_log_that_was_removed_with_its_vhost_is_not_taken_for_one_whose_data_is_lost(brokers, pair):
+    a, _ = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    brokers.run("DELETE FROM leadership WHERE log = 'v2'")
+    brokers.run("DELETE FROM vhost_log WHERE number = 2")
+    lost = a.renew()
+    assert [(log, type(error)) for log, error in lost.items()] == [("v2", FencedError)]
+    assert "deleted" in lost["v2"].strerror
+
+
+def test_a_log_that_was_removed_is_not_taken(brokers, pair):
+    a, b = pair
+    brokers.run("DELETE FROM vhost_log WHERE number = 2")
+    assert not a.try_take("v2")
+    assert (a.all(), a.held) == ([], {})
+    a.abandon("v2")
+    assert not b.try_take("v2")
+
+
 def test_a_broker_that_lost_its_session_locks_all_its_logs_again(brokers, pair):
     a, b = pair
     for log in ("v1", "v2"):
@@ -228,3 +249,27 @@ def test_a_request_for_an_earlier_leader_is_not_written(pair):
     assert request(a, (held, "process of a")) == set()
     assert [each.wanted for each in a.all()] == [""]
     b.cancel_requests(["v2"])
+
+
+def test_an_epoch_in_which_it_has_led_is_not_used_again(brokers, pair):
+    """A standby may be promoted that does not have the takeover."""
+    a, _ = pair
+    a.try_take("v1")
+    brokers.run("DELETE FROM fence")
+    brokers.run("DELETE FROM leadership")
+    assert list(a.renew()) == ["v1"]
+    a.retain({"v1", "v2"})
+    assert a.try_take("v1")
+    assert a.held == {"v1": 2}
+
+
+def test_epochs_of_removed_logs_are_forgotten(brokers, pair):
+    a, _ = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+        a.release(log)
+    a.retain({"v2"})
+    brokers.run("DELETE FROM fence")
+    brokers.run("DELETE FROM leadership")
+    assert (a.try_take("v1"), a.try_take("v2")) == (True, True)
+    assert a.held == {"v1": 1, "v2": 2}

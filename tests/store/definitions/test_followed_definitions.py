@@ -61,3 +61,31 @@ def test_a_change_of_another_broker_is_not_stored_again(followed):
     assert written.all(VhostDefinition) == []
     followed.put(V)
     assert written.all(VhostDefinition) == [V]
+
+
+class Recorded:
+    def __init__(self):
+        self.changes = []
+
+    def changed(self, definition):
+        self.changes.append(("changed", definition))
+
+    def removed(self, definition):
+        self.changes.append(("removed", definition))
+
+
+def test_own_changes_are_reported_and_followed_ones_are_not():
+    recorded = Recorded()
+    followed = FollowedDefinitions({}, recorded)
+    with pytest.raises(AmqpError):
+        followed.put(V)
+    followed.write_to(FaultyDefinitions())
+    with followed.following():
+        followed.put(V)
+        followed.remove(V)
+        followed.remove_vhost("v")
+    assert recorded.changes == []
+    followed.put(V)
+    followed.remove(V)
+    followed.remove_vhost("w")
+    assert recorded.changes == [("changed", V), ("removed", V), ("removed", VhostDefinition("w"))]
