@@ -136,7 +136,7 @@ class Database:
                 make()
                 make = _nothing
                 if self._reporting is None:
-                    self._reporting = Reporting(self._members, self._lag_s)
+                    self._reporting = Reporting(self._members, self._lag_s, lambda _: None)
                 if self._leadership.try_take(self._members.may_lead):
                     log.warning("%s: this broker leads now, in epoch %d", self._url, self._leadership.epoch)
                     self._followed_s = None

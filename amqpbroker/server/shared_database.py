@@ -118,7 +118,7 @@ class SharedDatabase:
                 self._tables.run(self._follower.read_on)
                 if self._follower.found[VhostDefinition] or self._follower.found[UserDefinition]:
                     self._members.report(None)
-                    self._reporting = Reporting(self._members, self._following.lag_s)
+                    self._reporting = Reporting(self._members, self._following.lag_s, self._leaderships.extend)
                     self._synchronous = self._tables.run(is_synchronous)
                     self._sessions.connect()
                     if not self._synchronous:

@@ -14,6 +14,12 @@ _RENEW: Final[LiteralString] = (
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second', busy = log = ANY(%s)"
     " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch"
 )
+#: Extends the leases of logs of a process.
+_EXTEND: Final[LiteralString] = (
+    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
+    " FROM unnest(%s::text[], %s::bigint[]) AS held (log, epoch) WHERE leadership.log = held.log"
+    " AND leadership.epoch = held.epoch AND process = %s AND NOT released"
+)
 _ALL: Final[LiteralString] = (
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
     " busy, successor, wanted, until FROM leadership"
@@ -158,6 +164,15 @@ class Leaderships:
             self._by_log[log].unlock(connection)
             del self.held[log], self._by_log[log]
         return lost
+
+    def extend(self, connection: TimedConnection) -> None:
+        """Extend the leases over another connection: a takeover may wait for a standby, and keep `renew` waiting.
+
+        Usable from any thread, within a transaction that waits for no standby.
+        """
+        held = dict(self.held)
+        if held:
+            connection.execute(_EXTEND, [self.lease_s, list(held), list(held.values()), self._holder.process])
 
     def release(self, log: str, successor: str = "") -> None:
         """Give a log up, so that another broker takes it at once. Raises OSError.

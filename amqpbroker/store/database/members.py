@@ -18,6 +18,10 @@ REMOVED_S: Final = 600.0
 YIELD_S: Final = 5.0
 
 
+def _nothing(_: TimedConnection) -> None:
+    pass
+
+
 class Facts(NamedTuple):
     """Facts of a broker that do not change.
 
@@ -66,8 +70,11 @@ class Members:
         """Return whether this broker was drained when it reported last."""
         return self._drained
 
-    def report(self, lag_s: float | None) -> None:
-        """Write this broker's row, and remove rows that are old. Raises OSError."""
+    def report(self, lag_s: float | None, beside: Callable[[TimedConnection], None] = _nothing) -> None:
+        """Write this broker's row, and remove rows that are old. Raises OSError.
+
+        beside: makes further changes in the same transaction, which waits for no standby.
+        """
 
         def write(connection: TimedConnection) -> bool:
             with connection.transaction():
@@ -91,6 +98,7 @@ class Members:
                 ).fetchone()
                 assert found is not None
                 drained: bool = found[0]
+                beside(connection)
             return drained
 
         with self._lock:

@@ -1,4 +1,4 @@
-"""Reports on a thread of its own that a broker is there, while it waits and while it leads."""
+"""Reports on a thread of its own that a broker is there."""
 
 import logging
 import threading
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from amqpbroker.store.database.members import Members
+from amqpbroker.store.database.session import TimedConnection
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +19,13 @@ RETRY_S: Final = 0.25
 class Reporting:
     """Writes the row of a broker until `close`."""
 
-    def __init__(self, members: Members, lag_s: Callable[[], float | None]) -> None:
-        """lag_s: returns how far this broker is behind the leader; called on the thread."""
+    def __init__(
+        self, members: Members, lag_s: Callable[[], float | None], beside: Callable[[TimedConnection], None]
+    ) -> None:
+        """lag_s: returns how far this broker is behind. beside: see `Members.report`. Both are called on the thread."""
         self._members = members
         self._lag_s = lag_s
+        self._beside = beside
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
         self._thread.start()
@@ -30,7 +34,7 @@ class Reporting:
         wait_s = 0.0
         while not self._ending.wait(wait_s):
             try:
-                self._members.report(self._lag_s())
+                self._members.report(self._lag_s(), self._beside)
             except OSError as error:
                 log.debug("the broker is not reported, which is retried: %s", error)
                 wait_s = RETRY_S

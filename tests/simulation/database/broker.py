@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -35,8 +33,6 @@ SEGMENT_BYTES = (1_500, 5_000)
 RESTART_NS = (10 * MS, SECOND)
 #: Time between two requests of an administrator at a broker.
 ADMINISTERED_S = (0.1, 4.0)
-#: Time after which a takeover is a slow one.
-WAITED_NS = 300 * MS
 #: Interval at which an administrator looks whether a request is done, and a drained broker tries to be revived.
 LOOK_S = 0.05
 RETRY_S = 0.5
@@ -134,7 +130,6 @@ class Broker:
         self.domain: Domain | None = None
         self._stopped: asyncio.Event | None = None
         #: Begin of a takeover that is under way.
-        self._taking_ns: int | None = None
         self._scheduler = scheduler
         self._cluster = cluster
         self._chance = chance
@@ -176,23 +171,6 @@ class Broker:
             return vhost.leadership_of(self.writing)[1] if self.writing is not None else 0
         return next((each.epoch for each in self.served if each.log == log), 0)
 
-    @contextmanager
-    def taking(self) -> Iterator[None]:
-        """Record that it does not renew its leases while it takes over."""
-        self._taking_ns, life = self._scheduler.now, self.lives
-        try:
-            yield
-        finally:
-            if self.lives == life:
-                if self.has_waited:
-                    self.disturbed_ns = max(self.disturbed_ns, self._scheduler.now)
-                self._taking_ns = None
-
-    @property
-    def has_waited(self) -> bool:
-        """Return whether a takeover under way has waited for a while, and no lease was renewed meanwhile."""
-        return self._taking_ns is not None and self._scheduler.now - self._taking_ns > WAITED_NS
-
     # --- lives --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -201,7 +179,6 @@ class Broker:
         self.lives += 1
         self.started_ns = self._scheduler.now
         self.is_stopping = self.is_drained = False
-        self._taking_ns = None
         self._stopped = asyncio.Event()
         self.process = BrokerProcess(self._scheduler, self._cluster, self.path, self)
         self.process.start(self._live)

@@ -51,12 +51,11 @@ class Directory:
 
 
 class Leaderships(leaderships.Leaderships):
-    """Reports each takeover, and how long it has kept the broker from renewing its leases."""
+    """Reports each takeover."""
 
     def try_take(self, log: str) -> bool:
         owner = _process().owner
-        with owner.taking():
-            taken = super().try_take(log)
+        taken = super().try_take(log)
         if taken:
             owner.checks.took(owner, log, self.held[log])
         return taken

@@ -201,6 +201,18 @@ def renew_all(session: Backend, names: Names, values: Any) -> Result:
     return Result([(log, rows[log][_EPOCH]) for log in found], len(found))
 
 
+def extend_all(session: Backend, names: Names, values: Any) -> Result:
+    """Extend the leases of logs that a process has in these epochs."""
+    lease_s, logs, epochs, process = values
+    rows, until = session.open_transaction.rows("leadership"), session.server.clock_ns + int(lease_s * SECOND)
+    for log, epoch in zip(logs, epochs, strict=True):
+        row = rows.get(log)
+        if row is not None and (row[_PROCESS], row[_EPOCH], row[_RELEASED]) == (process, epoch, False):
+            session.lock(("leadership", log))
+            session.open_transaction.set("leadership", log, _changed(row, {_UNTIL: until}))
+    return NOTHING
+
+
 def release(session: Backend, names: Names, values: Any) -> Result:
     successor, log, epoch, process = values
     return _change_leader(session, log, epoch, process, {_RELEASED: True, _SUCCESSOR: successor})
@@ -640,6 +652,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')": insert_leader,
     leaderships._RENEW: renew_all,
+    leaderships._EXTEND: extend_all,
     leaderships._ALL: select_leaders,
     vhost_followers._TAKEN: find_leader,
     "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s": release,

@@ -323,14 +323,8 @@ class World:
         return alive and not broker.is_stopping and self._is_well(broker)
 
     def _is_well(self, broker: Broker) -> bool:
-        """Return whether a broker had no fault for some time, so that the effects of one are gone.
-
-        A takeover that waits, for a slow transaction or a standby, is one: no lease is renewed meanwhile.
-        """
-        return (
-            not broker.has_waited
-            and broker.disturbed_ns + int(self.lease_s * SECOND) + 12 * SECOND < self.scheduler.now
-        )
+        """Return whether a broker had no fault for some time, so that the effects of one are gone."""
+        return broker.disturbed_ns + int(self.lease_s * SECOND) + 12 * SECOND < self.scheduler.now
 
     # --- checks of contents -------------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ class Brokers(OneLog):
             )
         )
 
+    def extend(self, leaderships):
+        self._any.run(leaderships.extend)
+
     def run(self, statement, *values):
         self._any.run(lambda connection: connection.execute(statement, values))
 
@@ -74,6 +77,20 @@ def test_renewals_show_which_logs_have_clients(pair):
     assert {held.log: held.busy for held in b.all()} == {"v1": False, "v2": True, "v3": False}
     assert a.renew() == {}
     assert not any(held.busy for held in b.all())
+
+
+def test_leases_are_extended_over_another_connection(brokers, pair):
+    a, b = pair
+    for log in ("v1", "v2", "v3"):
+        a.try_take(log)
+    brokers.run("UPDATE leadership SET until = 'epoch'")
+    brokers.run("UPDATE leadership SET epoch = 7 WHERE log = 'v2'")
+    brokers.run("UPDATE leadership SET process = 'process of b' WHERE log = 'v3'")
+    brokers.extend(a)
+    assert leaders(b) == {"v1": "a"}
+    a.release("v1")
+    brokers.extend(a)
+    assert leaders(b) == {}
 
 
 def test_a_log_that_another_broker_has_taken_is_lost_alone(brokers, pair):
