@@ -139,9 +139,11 @@ class Clients:
         return ClientTransport(self._reading, connect, self._clock, self._tick, self._admit, self._remove)
 
     def _connection(self, peer: Peer, client: ClientTransport) -> Served:
-        if self.relaying is None or peer.relayed:
+        if self.relaying is None:
             return Connection(self._broker, peer, client.on_dirty)
-        return Connection(self._broker, peer, client.on_dirty, partial(self.relaying.hand_over, client, peer))
+        # A relayed connection is not relayed again.
+        elsewhere = self.relaying.wait if peer.relayed else partial(self.relaying.hand_over, client, peer)
+        return Connection(self._broker, peer, client.on_dirty, elsewhere)
 
     def _admit(self, client: ClientTransport) -> bool:
         if self._closed or self.is_full():

@@ -76,6 +76,24 @@ class Relaying:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def wait(self, handover: Handover) -> None:
+        """Serve a connection that another broker relays once this one serves the vhost; refuse it if it does not.
+
+        It may have the vhost's leadership, and still read the messages.
+        """
+        task = self._loop.create_task(self._wait(handover))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _wait(self, handover: Handover) -> None:
+        vhost, end = handover.vhost, self._loop.time() + LEADER_S
+        while not self._is_here(vhost):
+            if self._target(vhost) is not None or self._loop.time() >= end:
+                handover.refuse(errors.vhost_led_elsewhere(vhost))
+                return
+            await asyncio.sleep(LOOK_S)
+        handover.serve()
+
     async def close(self) -> None:
         """End all connections."""
         self._closed = True

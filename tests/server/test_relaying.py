@@ -16,12 +16,16 @@ import pytest
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.handover import Handover, Recording
+from amqpbroker.broker.storage import Storage
 from amqpbroker.config import Tls
 from amqpbroker.server import forwarding, relaying
 from amqpbroker.server.leader_link import LeaderLink
 from amqpbroker.server.relay import Relay
 from amqpbroker.server.transport import WRITE_HIGH_BYTES, ClientTransport
 from amqpbroker.store.database.leadership import Target
+from amqpbroker.store.definitions.definitions import MemoryDefinitions
+from amqpbroker.store.recovered import Recovered
+from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from tests.certificates import Authority
@@ -349,6 +353,36 @@ def test_a_relayed_connection_is_not_relayed_again(brokers):
     lead_elsewhere(brokers.a.broker, "y")
     lead_elsewhere(brokers.b.broker, "y")
     brokers.b.clients.relaying = brokers.relaying
+    brokers.targets["y"] = brokers.targets["x"]
+    assert refusal(brokers, "y") == (320, "CONNECTION_FORCED - another broker leads vhost 'y' now; connect again")
+    brokers.await_idle()
+
+
+def test_a_client_waits_while_the_leader_reads_its_vhost(brokers):
+    lead_elsewhere(brokers.a.broker, "y")
+    lead_elsewhere(brokers.b.broker, "y")
+    brokers.targets["y"] = brokers.targets["x"]
+
+    def serve():
+        until(lambda: brokers.call(lambda: len(brokers.b.clients.there())) == 1)
+        until(lambda: brokers.call(lambda: brokers.b.clients.relaying.files) == 1)
+        broker = brokers.b.broker
+        brokers.call(broker.users.set_permissions, "guest", "y", ".*", ".*", ".*")
+        storage = Storage(MemoryStore(), MemoryDefinitions(), True)
+        brokers.call(broker.open_vhost, broker.defined_vhosts["y"], storage, Recovered())
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with brokers.connect("y") as connection:
+        round_trip(connection)
+    serving.join()
+    brokers.await_idle()
+
+
+def test_a_client_does_not_wait_for_ever_for_a_leader_that_reads_its_vhost(brokers, monkeypatch):
+    monkeypatch.setattr(relaying, "LEADER_S", 0.2)
+    lead_elsewhere(brokers.a.broker, "y")
+    lead_elsewhere(brokers.b.broker, "y")
     brokers.targets["y"] = brokers.targets["x"]
     assert refusal(brokers, "y") == (320, "CONNECTION_FORCED - another broker leads vhost 'y' now; connect again")
     brokers.await_idle()

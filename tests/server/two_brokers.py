@@ -85,6 +85,9 @@ class TwoBrokers:
             "a",
         )
         self.a.clients.relaying = self.relaying
+        self.b.clients.relaying = Relaying(
+            self.loop, lambda _: None, lambda vhost: vhost in self.b.broker.vhosts, self.b.clients.is_full, "b"
+        )
         self.b.broker.add_vhost("x")
         self.b.broker.users.set_permissions("guest", "x", ".*", ".*", ".*")
         for server in (self.a, self.b):
