@@ -130,6 +130,7 @@ def test_a_log_is_taken_with_a_higher_epoch_than_one_of_a_server_that_was_replac
     brokers.run("UPDATE leadership SET epoch = 2, released = true")
     brokers.run("UPDATE fence SET epoch = 2")
     brokers.end_session("a")
+    until(brokers.are_unlocked)
     assert b.try_take("v1")
     assert b.held == {"v1": 4}
 
