@@ -11,13 +11,16 @@ from typing import Any, Protocol
 from greenlet import getcurrent
 
 from tests.simulation.processor import Processor
-from tests.simulation.scheduler import MS, Scheduler
+from tests.simulation.scheduler import MS, SECOND, Scheduler
 from tests.simulation.threads import Thread
 
 #: Minimum and maximum time of an iteration; one of SLOW takes SLOW_NS, like a process that is not scheduled.
 ITERATION_NS = (5_000, 200_000)
 SLOW = 200
 SLOW_NS = 30 * MS
+#: Minimum time of an iteration, with the wait before it, that the loop remembers, and how long it does.
+LONG_NS = 10 * MS
+REMEMBERED_NS = SECOND
 
 
 #: See `SimulatedLoop.connects`.
@@ -58,6 +61,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._timed: list[tuple[int, int, Call]] = []
         self._readable: dict[Readable, None] = {}
         self._sequence = 0
+        #: Begin of the last iteration, and whether it left calls to the next one.
+        self._began = 0
+        self._left_calls = False
+        self._is_busy = False
+        #: Of the last iteration: the earliest time at which the broker has decided what it does then.
+        self._origin = 0
+        #: Origins and ends of past iterations that took long.
+        self._long: deque[tuple[int, int]] = deque()
         self._awake = False
         self._killed = False
         self._thread: Thread | None = None
@@ -87,6 +98,17 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         written is no part of its queue.
         """
         return self._thread is not None and self._thread.parked
+
+    def decided_since(self, at: int) -> int:
+        """Return the earliest time at which the broker has decided what it has written since `at`.
+
+        It writes in the same iteration or in the next one, and an iteration may wait for the disk. at, result: in
+        nanoseconds; `at` is at most REMEMBERED_NS ago.
+        """
+        origins = [origin for origin, end in self._long if end >= at]
+        if self._is_busy:
+            origins.append(self._origin)
+        return min([at, *origins])
 
     def kill(self) -> None:
         """End with the process."""
@@ -193,6 +215,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _iterate(self) -> None:
         self.iterations += 1
+        began = self._scheduler.now
+        self._origin = self._began if self._left_calls else began
+        self._began = began
+        self._is_busy = True
         previous = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
         try:
@@ -208,6 +234,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     socket.read()
         finally:
             asyncio._set_running_loop(previous)
+            self._left_calls = bool(self._ready)
+            self._is_busy = False
+            self._remember(self._scheduler.now)
+
+    def _remember(self, end: int) -> None:
+        """Note an iteration that took long."""
+        if end - self._origin >= LONG_NS:
+            self._long.append((self._origin, end))
+            while self._long[0][1] < end - REMEMBERED_NS:
+                self._long.popleft()
 
     def _call(self, handle: "Call") -> None:
         callback = handle.callback

@@ -327,6 +327,11 @@ class Connection:
         """Return whether the broker reads nothing more from it, so that further input has no effect."""
         return self._server.is_lost
 
+    @property
+    def is_full(self) -> bool:
+        """Return whether the broker has output that the client leaves no capacity for, so that nothing arrives."""
+        return self._server.get_write_buffer_size() > 0
+
     def stall(self, upward: bool, duration: int) -> None:
         """Delay one direction for that time; upward: to the broker."""
         (self.to_server if upward else self.to_client).stall(duration)

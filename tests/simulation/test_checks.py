@@ -1,5 +1,6 @@
 """The checks of every world: each accepts a working broker, and reports one that is damaged by the test."""
 
+from collections import deque
 from functools import partial
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -8,6 +9,7 @@ import pytest
 from anyio._backends._asyncio import _task_states
 
 from amqpbroker.broker.counters.history import History
+from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.client.protocol import Delivery
@@ -50,6 +52,7 @@ from tests.simulation.checks import (
     windows,
 )
 from tests.simulation.checks.batch_shares import BatchShares
+from tests.simulation.checks.heads import Heads
 from tests.simulation.checks.new_client import NewClient
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.skips import Skips
@@ -359,6 +362,21 @@ def test_too_many_messages_that_a_filter_passes_over_in_one_iteration_are_found(
     assert list(skips.check()) == []
     reader.offset += passed
     assert len(list(skips.check())) == problems
+
+
+@pytest.mark.parametrize(("first", "problems"), [(11, 0), (10, 1)])
+def test_messages_at_a_head_that_did_not_take_places_of_returned_ones_are_found(world, first, problems):
+    line = FifoLine(object())
+    most = 2 * world.config.bounds.page_count + 1
+    entries = [Fake(sequence=sequence, acquired_count=0) for sequence in range(1, most + 11)]
+    queue = Fake(name="q", ready=line, ledger=Fake(newest=len(entries)))
+    heads = Heads(world.process)
+    heads._left, heads._count, heads._queues = 10, len(world.process.broker.vhosts["/"].queues), [queue]
+    # All messages before the first one are with consumers.
+    line.line.append(entries[first - 1])
+    assert list(heads.check()) == []
+    line.line = deque(entries)
+    assert len(list(heads.check())) == problems
 
 
 @pytest.mark.parametrize(("rows", "problems"), [(10, 0), (9, 1)])

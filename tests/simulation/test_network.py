@@ -190,3 +190,27 @@ def test_broker_writes_all_output_after_an_orderly_end_by_the_client(seed):
     assert (reader.data, reader.lost) == (b"last", [None])
     assert connection.is_over
     assert client.data == b""
+
+
+class Unread(Far):
+    """The end of a client that does not read. count: number of bytes that have arrived."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def received(self, data):
+        self.count += len(data)
+
+
+def test_connection_is_full_until_the_client_reads_all_output():
+    scheduler, client, reader = Scheduler(), Unread(), Reader()
+    loop = ReadingLoop(scheduler)
+    connection = Connection(scheduler, random.Random(1), client, SimulatedTransport(loop, 1, random.Random(1)), reader)
+    loop.run()
+    assert not connection.is_full
+    reader.transport.write(bytes(connection.to_client.room + 1))
+    loop.run_for(SECOND)
+    assert connection.is_full
+    connection.to_client.consumed(client.count)
+    assert not connection.is_full

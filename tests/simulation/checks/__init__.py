@@ -40,6 +40,7 @@ from tests.simulation.checks import (
     windows,
 )
 from tests.simulation.checks.batch_shares import BatchShares
+from tests.simulation.checks.heads import Heads
 from tests.simulation.checks.holding import Holding
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.skips import Skips
@@ -73,7 +74,7 @@ RUNNING = (
 
 AROUND = (Shares, Holding)
 
-EACH = (BatchShares, Skips, SliceShares)
+EACH = (BatchShares, Heads, Skips, SliceShares)
 
 AT_REST = (
     new_client.check,

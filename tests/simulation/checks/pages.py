@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.group_line import GroupLine
+from amqpbroker.broker.queues.last_value_queue import LastValueQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.config.bounds import Bounds
 from tests.simulation.parts import fifo_lines, queues
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 def check(process: "BrokerProcess") -> Iterator[str]:
     """Yield each part of a queue that has more messages, or bytes of bodies, in memory than allowed."""
-    bounds = process.broker.config.bounds
+    bounds, most = process.broker.config.bounds, most_at_head(process)
     for queue in queues(process):
         for line in fifo_lines(queue.ready):
             if line._pager is not None:
-                yield from _of_line(queue, line, bounds, process._short_until > 0)
+                yield from _of_line(queue, line, bounds)
+                yield from _at_head(queue, line, most)
         if isinstance(queue.ready, GroupLine) and len(queue.ready._beside) > 2 * bounds.page_count + 1:
             yield f"{queue.name} has {len(queue.ready._beside)} messages in memory beside its line"
         delayed = queue.offering.delayed
@@ -34,21 +36,34 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             yield from _too_large(queue, "delayed messages", (item[2] for item in delayed._heap), bounds)
 
 
-def _of_line(queue: LocalQueue, line: FifoLine, bounds: Bounds, was_short: bool) -> Iterator[str]:
-    """was_short: memory was short, so that a line has pages although its first messages were not worth one."""
+def most_at_head(process: "BrokerProcess") -> int:
+    """Return the maximum number of messages at the head of a line that has pages, besides returned ones."""
+    bounds = process.broker.config.bounds
+    most = 2 * bounds.page_count + 1
+    # Memory was short, so that a line has pages although its first messages were not worth one.
+    return max(most, bounds.page_count + bounds.least_page_count) if process._short_until > 0 else most
+
+
+def is_replaced_in_place(queue: LocalQueue) -> bool:
+    """Return whether messages take the places of returned ones, which `heads.py` counts."""
+    return isinstance(queue, LastValueQueue) and not queue.options.at_tail
+
+
+def _of_line(queue: LocalQueue, line: FifoLine, bounds: Bounds) -> Iterator[str]:
     count = len(line._tail)
     if count > 2 * bounds.page_count:
         yield f"{queue.name} has {count} messages in memory at its end"
     if line._tail_size > 2 * bounds.page_bytes:
         yield from _too_large(queue, "messages at its end", line._tail, bounds)
-    most = 2 * bounds.page_count + 1
-    if was_short:
-        most = max(most, bounds.page_count + bounds.least_page_count)
-    if len(line.line) > most:
-        # Messages that consumers return were in memory before.
-        count = sum(not entry.acquired_count for entry in line.line)
-        if count > most:
-            yield f"{queue.name} has {count} messages in memory at its beginning"
+
+
+def _at_head(queue: LocalQueue, line: FifoLine, most: int) -> Iterator[str]:
+    if len(line.line) <= most or is_replaced_in_place(queue):
+        return
+    # Messages that consumers return were in memory before.
+    count = sum(not entry.acquired_count for entry in line.line)
+    if count > most:
+        yield f"{queue.name} has {count} messages in memory at its beginning"
 
 
 def _too_large(queue: LocalQueue, what: str, entries: Iterable[Entry], bounds: Bounds) -> Iterator[str]:

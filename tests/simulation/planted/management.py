@@ -5,6 +5,12 @@ from tests.simulation.planted.fault import Planted
 MANAGEMENT = (
     # --- exchanges, queues and bindings -------------------------------------------------------------------------------
     Planted(
+        "a list in the order of names",
+        "listing.py",
+        "    runs[-1].sort(key=by_value, reverse=backwards)\n    merged",
+        "    merged",
+    ),
+    Planted(
         "a binding that is not stored",
         "vhost.py",
         "if is_durable(binding) and not stored:\n"

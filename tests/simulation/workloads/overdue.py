@@ -12,15 +12,13 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.patience import Deadlines
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
-from tests.simulation.threads import SLOW_NS
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 #: Tolerance of the broker's timers.
 LATE_NS = 2 * SECOND
-#: Maximum time of a delivery in transit: there are no stalls here, but the broker may read a few messages slowly before
-#: it sends any.
-ON_WAY_NS = 3 * SLOW_NS + 100 * MS
+#: Maximum time in transit; there are no stalls here.
+ON_WAY_NS = 100 * MS
 #: Maximum time for which a message is held.
 LONGEST_NS = 60 * SECOND
 #: Time for which a message is held, in percent of the timeout.
@@ -98,8 +96,9 @@ class SlowWorker(Client):
         self._has_timeout = not self._takes_back or workload.kind == "quorum"
         self.hurries = False
         self.consumes = False
-        #: Arrival times of messages by delivery tag: those that it holds, and that the broker may wait for.
+        #: Delivery tag of each message that it holds -> time of arrival.
         self._held: dict[int, int] = {}
+        #: Delivery tag of each message that the broker may wait for -> earliest time of delivery.
         self._outstanding: dict[int, int] = {}
         #: Messages that the broker has certainly requeued, and that are not settled yet.
         self._taken_back: dict[int, None] = {}
@@ -129,7 +128,8 @@ class SlowWorker(Client):
         self._workload.ledger.delivered(message, got.arguments["redelivered"], (self.name, self._incarnation))
         if self._taken_back:
             raise self.world.broken(f"{self.name}: {message} comes, and {list(self._taken_back)} are not settled yet")
-        self._held[tag] = self._outstanding[tag] = now
+        self._held[tag] = now
+        self._outstanding[tag] = self._sent()
         percent = 0 if self.hurries else self.chance.choice(HELD_PERCENT)
         held = min(self._timeout * percent // 100, LONGEST_NS)
         self.world.scheduler.after(held, partial(self._finish, self._incarnation, tag, message))
@@ -137,6 +137,11 @@ class SlowWorker(Client):
             tick = 0 if self._takes_back else self.world.config.channel_tick_interval_ms * MS
             check = partial(self._check_told, self._incarnation, tag, self._takings)
             self._workload.deadlines.after(self._timeout + tick + LATE_NS, check)
+
+    def _sent(self) -> int:
+        """Return the earliest time at which the broker has decided to send what arrives now."""
+        at, process = self.world.scheduler.now - ON_WAY_NS, self.world.process
+        return at if process is None else process.loop.decided_since(at)
 
     def _finish(self, incarnation: int, tag: int, message: str) -> None:
         """Acknowledge the message, even if the broker has requeued it, which is allowed."""
@@ -147,12 +152,13 @@ class SlowWorker(Client):
         self._workload.ledger.dismissed(message)
         self.send(1, "basic.ack", delivery_tag=tag)
         takings = self._takings
-        # It is unknown whether the acknowledgement was in time.
-        late = self._takes_back and self.world.scheduler.now >= self._outstanding[tag] + self._timeout - ON_WAY_NS
+        end = self._outstanding[tag] + self._timeout
 
         def proven(_: Received) -> None:
             self._outstanding.pop(tag, None)
-            if not late and takings == self._takings:
+            # Later it is unknown whether the acknowledgement was in time.
+            in_time = not self._takes_back or self.world.scheduler.now < end
+            if in_time and takings == self._takings:
                 self._workload.ledger.settled(message)
 
         self.call(proven, "channel.flow-ok", 1, "channel.flow", active=True)
@@ -165,8 +171,8 @@ class SlowWorker(Client):
             raise self.world.broken(f"{self.name} received {got}")
         self._check_due()
         self._takings += 1
-        now = self.world.scheduler.now
-        self._taken_back = {tag: None for tag, since in self._held.items() if since + self._timeout < now - ON_WAY_NS}
+        sent = self._sent()
+        self._taken_back = {tag: None for tag, since in self._held.items() if since + self._timeout < sent}
 
     def _act_on(self, got: Received) -> None:
         if got.name == "channel.close":
@@ -176,9 +182,9 @@ class SlowWorker(Client):
         super()._act_on(got)
 
     def _check_due(self) -> None:
-        """Check that a message is overdue. It was delivered a little earlier than it arrived."""
+        """Check that a message is overdue."""
         now = self.world.scheduler.now
-        if not self._has_timeout or now < min(self._outstanding.values(), default=now) + self._timeout - ON_WAY_NS:
+        if not self._has_timeout or now < min(self._outstanding.values(), default=now) + self._timeout:
             raise self.world.broken(f"{self.name}: nothing is overdue of {self._outstanding}")
 
     def _check_told(self, incarnation: int, tag: int, takings: int) -> None:

@@ -169,14 +169,20 @@ class Worker(Client):
         self.world.scheduler.after(self._interval // 2, partial(self._beat, incarnation))
 
     def _listen(self, incarnation: int, pieces: int) -> None:
-        """Check that something arrives from the broker in each interval."""
+        """Check that something arrives from the broker in each interval, unless nothing can."""
         if incarnation != self._incarnation or not self.open:
             return
-        if pieces == self._pieces:
+        if pieces == self._pieces and not self._cannot_hear:
             raise self.world.broken(f"{self.name}: the broker is silent for an interval")
         if not self._workload.rests:
             listen = partial(self._listen, incarnation, self._pieces)
             self._workload.deadlines.after(self._interval + LATE_NS, listen)
+
+    @property
+    def _cannot_hear(self) -> bool:
+        """Return whether nothing can arrive: output waits until the client reads, or the broker has closed."""
+        connection = self._connection
+        return connection is None or connection.is_full or connection.is_over
 
     def write(self, data: bytes) -> None:
         if self.open and self._is_long(self.world.scheduler.now - self._sent_at):
