@@ -62,7 +62,8 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
   RabbitMQ's stream plugin has `/api/stream/super-streams`.
 - With a database that several brokers use, `/api/nodes` lists all of them
   ([High availability](../guide/high-availability.md#operate-the-brokers)). `POST /api/leadership/transfer`,
-  `/api/maintenance/drain` and `/api/maintenance/revive` are extensions: they change which broker leads.
+  `/api/leadership/rebalance`, `/api/maintenance/drain` and `/api/maintenance/revive` are extensions: they change which
+  broker leads a vhost ([Brokers with one database](#brokers-with-one-database)).
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).
 
@@ -79,27 +80,39 @@ stay. The user needs read permission for the source and write permission for the
 
 ## Brokers with one database
 
-A node of `/api/nodes` has these keys besides those of RabbitMQ. The leader is the first one, and has all of RabbitMQ's
-keys; the others have `name`, `type`, `running` and `being_drained`.
+A node of `/api/nodes` has these keys besides those of RabbitMQ. The broker that answers the request is the first one. A
+broker that does not answer has only these, `name`, `type` and `amqpbroker`.
 
 | Key | Meaning |
 |---|---|
-| `leader` | It serves the clients |
-| `drained`, `being_drained` | It does not take the leadership |
+| `led_vhosts` | Number of vhosts that it leads |
+| `writes_definitions` | It writes users, permissions, policies and the list of vhosts for all brokers |
+| `drained`, `being_drained` | It leads no vhosts until it is revived |
 | `address` | Where its clients connect |
 | `running` | It has reported within `store.lease`, and is connected to the database |
 | `started`, `last_seen` | Times in milliseconds since the Unix epoch |
-| `lag` | Seconds since it had read all that the leader has written, at its last report; `null` if not known |
+| `lag` | Seconds since it had read all messages that it follows, at its last report; `null` if not known |
 | `process` | Random name of the process |
 
 Brokers with the same `cluster_name` have their address in `name`, as in `amqpbroker@10.0.0.7:5672`.
 
-`POST /api/leadership/transfer`, `/api/maintenance/drain` and `/api/maintenance/revive` take `{"broker": NAME}` with the
-name or the address of a broker. Without it, the broker with the least `lag` gets the leadership, and the broker that
-got the request, also if it waits, is drained or revived. The answer is `{"broker": NAME, "hands_over": BOOLEAN,
-"epoch": NUMBER}` with the epoch before the change. If `hands_over` is true, the leadership has been transferred when
-`GET /leader/%2F`, which needs no login, returns a higher `epoch`. A request that would leave no leader gets 409 with a
-reason.
+Any broker takes requests to change leaders. `broker` is the name or the address of a broker.
+
+| `POST` | Body | Effect |
+|---|---|---|
+| `/api/leadership/transfer` | `vhost`, `broker` | The leader of the vhost hands it over |
+| `/api/leadership/rebalance` | | Leaders hand vhosts over until all brokers lead as many as each other |
+| `/api/maintenance/drain` | `broker` | The broker hands its vhosts over, and leads none |
+| `/api/maintenance/revive` | `broker` | The broker may lead again |
+
+Without `broker`, a transfer chooses the broker that would take the vhost if its leader ended, and the broker that got
+the request is drained or revived. The answer is `{"broker": NAME, "hands_over": BOOLEAN}`. The answer to a drain also
+has the list `vhosts` of those that the broker has to hand over. The answer to a rebalance is
+`{"moves": [{"vhost": NAME, "from": NAME, "to": NAME}]}`. The vhosts are handed over after the answer: `leader` of
+`/api/vhosts` is the present leader of a vhost. A request that would leave no leader gets 409 with a reason.
+
+`GET /leader/VHOST`, which needs no login, is for load balancers. The status is 200 if the broker that got the request
+leads the vhost, 503 if another broker leads it or none does, and 404 if there is no such vhost.
 
 ## Paths
 

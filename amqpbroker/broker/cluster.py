@@ -1,7 +1,7 @@
 """The cluster interface: the brokers that use one database, for the management API and `amqpbroker ctl`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import NamedTuple
 
 
@@ -9,10 +9,9 @@ class Member(NamedTuple):
     """A broker that uses the database.
 
     name: of its node, with the address if several have the same name. node: its configured name. process: unique to
-    the process. address: where its clients connect. leader: it leads all vhosts; if brokers share the vhosts, it writes
-    the definitions of all of them. drained: it may not lead. lag_s: time since it had read all messages that it
-    follows, None if that is not known. led: number of vhosts that it leads, None if brokers share none. Times are
-    milliseconds since the Unix epoch.
+    the process. address: where its clients connect. leader: it writes the definitions of all vhosts. drained: it may
+    not lead. lag_s: time since it had read all messages that it follows, None if that is not known. led: number of
+    vhosts that it leads. Times are milliseconds since the Unix epoch.
     """
 
     name: str
@@ -26,14 +25,13 @@ class Member(NamedTuple):
     started_ms: int
     seen_ms: int
     lag_s: float | None
-    led: int | None = None
+    led: int
 
 
 class Change(NamedTuple):
     """The effect of an operator's request.
 
-    name: of the broker, empty if another one is to lead that is not known yet. hands_over: a leader hands over. vhosts:
-    those that a broker has to hand over, sorted.
+    name: of the broker. hands_over: a leader hands over. vhosts: those that a broker has to hand over, sorted.
     """
 
     name: str
@@ -80,30 +78,28 @@ class Cluster(ABC):
 
     @abstractmethod
     def transfer(self, vhost: str, name: str) -> Awaitable[Change]:
-        """Hand a vhost over to a broker; if the name is empty, to the broker that is behind least.
+        """Hand a vhost over to a broker; if the name is empty, to the broker that would take it if its leader ended.
 
-        vhost: ignored if one broker leads all. Raises RefusedError, UnknownBrokerError, UnknownVhostError.
+        Raises RefusedError, UnknownBrokerError, UnknownVhostError.
         """
 
     @abstractmethod
     def rebalance(self) -> Awaitable[list[Move]]:
         """Ask leaders to hand vhosts over, also those with clients, until all brokers lead as many as each other.
 
-        Returns the moves, which are not done yet. Raises RefusedError if brokers share no vhosts.
+        Returns the moves, which are not done yet.
         """
 
     @abstractmethod
-    def drain(self, name: str, through: str) -> Awaitable[Change]:
-        """Drain a broker, which does not lead until it is revived.
+    def drain(self, name: str) -> Awaitable[Change]:
+        """Drain a broker, which does not lead until it is revived; if the name is empty, the one with this object.
 
-        through: if the name is empty, the process of the broker; empty for the one that has this object. Raises
-        RefusedError if no broker could lead then, UnknownBrokerError.
+        Raises RefusedError if no broker could lead then, UnknownBrokerError.
         """
 
     @abstractmethod
-    def revive(self, name: str, through: str) -> Awaitable[Change]:
-        """Revive a broker, which may lead again. Raises UnknownBrokerError."""
+    def revive(self, name: str) -> Awaitable[Change]:
+        """Revive a broker, which may lead again; if the name is empty, the one with this object.
 
-    @abstractmethod
-    def watch(self, on_hand_over: Callable[[], None]) -> None:
-        """Call a function when this broker is to give up its only leadership, and to end."""
+        Raises UnknownBrokerError.
+        """

@@ -26,12 +26,10 @@ class Certificates(NamedTuple):
 class Database(NamedTuple):
     """The database that has everything, instead of the data directory.
 
-    url: without secrets. epoch: number of takeovers of its leadership, with that of this broker. synchronous: a commit
-    waits for a standby, as far as the settings of the server say.
+    url: without secrets. synchronous: a commit waits for a standby, as far as the settings of the server say.
     """
 
     url: str
-    epoch: int
     synchronous: bool
 
 

@@ -43,9 +43,7 @@ _OPTIONS = (
         "--management-port", type=LISTENING_PORT, help="Port for the management API and UI; 0 takes a free one."
     ),
     click.option("--definitions", type=click.Path(), metavar="FILE", help="File of RabbitMQ's definitions to import."),
-    click.option(
-        "--store", metavar="URL", help="PostgreSQL database that has everything, shared with brokers that take over."
-    ),
+    click.option("--store", metavar="URL", help="PostgreSQL database that has everything, shared with other brokers."),
     click.option(
         "--log-level",
         type=click.Choice(LEVELS, case_sensitive=False),

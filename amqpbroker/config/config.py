@@ -201,7 +201,6 @@ class Config:
     store_url: str = field(default="", repr=False)
     store_lease_ms: int = 10_000
     store_address: str = ""
-    store_shared: bool = False
     store_vhosts: str = ""
     vm_memory_high_watermark: Limit = Limit(relative=0.6)
     disk_free_limit: Limit = Limit(absolute_bytes=50_000_000)

@@ -94,7 +94,7 @@ def build_app(
 def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Request], Awaitable[Response]]:
     """Return the check of load balancers whether this broker serves a vhost.
 
-    The answer is 503 if another one does, as that of a broker that waits, and names its leader.
+    The answer is 503 if another one does, and names its leader.
     """
 
     async def answer_leads(request: Request) -> Response:
@@ -108,9 +108,7 @@ def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Req
             return _json(503, {"error": "not_leader", "reason": reason, "leader": {"node": leader.name}})
         if broker.shares_vhosts and vhost not in broker.defined_vhosts:
             return _json(404, {"error": "not_found", "reason": f"vhost '{vhost}' does not exist"})
-        # A broker that shares vhosts has an epoch for each of them.
-        epoch = {} if node.database is None or broker.shares_vhosts else {"epoch": node.database.epoch}
-        return _json(200, {"node": node.name, **epoch})
+        return _json(200, {"node": node.name})
 
     return answer_leads
 

@@ -85,12 +85,6 @@ class Call:
         return client.host if client is not None else ""
 
     @property
-    def passed_on_by(self) -> str:
-        """The process of the waiting broker that passes the request on; empty if it came directly."""
-        process: str = self.request.scope.get("state", {}).get("passed_on_by", "")
-        return process
-
-    @property
     def reading(self) -> bool:
         """Return whether the request changes nothing."""
         return self.request.method in READING

@@ -38,11 +38,10 @@ from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.signals import RELOAD, STOP, Signals
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
-from amqpbroker.store.log import NEEDS_PSYCOPG, FencedError, Log, UnwrittenError
+from amqpbroker.store.log import NEEDS_PSYCOPG, Log
 
 if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
-    from amqpbroker.server.database import Database
     from amqpbroker.server.database_listeners import DatabaseListeners
     from amqpbroker.server.shared_database import SharedDatabase
 
@@ -53,9 +52,6 @@ BACKLOG = 4096
 
 #: How long clients get to answer connection.close and to fetch what was written to them when the broker stops.
 STOP_MS = 3000
-
-#: The same when the leadership is handed over.
-HAND_OVER_MS = 500
 
 #: How often is looked whether a server that is to start again is stopped instead.
 LOOK_S = 0.05
@@ -104,45 +100,26 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
             database = _database(following, process)
             if database is not None:
                 signals.handle(STOP, database.stop)
-                if not await database.begin(on_ready):
+                if not await database.begin():
                     break
             current, following = following, None
-            server: Server | None = None
-            try:
-                with data.opened(current) if database is None else database.opened() as storage:
-                    server = make(current, loop, storage, settings)
-                    signals.handle(STOP, server.stop)
-                    # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
-                    if server.has_tls or not os.isatty(0):
-                        signals.handle(RELOAD, server.reload)
-                    try:
-                        status = await server.serve(on_ready, None if database is None else database.listeners)
-                        following = await server.successor()
-                        if server.waits_again:
-                            # As a broker that waits; what this one knows is outdated.
-                            server.discard()
-                            following, status = current, 0
-                    finally:
-                        if following is None:
-                            # The process is about to end: a further signal must not change how.
-                            signals.ignore(STOP)
-            except (OSError, data.StoreError) as error:
-                if database is None or server is not None:
-                    raise
-                database.listeners.close()
-                if not _may_end(error):
-                    raise
-                log.warning("%s; this broker waits again", error)
-                following = None if database.is_stopped else current
+            with data.opened(current) if database is None else database.opened() as storage:
+                server = make(current, loop, storage, settings)
+                signals.handle(STOP, server.stop)
+                # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
+                if server.has_tls or not os.isatty(0):
+                    signals.handle(RELOAD, server.reload)
+                try:
+                    status = await server.serve(on_ready, None if database is None else database.listeners)
+                    following = await server.successor()
+                finally:
+                    if following is None:
+                        # The process is about to end: a further signal must not change how.
+                        signals.ignore(STOP)
     return status
 
 
-def _may_end(error: BaseException) -> bool:
-    """Return whether an error of the store may end by itself."""
-    return isinstance(error, UnwrittenError) or isinstance(error.__cause__, UnwrittenError)
-
-
-def _database(config: Config, process: str) -> "Database | SharedDatabase | None":
+def _database(config: Config, process: str) -> "SharedDatabase | None":
     """Return the database of the store; None for a store in files or in memory. Raises StoreError, ListenError.
 
     process: unique to this process.
@@ -150,11 +127,10 @@ def _database(config: Config, process: str) -> "Database | SharedDatabase | None
     if not config.store_url:
         return None
     try:
-        from amqpbroker.server.database import Database
         from amqpbroker.server.shared_database import SharedDatabase
     except ImportError as error:
         raise data.StoreError(NEEDS_PSYCOPG.format(error)) from error
-    return SharedDatabase(config, process) if config.store_shared else Database(config, process)
+    return SharedDatabase(config, process)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -229,11 +205,6 @@ class Server:
         self._node = self._watch_resources(storage.watched, storage.database is not None)
         self._node.settings.update(settings)
         self._node.database = storage.database
-        if storage.token:
-            self._node.token = storage.token
-        if storage.cluster is not None:
-            self._node.cluster = storage.cluster
-            storage.cluster.watch(self.hand_over)
         self._update_certificates()
         self._amqps: list[TlsListener] = []
         self._web: list[HttpListener] = []
@@ -244,8 +215,6 @@ class Server:
         self._shovels = LazyShovels(self.broker, self._clock, loop, self.clients.come_inside)
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._status = 0
-        self._told_to_stop = False
-        self._hands_over = False
 
     def _watch_resources(self, watched: Iterable[Path], in_database: bool) -> ServerNode:
         """Make publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
@@ -270,10 +239,10 @@ class Server:
     def _committer(self, log: Log, before: Callable[[], None]) -> ThreadCommitter:
         return ThreadCommitter(log, self._loop.call_soon_threadsafe, before)
 
-    async def serve(self, on_ready: OnReady, inherited: "DatabaseListeners | None" = None) -> int:
+    async def serve(self, on_ready: OnReady, listeners: "DatabaseListeners | None" = None) -> int:
         """Listen, call `on_ready`, and serve until `stop`; returns the exit status.
 
-        inherited: listeners from the time when this broker waited. Raises UnusableDefinitionsError, ListenError.
+        listeners: of a broker with a database. Raises UnusableDefinitionsError, ListenError.
         """
         if self._share is None:
             import_definitions(self.broker, self._config.definitions)
@@ -282,7 +251,7 @@ class Server:
                 self.broker, self.clients, self._committer, self.tick, self._clock, self._on_stuck
             )
             self._node.cluster = self._shared.cluster
-        bound = bind(self._config) if inherited is None else inherited.bound
+        bound = bind(self._config) if listeners is None else listeners.bound
         listening = self._node.listeners
         for protocol, sockets in bound.items():
             listening += [Listening(protocol, *sock.getsockname()[:2]) for sock in sockets]
@@ -309,8 +278,10 @@ class Server:
         self._web = list(web.values())
         for listener in self._web:
             listener.start()
-        forwarded = (
-            None if inherited is None else inherited.serve(self._loop, self._config, self.clients, self._tls, web)
+        peer_port = (
+            None
+            if listeners is None
+            else listeners.serve(self._loop, self.clients, [web[name] for name in (HTTP, HTTPS) if name in web])
         )
         unusable = await self._import_shared()
         control = None if self._directory is None else ControlFile(self._directory, self._clock)
@@ -330,8 +301,8 @@ class Server:
         self.broker.shovels.run(self._shovels)
         await self._stopping
         await self._shovels.close(self._stop_ms / 1000)
-        if forwarded is not None:
-            await forwarded.close()
+        if peer_port is not None:
+            await peer_port.close()
         for server in amqp:
             server.close()
         for tls in self._amqps:
@@ -395,26 +366,15 @@ class Server:
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1.
 
-        If the server is to be replaced, or to wait again, the first call only cancels that.
+        If the server is to be replaced, the first call only cancels that.
         """
-        self._told_to_stop = True
         if self._following is not None:
             self._following = None
-            return
-        if self._hands_over:
-            self._hands_over = False
             return
         if self._stopping.done() and not self.clients.gone:
             self._status = 1
             self.clients.stop_waiting()
         self._stop()
-
-    def hand_over(self) -> None:
-        """Stop, so that another broker leads, and this one waits again. A later `stop` cancels that it waits."""
-        if not self._stopping.done():
-            self._hands_over = True
-            self._stop_ms = min(self._stop_ms, HAND_OVER_MS)
-            self._stop()
 
     def replace_with(self, config: Config, down_s: float) -> None:
         """Stop, so that another server starts with `config` in `down_s` seconds. A later `stop` cancels that.
@@ -429,12 +389,6 @@ class Server:
     def ends(self) -> bool:
         """Return whether the server was stopped and is not replaced."""
         return self._stopping.done() and self._following is None
-
-    @property
-    def waits_again(self) -> bool:
-        """Return whether the server has ended because another broker leads or is to lead, and was not stopped."""
-        fenced = isinstance(self._service.failure, FencedError)
-        return (fenced or (self._hands_over and self._service.failure is None)) and not self._told_to_stop
 
     @property
     def is_replaced(self) -> bool:

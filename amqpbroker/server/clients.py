@@ -57,10 +57,6 @@ class Clients:
         """Serves a client whose socket is about to be there."""
         return self._serving(self.connect)
 
-    def come_for(self, host: str, port: int) -> ClientTransport:
-        """Serve a client at this address, whose connection another broker passes on."""
-        return self._serving(lambda peer, client: self.connect(replace(peer, host=host, port=port), client))
-
     def come_relayed(self, host: str, port: int, tls: Encryption | None, user: User | None = None) -> ClientTransport:
         """Serve a client at this address, whose connection another broker relays.
 

@@ -1,153 +1,204 @@
-"""The brokers of one database, as their leader shows and changes them."""
+"""The brokers that share the vhosts of a database, as each of them shows and changes them.
+
+Requests of operators are written to the tables of the database, and the brokers that they concern carry them out.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from amqpbroker.broker.cluster import Change, Cluster, Member, Move, RefusedError, UnknownBrokerError
+from amqpbroker.broker.cluster import (
+    Change,
+    Cluster,
+    Member,
+    Move,
+    RefusedError,
+    UnknownBrokerError,
+    UnknownVhostError,
+)
 from amqpbroker.server.broker_names import distinct_names, found
-from amqpbroker.store.database.members import Members, Row
+from amqpbroker.store.database.fence import LOG
+from amqpbroker.store.database.leaderships import Held, read_held, request_moves
+from amqpbroker.store.database.members import Facts, Members, Row
+from amqpbroker.store.database.placement import moves
+from amqpbroker.store.database.placement_order import Order
+from amqpbroker.store.database.session import TimedConnection
+from amqpbroker.store.database.sharing import Sharing
+from amqpbroker.store.database.sharing_view import Prefers, brokers_of, identity_of, matcher, processes_of, vhosts_of
+from amqpbroker.store.database.vhost_logs import read_logs
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+_START_ANOTHER = (
+    "start another one with the same database, or revive one that is drained (amqpbroker ctl revive BROKER)"
+)
+
+
+class _Seen(NamedTuple):
+    """The tables at one time. held: leaderships by log. vhosts: by log, without deleted ones."""
+
+    rows: list[Row]
+    held: dict[str, Held]
+    vhosts: dict[str, str]
+
+    @property
+    def running(self) -> set[str]:
+        return {row.facts.process for row in self.rows if row.running}
+
+    def leader(self, log_name: str) -> str:
+        """Return the process that leads a log, empty if none does."""
+        held = self.held.get(log_name)
+        return held.leader.process if held is not None and held.valid and held.leader.process in self.running else ""
+
+    def order(self, prefers: Prefers) -> Order:
+        return Order(brokers_of(self.rows), matcher({**self.vhosts, LOG: ""}, prefers))
+
 
 class DatabaseCluster(Cluster):
-    """The brokers in the table of a database, on the leader."""
+    """The brokers in the tables of a database, on any of them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, members: Members) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        table: Members,
+        sharing: Sharing,
+        prefers: Prefers,
+        serves: Callable[[str], bool],
+    ) -> None:
+        """sharing: of this broker. prefers: returns whether the pattern of a broker matches a vhost.
+
+        serves: returns whether this broker serves a vhost.
+        """
+        self.process = table.facts.process
         self._loop = loop
-        self._table = members
-        self.process = members.facts.process
-        self._on_hand_over: Callable[[], None] = _nothing
-        #: Process of the broker that is to lead, empty for any, None if this one goes on to lead.
-        self._successor: str | None = None
-        self._changing = asyncio.Lock()
+        self._table = table
+        self._sharing = sharing
+        self._prefers = prefers
+        self._serves = serves
+        self._named: tuple[Sequence[Facts], dict[str, str]] = ((), {})
 
     async def members(self) -> list[Member]:
-        rows = await self._run(self._table.rows)
-        return named(rows, self._table.facts.process)
+        return self._members(await self._read())
 
     def leader_of(self, vhost: str) -> str:
-        return self._table.facts.node
-
-    async def rebalance(self) -> list[Move]:
-        raise RefusedError("one broker leads all vhosts, so there is nothing to rebalance")
+        brokers, leader = self._sharing.members, self._sharing.leaders.get(vhost)
+        if brokers is not self._named[0]:
+            self._named = brokers, distinct_names(list(brokers))
+        names = self._named[1]
+        if self._serves(vhost):
+            # The last step may have been before it took the vhost.
+            return names.get(self.process, self._table.facts.node)
+        return "" if leader is None else names.get(leader.process, leader.name)
 
     async def transfer(self, vhost: str, name: str) -> Change:
-        async with self._changing:
-            self._require_leading()
-            members = await self.members()
-            able = _able(members)
-            if not name:
-                if not able:
-                    raise RefusedError(
-                        "no other broker can lead: start another one with the same database, or revive one that is"
-                        " drained (amqpbroker ctl revive BROKER)"
-                    )
-                return Change(self._hand_over_to_best(able), True)
-            member = found(members, name)
-            if member.leader:
-                return Change(member.name, False)
-            if member not in able:
-                reason = (
-                    f"is drained: revive it first (amqpbroker ctl revive {member.name})"
-                    if member.drained
-                    else "does not run: start it first"
-                )
-                raise RefusedError(f"{member.name} cannot lead, since it {reason}")
-            self._hand_over(member.process, member.name)
-            return Change(member.name, True)
+        seen = await self._read()
+        of = next((log_name for log_name, each in seen.vhosts.items() if each == vhost), "")
+        if not of:
+            raise UnknownVhostError(f"vhost '{vhost}' does not exist")
+        members = self._members(seen)
+        leader = next((member for member in members if member.process == seen.leader(of)), None)
+        if leader is None:
+            raise RefusedError(f"no broker leads vhost '{vhost}' at the moment: repeat the request later")
+        target = found(members, name) if name else self._standby(seen, of, members, leader)
+        if target is leader:
+            return Change(target.name, False)
+        if target.drained or not target.running:
+            reason = (
+                f"is drained: revive it first (amqpbroker ctl revive {target.name})"
+                if target.drained
+                else "does not run: start it first"
+            )
+            raise RefusedError(f"{target.name} cannot lead, since it {reason}")
+        if of not in await self._request([(seen.held[of], target.process)]):
+            raise RefusedError(f"vhost '{vhost}' has just got another leader: repeat the request")
+        log.warning("vhost '%s' is to be handed over from %s to %s", vhost, leader.name, target.name)
+        return Change(target.name, True)
 
-    async def drain(self, name: str, through: str) -> Change:
-        async with self._changing:
-            self._require_leading()
-            members = await self.members()
-            member = self._chosen(members, name, through)
-            others = [one for one in members if one.running and not one.drained and one is not member]
-            if not others:
-                raise RefusedError(
-                    f"no broker could lead if {member.name} were drained: start another one with the same database, or"
-                    " revive one that is drained (amqpbroker ctl revive BROKER)"
-                )
-            await self._run(partial(self._table.set_drained, member.process, True))
-            log.warning("%s is drained: it does not lead until it is revived or started again", member.name)
-            if member.leader:
-                self._hand_over_to_best(others)
-            return Change(member.name, member.leader)
+    async def rebalance(self) -> list[Move]:
+        seen = await self._read()
+        names, processes = self._names(seen), processes_of(seen.rows)
+        vhosts = vhosts_of([LOG, *seen.vhosts], seen.held.values(), seen.rows)
+        wanted = moves(vhosts, seen.order(self._prefers), with_clients=True)
+        wanted.pop(LOG, None)
+        asked = await self._request([(seen.held[of], processes[target]) for of, target in wanted.items()])
+        log.warning("%d vhosts are to be handed over to other brokers", len(asked))
+        return [
+            Move(seen.vhosts[of], names[seen.held[of].leader.process], names[processes[target]])
+            for of, target in wanted.items()
+            if of in asked
+        ]
 
-    async def revive(self, name: str, through: str) -> Change:
-        async with self._changing:
-            member = self._chosen(await self.members(), name, through)
-            await self._run(partial(self._table.set_drained, member.process, False))
-            log.warning("%s may lead", member.name)
-            return Change(member.name, False)
+    async def drain(self, name: str) -> Change:
+        seen = await self._read()
+        member = self._chosen(self._members(seen), name)
+        if not await self._run(partial(self._table.drain, member.process)):
+            raise RefusedError(f"no broker could lead if {member.name} were drained: {_START_ANOTHER}")
+        log.warning("%s is drained: it leads no vhost until it is revived or started again", member.name)
+        led = sorted(vhost for of, vhost in seen.vhosts.items() if seen.leader(of) == member.process)
+        return Change(member.name, bool(led or member.leader), tuple(led))
 
-    def watch(self, on_hand_over: Callable[[], None]) -> None:
-        self._on_hand_over = on_hand_over
+    async def revive(self, name: str) -> Change:
+        member = self._chosen(await self.members(), name)
+        await self._run(partial(self._table.set_drained, member.process, False))
+        log.warning("%s may lead", member.name)
+        return Change(member.name, False)
 
-    def yield_leadership(self) -> bool:
-        """Leave the leadership to the successor, before it is given up; return whether it is handed over."""
-        if self._successor is None:
-            return False
-        try:
-            self._table.yield_to(self._successor)
-        except OSError as error:
-            log.warning("%s; any broker may take the leadership", error)
-        return True
-
-    def _chosen(self, members: list[Member], name: str, through: str) -> Member:
-        if name:
-            return found(members, name)
-        process = through or self._table.facts.process
+    def _standby(self, seen: _Seen, of: str, members: list[Member], leader: Member) -> Member:
+        """Return the broker that would take a log if its leader ended. Raises RefusedError."""
+        facts = next(row.facts for row in seen.rows if row.facts.process == leader.process)
+        first = seen.order(self._prefers).first(of, identity_of(facts))
+        process = processes_of(seen.rows).get(first)
         for member in members:
             if member.process == process:
                 return member
-        raise UnknownBrokerError("the broker that got this request is not known yet: name it, or repeat the request")
+        raise RefusedError(f"no other broker can lead: {_START_ANOTHER}")
 
-    def _require_leading(self) -> None:
-        if self._successor is not None:
-            raise RefusedError("the leadership is being handed over: repeat the request when another broker leads")
+    def _chosen(self, members: list[Member], name: str) -> Member:
+        if name:
+            return found(members, name)
+        for member in members:
+            if member.process == self.process:
+                return member
+        raise UnknownBrokerError("this broker is not in the table of brokers yet: repeat the request")
 
-    def _hand_over_to_best(self, able: list[Member]) -> str:
-        """Hand over to the broker that is behind least, and return its name.
+    def _members(self, seen: _Seen) -> list[Member]:
+        names, writer = self._names(seen), seen.leader(LOG)
+        led = Counter(seen.leader(of) for of in seen.vhosts)
+        members = [
+            Member(
+                names[row.facts.process], row.facts.node, row.facts.process, row.facts.address, row.facts.version,
+                row.running, row.facts.process == writer, row.drained, row.started_ms, row.seen_ms, row.lag_s,
+                led[row.facts.process],
+            )
+            for row in seen.rows
+        ]  # fmt: skip
+        return sorted(members, key=lambda member: member.process != self.process)
 
-        If that is not known, hand over to any broker, and return an empty name.
-        """
-        best = min(able, key=lambda member: float("inf") if member.lag_s is None else member.lag_s)
-        known = best.lag_s is not None or len(able) == 1
-        self._hand_over(best.process if known else "", best.name if known else "any other broker")
-        return best.name if known else ""
+    def _names(self, seen: _Seen) -> dict[str, str]:
+        return distinct_names([row.facts for row in seen.rows])
 
-    def _hand_over(self, successor: str, name: str) -> None:
-        log.warning("the leadership is handed over to %s", name)
-        self._successor = successor
-        self._on_hand_over()
+    async def _read(self) -> _Seen:
+        return await self._run(self._seen)
+
+    def _seen(self) -> _Seen:
+        def read(connection: TimedConnection) -> tuple[list[Held], dict[str, str]]:
+            logs = {each.name: each.vhost for each in read_logs(connection) if not each.removed}
+            return read_held(connection), logs
+
+        rows = self._table.rows()
+        held, vhosts = self._table.run(read)
+        return _Seen(rows, {each.log: each for each in held}, vhosts)
+
+    async def _request(self, wanted: list[tuple[Held, str]]) -> set[str]:
+        """Ask leaders to hand logs over, each to a process; return the logs that still have these leaders."""
+        if not wanted:
+            return set()
+        return await self._run(partial(self._table.run, partial(request_moves, wanted)))
 
     async def _run(self, task: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(None, task)
-
-
-def named(rows: list[Row], leader: str) -> list[Member]:
-    """Return the members of a table with distinct names, the leader first. leader: its process."""
-    names = distinct_names([row.facts for row in rows])
-    members = [
-        Member(
-            names[row.facts.process], row.facts.node, row.facts.process, row.facts.address, row.facts.version,
-            row.running, row.facts.process == leader, row.drained, row.started_ms, row.seen_ms, row.lag_s,
-        )
-        for row in rows
-    ]  # fmt: skip
-    return sorted(members, key=lambda member: not member.leader)
-
-
-def _able(members: list[Member]) -> list[Member]:
-    """Return the brokers that could take the leadership at once."""
-    return [member for member in members if member.running and not member.drained and not member.leader]
-
-
-def _nothing() -> None:
-    pass

@@ -5,7 +5,6 @@ user who can read it may do everything, as with RabbitMQ's cookie.
 """
 
 import contextlib
-import hmac
 import json
 import logging
 import os
@@ -61,11 +60,6 @@ def _write(path: Path, content: dict[str, object]) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
-
-
-def token_of(secret: str) -> str:
-    """Return the token of a leader with a database, which the brokers that wait also know by its secret."""
-    return hmac.new(secret.encode(), b"control file", "sha256").hexdigest()
 
 
 def read(directory: Path) -> tuple[str, str] | None:

@@ -65,9 +65,8 @@ class Data:
     `store(committer, clock, on_failure)`, called once, returns what keeps messages; on_failure(error) is called when
     nothing can be written any more. found: what is to be restored of them. spill: where messages go to make room in
     memory. directory: where all that is, None for nowhere. watched: where the disk must not fill up. database: what has
-    all but the spill, None without one. cluster: the brokers with the same database.
-    token: of the node (see Node), empty for a random one. share: begins to serve the vhosts, of which this
-    broker has only some; None if it has all.
+    all but the spill, None without one. share: begins to serve the vhosts, of which this broker has only some; None if
+    it has all.
     """
 
     definitions: Definitions
@@ -77,8 +76,6 @@ class Data:
     directory: Path | None = None
     watched: tuple[Path, ...] = ()
     database: Database | None = None
-    cluster: Cluster | None = None
-    token: str = ""
     share: "Share | None" = None
 
 

@@ -8,14 +8,12 @@ import contextlib
 import functools
 import logging
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.peers import FROM_PEER
 from amqpbroker.server.answers import Answers
-from amqpbroker.server.protocols import PEER
 from amqpbroker.server.tls_listener import TlsListener
 
 if TYPE_CHECKING:
@@ -44,12 +42,8 @@ BACKLOG = 1024
 #: How long an idle connection is kept.
 KEEP_ALIVE_S = 60
 
-#: Time limit of the start of the HTTP server, and of a TLS handshake, for a connection that another broker passes on.
+#: Time limit of the start of the HTTP server for a connection of another broker.
 MAKE_S = 30
-HANDSHAKE_S = 5
-
-#: Key of the process that passes a connection on, in the state of a request's scope.
-PASSED_ON_BY = "passed_on_by"
 
 #: How long requests under way get when the broker stops.
 STOP_S = 1
@@ -79,7 +73,7 @@ class HttpListener:
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._made = asyncio.Event()
-        self._passed_on: set[asyncio.Task[None]] = set()
+        self._from_peers: set[asyncio.Task[None]] = set()
         self._tls_listeners: list[TlsListener] = []
         self._stopped = False
 
@@ -115,26 +109,21 @@ class HttpListener:
         except Exception:
             log.exception("the HTTP server failed")
 
-    def serve_passed_on(
-        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None = None, process: str = ""
-    ) -> None:
-        """Serve a connection that another broker passes on, of a client at this address.
+    def serve_peer(self, client: socket.socket, host: str, port: int) -> None:
+        """Serve a connection of another broker, without TLS, which sends a request of a client at this address.
 
-        context: for TLS. process: of the other broker, behind PEER if the broker sends requests itself; the application
-        finds it in the state of the scope.
+        The application finds FROM_PEER in the state of the scope.
         """
-        if self._stopped or len(self._passed_on) >= self._most:
+        if self._stopped or len(self._from_peers) >= self._most:
             client.close()
             return
         if self._task is None:
             self._wake()
-        task = self._loop.create_task(self._serve_passed_on(client, host, port, context, process))
-        self._passed_on.add(task)
-        task.add_done_callback(self._passed_on.discard)
+        task = self._loop.create_task(self._serve_peer(client, host, port))
+        self._from_peers.add(task)
+        task.add_done_callback(self._from_peers.discard)
 
-    async def _serve_passed_on(
-        self, client: socket.socket, host: str, port: int, context: ssl.SSLContext | None, process: str
-    ) -> None:
+    async def _serve_peer(self, client: socket.socket, host: str, port: int) -> None:
         try:
             await asyncio.wait_for(self._made.wait(), MAKE_S)
         except (TimeoutError, asyncio.CancelledError):
@@ -142,24 +131,18 @@ class HttpListener:
             raise
         assert self._server is not None
         made: Any = self._server.config.http_protocol_class
-        state: dict[str, Any] = {PASSED_ON_BY: process.removeprefix(PEER)}
-        if process.startswith(PEER):
-            state[FROM_PEER] = True
-        protocol = made(self._server.config, self._server.server_state, state)
+        protocol = made(self._server.config, self._server.server_state, {FROM_PEER: True})
         protocol.come_from(host, port)
         try:
-            limit_s = None if context is None else HANDSHAKE_S
-            await self._loop.connect_accepted_socket(
-                lambda: protocol, client, ssl=context, ssl_handshake_timeout=limit_s
-            )
+            await self._loop.connect_accepted_socket(lambda: protocol, client)
         except OSError as error:
-            log.info("a connection that another broker passed on failed: %s", error)
+            log.info("a connection of another broker failed: %s", error)
 
     async def stop(self) -> None:
         """Close, and give requests under way a moment."""
         self._stopped = True
-        for passed_on in self._passed_on:
-            passed_on.cancel()
+        for task in self._from_peers:
+            task.cancel()
         if self._task is None:
             for sock in self._sockets:
                 self._loop.remove_reader(sock)

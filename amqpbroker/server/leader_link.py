@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Callable
 from typing import Final, cast
 
-from amqpbroker.server.forwarding import NONCE_BYTES, PROOF_BYTES, proof
+from amqpbroker.server.peer_port import NONCE_BYTES, PROOF_BYTES, proof
 from amqpbroker.wire.frames import END, METHOD, OVERHEAD
 from amqpbroker.wire.methods import BY_NAME
 

@@ -8,8 +8,8 @@ from typing import Any, Final, final
 import h11
 
 from amqpbroker.management.peers import NotSentError, Peer, PeerAnswer, PeerRequest, Peers
-from amqpbroker.server.forwarding import CONNECT_S, NONCE_BYTES, PROOF_BYTES, greeting, proof
-from amqpbroker.server.protocols import HTTP, PEER
+from amqpbroker.server.peer_port import CONNECT_S, NONCE_BYTES, PROOF_BYTES, greeting, proof
+from amqpbroker.server.protocols import PEER
 from amqpbroker.store.database.leadership import Leader, Target
 
 #: Most bytes that are read at once.
@@ -62,7 +62,7 @@ class HttpPeers(Peers):
         reader, writer, nonce = await _connect(target)
         try:
             host, port = request.client
-            greeted = greeting(target.secret, nonce, HTTP, host, port, PEER + self.here.process)
+            greeted = greeting(target.secret, nonce, PEER, host, port, self.here.process)
             writer.write(greeted)
             await _check(reader, proof(target.secret, greeted))
             exchange = _Exchange(reader)

@@ -14,12 +14,10 @@ HTTP = "http"
 HTTPS = "https"
 METRICS = "http/prometheus"
 METRICS_TLS = "https/prometheus"
-#: AMQP of clients whose connections other brokers relay. It has no listener of its own.
+#: Protocols between brokers with one database: AMQP of clients whose connections other brokers relay, and HTTP of
+#: brokers, which answer for the senders of their requests. They have no listeners of their own.
 RELAYED = "amqp/relayed"
-
-#: Begins the process of a broker that sends requests itself. It answers for the sender of each, so that a broker never
-#: puts this before its process when it passes on the bytes of a client.
-PEER = "peer/"
+PEER = "http/peer"
 
 
 def bind(config: Config) -> dict[str, list[socket.socket]]:

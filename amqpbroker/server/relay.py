@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
-from amqpbroker.server.forwarding import LINGER_S
 from amqpbroker.server.transport import WRITE_HIGH_BYTES, WRITE_LOW_BYTES
+
+#: Time for the last bytes of a connection.
+LINGER_S: Final = 5.0
 
 
 class Relay:

@@ -2,7 +2,7 @@
 
 A connection that is to be handed over waits in its handshake. The handshake is replayed to the leader, which
 authenticates the client again and checks its permissions. Then both sockets belong to a `Relay`. TLS ends at this
-broker; the leader learns the client's address and TLS parameters from the greeting (forwarding.py).
+broker; the leader learns the client's address and TLS parameters from the greeting (peer_port.py).
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Final
 from amqpbroker import errors
 from amqpbroker.amqp.handover import Handover
 from amqpbroker.amqp.peer import Peer
-from amqpbroker.server.forwarding import CONNECT_S, LEADER_S, LOOK_S, OTHERS_S, PART_BYTES, TooLongError, greeting
 from amqpbroker.server.leader_link import LeaderLink
 from amqpbroker.server.listeners import shown
+from amqpbroker.server.peer_port import CONNECT_S, TooLongError, greeting
 from amqpbroker.server.protocols import RELAYED
 from amqpbroker.server.relay import Relay
 from amqpbroker.server.socket_options import set_options
@@ -24,6 +24,14 @@ from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
 
+#: Time for which a client waits until its vhost has a leader.
+LEADER_S: Final = 5.0
+#: Interval between the first two attempts to connect to a leader.
+LOOK_S: Final = 0.05
+#: Interval at which connections to earlier leaders are ended.
+OTHERS_S: Final = 0.5
+#: Bytes that are passed on at once.
+PART_BYTES: Final = 65536
 #: Longest interval between two attempts: thousands of clients may wait for a leader.
 _PAUSE_S: Final = 0.4
 #: Files that a relayed connection has open.

@@ -11,7 +11,6 @@ from amqpbroker.server.clients import Clients
 from amqpbroker.server.data import Data, MakeCommitter
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
-from amqpbroker.store.log import FencedError, LostError
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +52,18 @@ class Service:
     async def end(self, wait_ms: int) -> None:
         """Notify the clients that the broker stops, wait that long for them to go, and close the store.
 
-        The store is not closed if it has failed: what it did not write is lost. The process goes on only if another
-        broker leads; then the connections to the database are closed.
+        The store is not closed if it has failed: what it did not write is lost.
         """
         self.clients.close()
         await self.clients.drain(wait_ms)
         self.timers.close()
         self._own_timers.close()
-        if self.failure is None or isinstance(self.failure, FencedError):
+        if self.failure is None:
             self._store.close()
 
     def _fail(self, error: Exception) -> None:
         """Confirm nothing more, as published messages may not be safe, and have the broker end."""
-        if isinstance(error, FencedError):
-            log.critical("%s; all connections are closed, and this broker waits until it leads again", error.strerror)
-        elif isinstance(error, LostError):
-            log.critical("%s; the broker stops", error.strerror)
-        else:
-            log.critical("the store failed; the broker stops", exc_info=error)
+        log.critical("the store failed; the broker stops", exc_info=error)
         self.failure = error
         self.clients.close()
         self._on_failure()

@@ -15,14 +15,13 @@ from amqpbroker.broker.following import FOLLOWED, follow
 from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config
 from amqpbroker.server.clients import Clients
+from amqpbroker.server.cluster import DatabaseCluster
 from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
-from amqpbroker.server.database import NOT_SYNCHRONOUS, OnReady
 from amqpbroker.server.database_listeners import DatabaseListeners
 from amqpbroker.server.definitions import import_first_definitions
 from amqpbroker.server.finished_shovels import FinishedShovels
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
-from amqpbroker.server.shared_cluster import SharedCluster
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.vhost_following import VhostFollowing
 from amqpbroker.server.vhost_patterns import VhostPatterns, check_pattern
@@ -41,7 +40,7 @@ from amqpbroker.store.database.sessions import READING_DEADLINE_S, Sessions, ses
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.storage import is_synchronous
 from amqpbroker.store.database.vhost_followers import VhostFollowers
-from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs, refuse_unshared
+from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs
 from amqpbroker.store.definitions.definitions import UserDefinition, VhostDefinition
 from amqpbroker.store.definitions.followed_definitions import FollowedDefinitions
 from amqpbroker.store.directory.ownership import Ownership
@@ -51,6 +50,12 @@ from amqpbroker.store.spill import SpillFiles
 from amqpbroker.store.store import MemoryStore
 
 log = logging.getLogger(__name__)
+
+#: Warning about a database, with its URL.
+NOT_SYNCHRONOUS: Final = (
+    "%s: no commit waits for a standby, so a failover of the database may lose confirmed messages; set"
+    " synchronous_standby_names there, unless its disk is replicated"
+)
 
 #: Interval between two steps.
 STEP_S: Final = 0.25
@@ -90,7 +95,7 @@ class SharedDatabase:
 
     # --- start --------------------------------------------------------------------------------------------------------
 
-    async def begin(self, on_ready: OnReady) -> bool:
+    async def begin(self) -> bool:
         """Wait until the definitions are there, or make them; return False if `stop` was called before.
 
         Raises StoreError, UnusableDefinitionsError.
@@ -104,17 +109,11 @@ class SharedDatabase:
         """End `begin`."""
         self._stopped.set()
 
-    @property
-    def is_stopped(self) -> bool:
-        """Return whether `stop` was called."""
-        return self._stopped.is_set()
-
     def _begin(self) -> None:
         """Raises StoreError, UnusableDefinitionsError."""
         while not self._stopped.is_set():
             try:
                 schema.make_tables(self._tables)
-                self._tables.run(refuse_unshared)
                 self._tables.run(self._follower.read_on)
                 if self._follower.found[VhostDefinition] or self._follower.found[UserDefinition]:
                     self._members.report(None)
@@ -163,7 +162,7 @@ class SharedDatabase:
                 closing(Ownership(local_directory(self._config), Files())) as owned,
                 closing(SpillFiles(owned.directory / "spill", Files(), self._config.bounds.spill_bytes)) as spill,
             ):
-                facts = node.Database(self._url, 0, self._synchronous)
+                facts = node.Database(self._url, self._synchronous)
                 yield Data(
                     self._definitions, spill=spill, directory=owned.directory, watched=(owned.directory,),
                     database=facts, share=self.start,
@@ -246,7 +245,7 @@ class SharedVhosts(Shared):
         self._stopped = threading.Event()
         self._waits_for: str = ""
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
-        self.cluster = SharedCluster(loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__)
+        self.cluster = DatabaseCluster(loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__)
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
         self._finished = FinishedShovels(broker, self.peers)
         broker.shovels.finish_by(self._finished.delete)

@@ -35,7 +35,7 @@ def serving(tmp_path, *arguments):
 
 def shared(tmp_path, database):
     place = tmp_path / "local"
-    return serving(tmp_path, "--store", database, "--set", "store.shared=true", "--data-dir", str(place))
+    return serving(tmp_path, "--store", database, "--data-dir", str(place))
 
 
 def api(broker, path, method="GET", body=None):

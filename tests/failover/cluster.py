@@ -26,8 +26,6 @@ from tests.postgresql import PostgreSQL, free_port
 from tests.process import ENVIRONMENT
 
 LEASE_S = 3.0
-#: Makes brokers share the vhosts.
-SHARED = ("store.shared=true",)
 #: Time in which something must have happened that takes seconds.
 PATIENCE_S = 60.0
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.failover.cluster import SHARED, Brokers
+from tests.failover.cluster import Brokers
 from tests.postgresql import UNSAFE, PostgreSQL
 
 LEASE_S = 1.5
@@ -26,11 +26,9 @@ def server():
 
 
 @pytest.fixture
-def brokers(server, tmp_path, request):
-    """Two brokers that share the vhosts."""
+def brokers(server, tmp_path):
+    """Two brokers."""
     server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
-    # The tests of maintenance still have one leader and one broker that waits.
-    waits = request.module.__name__.endswith("test_maintenance")
-    made = Brokers(tmp_path, server, 2, LEASE_S, settings=() if waits else SHARED)
+    made = Brokers(tmp_path, server, 2, LEASE_S)
     yield made
     made.close()

@@ -22,7 +22,7 @@ from tests.crash.pairs import UnreadLedger
 from tests.crash.returns import LongDelayLedger
 from tests.crash.test_kill import SEED, Rounds, is_broken_connection
 from tests.disk import reason_against
-from tests.failover.cluster import SHARED, Brokers, Databases
+from tests.failover.cluster import Brokers, Databases
 from tests.failover.steady import SteadyPublisher
 from tests.failover.test_lagging_standby import MAY_BE_LOST
 from tests.failover.test_takeover import until
@@ -75,9 +75,7 @@ class FailoverRounds(Rounds):
         self.faults = [fault for fault in self.FAULTS if fault is not FailoverRounds.fill_disk or not without]
         if without:
             print(f"\nwithout fill_disk: {without}", end="", flush=True)
-        self.brokers_at_work = Brokers(
-            tmp_path / "brokers", self.databases, BROKERS, LEASE_S, settings=SHARED, redirected=True
-        )
+        self.brokers_at_work = Brokers(tmp_path / "brokers", self.databases, BROKERS, LEASE_S, redirected=True)
         self.counts = {}
         self.takeovers_s = []
         self.leaders = {}

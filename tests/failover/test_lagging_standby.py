@@ -6,7 +6,7 @@ import pika
 import pytest
 
 from amqpbroker.store.database.session import LOST
-from tests.failover.cluster import SHARED, Brokers, Databases
+from tests.failover.cluster import Brokers, Databases
 from tests.failover.test_takeover import PERSISTENT, bodies, channel_of, follower, publish, until
 
 #: Text of a broker that takes over.
@@ -24,7 +24,7 @@ class Lagging:
 
     def __init__(self, tmp_path):
         self.databases = Databases(standbys=2)
-        self.brokers = Brokers(tmp_path, self.databases, 2, LEASE_S, settings=SHARED)
+        self.brokers = Brokers(tmp_path, self.databases, 2, LEASE_S)
         self.leader = self.brokers.settled()["/"]
         self.other = follower(self.brokers, self.leader)
         with channel_of(self.leader) as channel:

@@ -7,7 +7,7 @@ import pika
 import pytest
 
 from tests.crash import http_api
-from tests.failover.cluster import SHARED, Brokers
+from tests.failover.cluster import Brokers
 from tests.failover.conftest import LEASE_S
 from tests.failover.test_takeover import PERSISTENT, bodies, channel_of, publish, until
 
@@ -18,7 +18,7 @@ NUMBERS = list(range(20))
 @pytest.fixture
 def brokers(server, tmp_path):
     server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
-    made = Brokers(tmp_path, server, 3, LEASE_S, settings=SHARED)
+    made = Brokers(tmp_path, server, 3, LEASE_S)
     yield made
     made.close()
 
@@ -95,13 +95,3 @@ def test_publishers_wait_while_the_database_is_away_and_vhosts_stay_or_move(serv
     for number, vhost in enumerate(VHOSTS):
         fill(brokers.all[number % 3], vhost)
         assert bodies(brokers.all[(number + 1) % 3], vhost)[-len(NUMBERS) :] == NUMBERS
-
-
-def test_a_broker_that_shares_nothing_does_not_start_with_a_shared_database(server, brokers, tmp_path):
-    brokers.settled()
-    for broker in brokers:
-        broker.kill()
-    other = Brokers(tmp_path / "other", server, 1, LEASE_S)
-    until(lambda: not other.all[0].is_running)
-    assert "brokers share the vhosts of this database" in other.all[0].log
-    other.close()

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from amqpbroker.store.database.sessions import DEADLINE_S
-from tests.failover.cluster import LEASE_S, SHARED, Brokers, Databases
+from tests.failover.cluster import LEASE_S, Brokers, Databases
 from tests.server.test_full_disk import WINDOW, Publisher, everything
 
 
@@ -18,7 +18,7 @@ def databases():
 
 @pytest.fixture
 def brokers(databases, tmp_path):
-    made = Brokers(tmp_path, databases, 2, settings=SHARED)
+    made = Brokers(tmp_path, databases, 2)
     yield made
     made.close()
 

@@ -20,7 +20,7 @@ SERVED = re.compile(r"serves vhost 'v', with (\d+) messages, and had followed (\
 @pytest.fixture
 def brokers(server, tmp_path):
     server.primary.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
-    made = Brokers(tmp_path, server, 2, LEASE_S, settings=("store.shared=true", "log.console.level=info"))
+    made = Brokers(tmp_path, server, 2, LEASE_S, settings=("log.console.level=info",))
     yield made
     made.close()
 

@@ -4,7 +4,7 @@ from amqpbroker.broker.cluster import Change, Cluster, Member, Move
 from amqpbroker.broker.node import Database
 
 
-def member(name, leader=False, drained=False, running=True, lag_s=None, led=None):
+def member(name, leader=False, drained=False, running=True, lag_s=None, led=0):
     return Member(name, name, f"process of {name}", f"{name}:5672", "1.2", running, leader, drained, 1, 2, lag_s, led)
 
 
@@ -42,18 +42,15 @@ class StillCluster(Cluster):
         self._answer("rebalance")
         return [Move("v", "a", "b")]
 
-    async def drain(self, name, through):
-        return self._answer("drain", name, through)
+    async def drain(self, name):
+        return self._answer("drain", name)
 
-    async def revive(self, name, through):
-        return self._answer("revive", name, through)
-
-    def watch(self, on_hand_over):
-        raise AssertionError
+    async def revive(self, name):
+        return self._answer("revive", name)
 
 
 def add_cluster(api, *found):
     """Add a database with these members to the broker of an API."""
     api.node.cluster = StillCluster(*found)
-    api.node.database = Database("postgresql://h/d", 7, True)
+    api.node.database = Database("postgresql://h/d", True)
     return api.node.cluster

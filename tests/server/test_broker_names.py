@@ -29,7 +29,7 @@ def test_brokers_with_the_same_name_have_their_addresses():
 def test_a_broker_is_found_by_each_name_that_only_it_has(name):
     names = distinct_names(BROKERS)
     members = [
-        Member(names[each.process], each.node, each.process, each.address, "1", True, False, False, 1, 2, None)
+        Member(names[each.process], each.node, each.process, each.address, "1", True, False, False, 1, 2, None, 0)
         for each in BROKERS
     ]
     assert found(members, name).process == "r"

@@ -114,7 +114,6 @@ async def test_a_relayed_client_has_the_address_and_the_tls_parameters_of_its_gr
     ("come", "handed"),
     [
         (lambda clients: clients.come(), 1),
-        (lambda clients: clients.come_for("10.0.0.7", 4711), 1),
         (lambda clients: clients.come_relayed("10.0.0.7", 4711, None), 0),
         (lambda clients: clients.come_relayed("10.0.0.7", 4711, None, GUEST), 0),
         (lambda clients: clients.come_inside(GUEST), 1),

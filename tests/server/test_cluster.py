@@ -1,203 +1,198 @@
-"""The brokers of one database, with a table in memory."""
+"""The brokers that share the vhosts of a database, as one of them shows and changes them."""
 
 import asyncio
+from functools import partial
+from itertools import count
 
 import pytest
 
-from amqpbroker.broker.cluster import Change, RefusedError, UnknownBrokerError
-from amqpbroker.server.cluster import DatabaseCluster, named
-from amqpbroker.store.database.members import Facts, Row
-from amqpbroker.store.log import UnwrittenError
+from amqpbroker.broker.cluster import Change, Move, RefusedError, UnknownBrokerError, UnknownVhostError
+from amqpbroker.server.cluster import DatabaseCluster
+from amqpbroker.store.database.fence import LOG
+from amqpbroker.store.database.leadership import Leader, session_name
+from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.database.members import Facts, Members
+from amqpbroker.store.database.session import Session
+from amqpbroker.store.database.sharing import Sharing, VhostServer
+from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs
+from amqpbroker.store.definitions.definitions import VhostDefinition
+from tests.store.database.opening import Opened
+
+VHOSTS = [f"vhost {number}" for number in range(6)]
 
 
-def row(process, node="", address="", running=True, drained=False, lag_s=None):
-    facts = Facts(process, node or f"{process}@host", address or f"{process}.example:5672", "1.0")
-    return Row(facts, running, drained, 1, 2, lag_s)
+def begins(pattern, vhost):
+    return vhost.startswith(pattern)
 
 
-class Table:
-    """The table of the broker `a`."""
+class Broker(VhostServer):
+    """A broker with sessions in a database, whose vhosts all have clients. It hands vhosts over at once."""
 
-    facts = row("a").facts
+    def __init__(self, database, name, now_s, pattern, loop):
+        process = f"process of {name}"
+        self._sessions = [Session(database, session_name(process, use), 10) for use in ("lease", "brokers", "logs")]
+        lease, table, logs = self._sessions
+        node = "same@host" if name in "xy" else f"{name}@host"
+        self.members = Members(table, Facts(process, node, f"{name}:5672", "1", pattern), 60.0)
+        self.members.report(None)
+        self.leaderships = Leaderships(lease, Leader(node, f"{name}:5672", process), 60.0, now_s)
+        self.sharing = Sharing(
+            self.leaderships, process, lambda: [GLOBAL, *logs.run(read_logs)], self.members.rows, self, begins
+        )
+        self.cluster = DatabaseCluster(loop, self.members, self.sharing, begins, lambda vhost: False)
 
-    def __init__(self, *rows):
-        self.brokers = {each.facts.process: each for each in rows}
-        self.yielded = []
-        self.fails = False
+    def serve(self, log, epoch):
+        pass
 
-    def rows(self):
-        return list(self.brokers.values())
+    def remove(self, log, epoch):
+        raise AssertionError
 
-    def set_drained(self, process, drained):
-        self.brokers[process] = self.brokers[process]._replace(drained=drained)
+    def lose(self, log, error):
+        raise AssertionError
 
-    def yield_to(self, successor):
-        if self.fails:
-            raise UnwrittenError(5, "gone")
-        self.yielded.append(successor)
+    def hand_over(self, log, successor):
+        self.sharing.released(log, successor)
 
+    def follow(self, logs):
+        pass
 
-class Setting:
-    """The cluster of `a` with other brokers. handed_over: number of times that it was told."""
+    def busy(self):
+        return list(self.leaderships.held)
 
-    def __init__(self, *others):
-        self.table = Table(*others[:1], row("a"), *others[1:])
-        self.cluster = DatabaseCluster(asyncio.get_running_loop(), self.table)
-        self.handed_over = 0
-        self.cluster.watch(self._count)
-
-    def _count(self):
-        self.handed_over += 1
-
-    @property
-    def drained(self):
-        return {process for process, each in self.table.brokers.items() if each.drained}
+    def end(self):
+        for session in self._sessions:
+            session.close()
 
 
-async def test_members_begin_with_the_leader():
-    setting = Setting(row("b"), row("c", running=False))
-    members = await setting.cluster.members()
-    assert [(member.name, member.leader, member.running) for member in members] == [
-        ("a@host", True, True),
-        ("b@host", False, True),
-        ("c@host", False, False),
+class Brokers:
+    def __init__(self, database):
+        self._database = database
+        self._now_s = partial(next, count(0, 1))
+        self.running = {}
+        self._opened = Opened(database)
+        self._opened.definitions.put(*[VhostDefinition(vhost) for vhost in VHOSTS])
+        self._opened.definitions.sync()
+
+    def add(self, name, pattern=""):
+        self.running[name] = Broker(self._database, name, self._now_s, pattern, asyncio.get_running_loop())
+        self.step()
+        return self.running[name].cluster
+
+    def end(self, name):
+        gone = self.running.pop(name)
+        gone.end()
+        for broker in self.running.values():
+            # The server may show its sessions for a moment.
+            while any(row.running for row in broker.members.rows() if row.facts == gone.members.facts):
+                pass
+
+    def step(self):
+        for _ in range(4):
+            for broker in self.running.values():
+                broker.sharing.step()
+
+    def led(self, name):
+        return len(self.running[name].leaderships.held)
+
+    def close(self):
+        for name in list(self.running):
+            self.end(name)
+        self._opened.close()
+
+
+@pytest.fixture
+def brokers(database):
+    made = Brokers(database)
+    # It led the log of the definitions.
+    made._opened.close()
+    yield made
+    made.close()
+
+
+async def test_each_broker_shows_all_of_them_itself_first(brokers):
+    a = brokers.add("a")
+    b = brokers.add("b")
+    brokers.add("c")
+    brokers.end("c")
+    found = await b.members()
+    assert [(member.name, member.led, member.leader, member.running) for member in found] == [
+        ("b@host", 0, False, True),
+        ("a@host", 6, True, True),
+        ("c@host", 0, False, False),
     ]
+    assert (await a.members())[0].name == "a@host"
+    assert b.leader_of("vhost 1") == "a@host"
+    assert b.leader_of("none") == ""
 
 
-def test_members_with_the_same_name_have_their_addresses():
-    rows = [
-        row("p", "amqpbroker@localhost", "10.0.0.1:5672"),
-        row("q", "amqpbroker@localhost", "10.0.0.2:5672"),
-        row("r", "other@host"),
-        row("s", "twin@host", "h:1"),
-        row("t", "twin@host", "h:1"),
-    ]
-    assert [member.name for member in named(rows, "r")] == [
-        "other@host",
-        "amqpbroker@10.0.0.1:5672",
-        "amqpbroker@10.0.0.2:5672",
-        "twin@h:1-s",
-        "twin@h:1-t",
-    ]
+async def test_brokers_with_one_name_lead_under_their_addresses(brokers):
+    x = brokers.add("x")
+    brokers.add("y")
+    assert x.leader_of("vhost 1") == "same@x:5672" == (await x.members())[0].name
 
 
-async def test_leadership_is_transferred_to_any_broker():
-    setting = Setting(row("b"), row("c"))
-    assert not setting.cluster.yield_leadership()
-    assert await setting.cluster.transfer("", "") == Change("", True)
-    assert setting.handed_over == 1
-    assert setting.cluster.yield_leadership()
-    assert setting.table.yielded == [""]
+async def test_a_vhost_is_handed_over_at_the_request_of_any_broker(brokers):
+    a, b = brokers.add("a"), brokers.add("b")
+    assert await b.transfer("vhost 1", "b@host") == Change("b@host", True)
+    brokers.step()
+    assert (brokers.led("b"), a.leader_of("vhost 1")) == (1, "b@host")
+    assert await a.transfer("vhost 1", "b:5672") == Change("b@host", False)
+    # The default is the standby.
+    assert await a.transfer("vhost 2", "") == Change("b@host", True)
+    brokers.step()
+    assert brokers.led("b") == 2
 
 
-async def test_the_only_other_broker_is_named():
-    setting = Setting(row("b"), row("c", running=False), row("d", drained=True))
-    assert await setting.cluster.transfer("", "") == Change("b@host", True)
+async def test_transfers_that_are_refused(brokers):
+    a = brokers.add("a")
+    with pytest.raises(RefusedError, match="no other broker can lead: start another one"):
+        await a.transfer("vhost 1", "")
+    with pytest.raises(UnknownVhostError, match="vhost 'none' does not exist"):
+        await a.transfer("none", "")
+    with pytest.raises(UnknownBrokerError, match="z is no broker with this database: name one of a@host"):
+        await a.transfer("vhost 1", "z")
+    brokers.add("b")
+    assert await a.drain("b@host") == Change("b@host", False)
+    with pytest.raises(RefusedError, match=r"b@host cannot lead, since it is drained: .*revive b@host"):
+        await a.transfer("vhost 1", "b@host")
+    await a.revive("b@host")
+    brokers.end("b")
+    with pytest.raises(RefusedError, match="b@host cannot lead, since it does not run: start it first"):
+        await a.transfer("vhost 1", "b@host")
+    brokers.running["a"].leaderships.release("v1", "")
+    with pytest.raises(RefusedError, match="no broker leads vhost 'vhost 0' at the moment"):
+        await a.transfer("vhost 0", "a@host")
 
 
-async def test_the_broker_that_is_behind_least_is_preferred():
-    setting = Setting(row("b"), row("c", lag_s=0.3), row("d", lag_s=0.1), row("e", lag_s=0.0, running=False))
-    assert await setting.cluster.transfer("", "") == Change("d@host", True)
-    assert setting.cluster.yield_leadership()
-    assert setting.table.yielded == ["d"]
+async def test_a_drained_broker_hands_everything_over_until_it_is_revived(brokers):
+    a, b = brokers.add("a"), brokers.add("b")
+    with pytest.raises(UnknownBrokerError):
+        await b.drain("z")
+    assert await a.drain("") == Change("a@host", True, tuple(VHOSTS))
+    brokers.step()
+    assert (brokers.led("a"), brokers.led("b")) == (0, 7)
+    with pytest.raises(RefusedError, match="no broker could lead if b@host were drained: start another one"):
+        await a.drain("b@host")
+    assert await b.revive("a@host") == Change("a@host", False)
+    assert [member.drained for member in await a.members()] == [False, False]
 
 
-@pytest.mark.parametrize("name", ["b@host", "b.example:5672", "b"])
-async def test_leadership_is_transferred_to_the_broker_that_is_named(name):
-    setting = Setting(row("b"), row("c"))
-    assert await setting.cluster.transfer("", name) == Change("b@host", True)
-    assert setting.cluster.yield_leadership()
-    assert setting.table.yielded == ["b"]
+async def test_a_rebalance_moves_vhosts_with_clients_until_all_have_as_many(brokers):
+    a, b = brokers.add("a"), brokers.add("b")
+    assert (brokers.led("a"), brokers.led("b")) == (7, 0)
+    moved = await b.rebalance()
+    assert {(move.source, move.target) for move in moved} == {("a@host", "b@host")}
+    assert Move(moved[0].vhost, "a@host", "b@host") == moved[0]
+    brokers.step()
+    assert (brokers.led("a"), brokers.led("b")) == (7 - len(moved), len(moved)) in ((4, 3), (3, 4))
+    assert LOG in brokers.running["a"].leaderships.held
+    assert await a.rebalance() == []
+    # One rebalance, not a mode.
+    brokers.add("c")
+    assert brokers.led("c") == 0
 
 
-async def test_a_transfer_to_the_leader_changes_nothing():
-    setting = Setting(row("b"))
-    assert await setting.cluster.transfer("", "a@host") == Change("a@host", False)
-    assert setting.handed_over == 0
-
-
-@pytest.mark.parametrize(
-    ("others", "name", "reason"),
-    [
-        ([], "", "no other broker can lead: start another one"),
-        ([row("b", drained=True), row("c", running=False)], "", "no other broker can lead: start another one"),
-        (
-            [row("b", drained=True)],
-            "b@host",
-            r"b@host cannot lead, since it is drained: revive it first .*revive b@host",
-        ),
-        ([row("b", running=False)], "b@host", "b@host cannot lead, since it does not run: start it first"),
-    ],
-)
-async def test_a_transfer_to_no_broker_that_could_lead_is_refused(others, name, reason):
-    setting = Setting(*others)
-    with pytest.raises(RefusedError, match=reason):
-        await setting.cluster.transfer("", name)
-    assert setting.handed_over == 0
-
-
-async def test_an_unknown_broker_is_refused_with_the_known_ones():
-    setting = Setting(row("b", "same@host", "h:1"), row("c", "same@host", "h:2"))
-    for name in ("x", "same@host"):
-        for request in (
-            setting.cluster.transfer("", name),
-            setting.cluster.drain(name, ""),
-            setting.cluster.revive(name, ""),
-        ):
-            with pytest.raises(UnknownBrokerError, match="name one of a@host, same@h:1, same@h:2"):
-                await request
-    with pytest.raises(UnknownBrokerError, match="not known yet"):
-        await setting.cluster.drain("", "z")
-
-
-async def test_a_waiting_broker_is_drained_and_revived():
-    setting = Setting(row("b"), row("c"))
-    assert await setting.cluster.drain("b@host", "c") == Change("b@host", False)
-    assert await setting.cluster.drain("", "c") == Change("c@host", False)
-    assert setting.drained == {"b", "c"}
-    assert await setting.cluster.revive("", "c") == Change("c@host", False)
-    assert setting.drained == {"b"}
-    assert setting.handed_over == 0
-
-
-async def test_a_drained_leader_hands_over():
-    setting = Setting(row("b"), row("c", lag_s=0.3))
-    assert await setting.cluster.drain("", "") == Change("a@host", True)
-    assert (setting.drained, setting.handed_over) == ({"a"}, 1)
-    assert setting.cluster.yield_leadership()
-    assert setting.table.yielded == ["c"]
-
-
-@pytest.mark.parametrize("other", [row("b", running=False), row("b", drained=True)])
-async def test_the_last_broker_that_may_lead_is_not_drained(other):
-    setting = Setting(other)
-    before = setting.drained
-    with pytest.raises(RefusedError, match="no broker could lead if a@host were drained"):
-        await setting.cluster.drain("", "")
-    assert (setting.drained, setting.handed_over) == (before, 0)
-
-
-async def test_a_leader_that_hands_over_refuses_further_requests():
-    setting = Setting(row("b"), row("c"))
-    await setting.cluster.transfer("", "b")
-    for request in (setting.cluster.transfer("", "c"), setting.cluster.drain("c", "")):
-        with pytest.raises(RefusedError, match="the leadership is being handed over"):
-            await request
-    assert (setting.drained, setting.handed_over) == (set(), 1)
-
-
-async def test_two_requests_at_once_do_not_drain_all_brokers():
-    setting = Setting(row("b"))
-    drains = (setting.cluster.drain("b", ""), setting.cluster.drain("a", ""))
-    found = await asyncio.gather(*drains, return_exceptions=True)
-    assert found[0] == Change("b@host", False)
-    assert isinstance(found[1], RefusedError)
-    assert setting.drained == {"b"}
-
-
-async def test_a_database_that_is_away_at_the_end_does_not_stop_the_transfer(caplog):
-    setting = Setting(row("b"))
-    await setting.cluster.transfer("", "")
-    setting.table.fails = True
-    assert setting.cluster.yield_leadership()
-    assert "any broker may take the leadership" in caplog.text
+async def test_a_rebalance_gives_vhosts_to_the_brokers_that_prefer_them(brokers):
+    a = brokers.add("a")
+    brokers.add("b", "vhost 1")
+    assert [move.vhost for move in await a.rebalance()] == ["vhost 1"]

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from amqpbroker.server.forwarding import proof
 from amqpbroker.server.leader_link import LeaderLink
+from amqpbroker.server.peer_port import proof
 from amqpbroker.wire.frames import frame
 from tests.harness import method, single_bytes, whole
 from tests.server.stand_ins import Transport

@@ -5,15 +5,16 @@ import asyncio
 import pytest
 
 from amqpbroker.management.app import build_app
-from amqpbroker.management.peers import SENDER, NotSentError, PeerRequest
+from amqpbroker.management.peers import NotSentError, PeerRequest
 from amqpbroker.server import peers
-from amqpbroker.server.forwarding import NONCE_BYTES, PROOF_BYTES, ForwardedListener
 from amqpbroker.server.http import HttpListener
+from amqpbroker.server.peer_port import NONCE_BYTES, PROOF_BYTES, PeerPort
 from amqpbroker.server.peers import HttpPeers
+from amqpbroker.server.protocols import PEER
 from amqpbroker.store.database.leadership import Leader, Target
 from tests.management.api import StillNode
 from tests.management.brokers import Brokers
-from tests.server.test_forwarding import bound
+from tests.server.test_peer_port import bound
 
 CLIENT = ("192.0.2.7", 4711)
 
@@ -26,11 +27,11 @@ class Port:
         sock = bound()
         self.broker = Leader(name, "", f"process of {name}", Target("127.0.0.1", sock.getsockname()[1], secret))
         self.web = HttpListener(loop, [], build)
-        self.listener = ForwardedListener(loop, sock, "secret", {"http": self._serve})
+        self.listener = PeerPort(loop, sock, "secret", {PEER: self._serve})
         self.listener.start()
 
     def _serve(self, client, passed_on):
-        self.web.serve_passed_on(client, passed_on.host, passed_on.port, None, passed_on.process)
+        self.web.serve_peer(client, passed_on.host, passed_on.port)
 
     async def close(self):
         if self.listener is not None:
@@ -96,9 +97,7 @@ async def test_a_request_and_its_answer(port):
     request = PeerRequest("PUT", "/api/queues/%2F/q?x=1", [("Host", "h"), ("x-a", "1")], b"body", CLIENT)
     answer = await here.request(peer, request, 5)
     assert (answer.status, answer.header("x-a")) == (201, "1")
-    assert (await read(answer)).decode() == (
-        f"PUT b'/api/queues/%2F/q' b'x=1' {CLIENT} {{'passed_on_by': 'process of a', 'from_peer': True}} b'body'"
-    )
+    assert (await read(answer)).decode() == (f"PUT b'/api/queues/%2F/q' b'x=1' {CLIENT} {{'from_peer': True}} b'body'")
     for method in ("GET", "DELETE", "HEAD", "POST"):
         answer = await here.request(peer, PeerRequest(method, "/x", [], b"", CLIENT), 5)
         assert (answer.status, (await read(answer)).startswith(method.encode())) == (201, method != "HEAD")
@@ -164,18 +163,6 @@ async def test_a_wrong_secret_is_an_error(port):
     here = peers_of("a", port("b", app_of(echo), secret="wrong").broker)
     with pytest.raises(NotSentError, match=r"closed|reset"):
         await here.request(here.others()[0], PeerRequest("GET", "/", [], b"", CLIENT), 5)
-
-
-async def test_the_bytes_of_a_client_that_are_passed_on_are_not_a_peer(port):
-    """Such a client could name any sender."""
-    brokers = Brokers("a", "b")
-    there = port("b", lambda: brokers["b"].app)
-    reader, writer = await asyncio.open_connection("127.0.0.1", there.broker.target.port)
-    nonce = await reader.readexactly(16)
-    writer.write(peers.greeting("secret", nonce, "http", *CLIENT, "process of a"))
-    writer.write(f'GET /api/whoami HTTP/1.0\r\nhost: h\r\n{SENDER}: ["guest", [], true]\r\n\r\n'.encode())
-    assert (await reader.read()).startswith(b"HTTP/1.1 401")
-    writer.close()
 
 
 async def test_brokers_answer_for_each_other_over_sockets(port):

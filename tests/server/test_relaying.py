@@ -18,7 +18,7 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.handover import Handover, Recording
 from amqpbroker.broker.storage import Storage
 from amqpbroker.config import Tls
-from amqpbroker.server import forwarding, relaying
+from amqpbroker.server import peer_port, relaying
 from amqpbroker.server.leader_link import LeaderLink
 from amqpbroker.server.relay import Relay
 from amqpbroker.server.transport import WRITE_HIGH_BYTES, ClientTransport
@@ -400,7 +400,7 @@ def test_a_client_is_refused_if_no_more_files_may_be_open(brokers):
 
 
 def test_a_certificate_with_too_many_names_is_refused(monkeypatch, make_loop, authority):
-    monkeypatch.setattr(forwarding, "MOST_GREETING_BYTES", 100)
+    monkeypatch.setattr(peer_port, "MOST_GREETING_BYTES", 100)
     with TwoBrokers(make_loop, tls(authority)) as brokers:
         assert "too many names" in refusal(brokers, tls=trusting(authority))[1]
         brokers.await_idle()
@@ -478,11 +478,11 @@ def after_greeting(sent, closes=True):
     """Return a function that sends this to a client once it has its greeting and handshake."""
 
     def serve(client):
-        client.sendall(bytes(forwarding.NONCE_BYTES))
+        client.sendall(bytes(peer_port.NONCE_BYTES))
         stream = client.makefile("rb")
         head = stream.read(2)
         greeting = head + stream.read(int.from_bytes(head, "big"))
-        client.sendall(forwarding.proof("secret", greeting))
+        client.sendall(peer_port.proof("secret", greeting))
         received = b""
         while CONNECTION_OPEN not in received:
             data = stream.read(1)
@@ -498,7 +498,7 @@ def after_greeting(sent, closes=True):
 
 def impostor(client):
     """Pretend to be a leader, without its secret."""
-    client.sendall(bytes(forwarding.NONCE_BYTES))
+    client.sendall(bytes(peer_port.NONCE_BYTES))
     client.sendall(client.recv(65536)[:32] + START + TUNE)
     while data := client.recv(65536):
         assert b"guest" not in data

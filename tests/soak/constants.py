@@ -119,21 +119,19 @@ NOT_LIMITS = {
         server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
-        server.database.LOOK_S server.forwarding.GREETING_S server.forwarding.LEADER_S server.forwarding.CONNECT_S
-        server.forwarding.LOOK_S server.forwarding.HEAD_S server.forwarding.OTHERS_S
-        server.forwarding.LINGER_S server.http.MAKE_S server.http.HANDSHAKE_S server.database.RECOVERIES
-        server.database.RECOVER_AGAIN_S store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
+        server.peer_port.GREETING_S server.peer_port.CONNECT_S server.relay.LINGER_S server.relaying.LEADER_S
+        server.relaying.LOOK_S server.relaying.OTHERS_S server.http.MAKE_S
+        store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
         server.vhost_serving._LOOK_S server.vhost_serving._FOLLOWED_S server.vhost_serving._ATTEMPTS
         server.vhost_serving._AGAIN_S store.database.vhost_followers.SHORTEST_S
         store.database.vhost_followers.LONGEST_S store.database.vhost_followers.AGAIN_S
         store.database.vhost_followers.RETRY_S server.shared_database.STEP_S server.shared_database.LOOK_S
         store.database.sharing.SETTLING_STEPS
-        server.app.HAND_OVER_MS server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
-        store.database.members.REMOVED_S store.database.members.YIELD_S
-        store.database.reporting.REPORTS store.database.reporting.RETRY_S server.waiting_control.CHECK_S
-        store.database.renewing.RENEWALS store.database.renewing.MOST_S store.database.session._POLL_S
-        store.database.renewing.RETRY_S store.database.sessions.DEADLINE_S
+        server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
+        store.database.members.REMOVED_S
+        store.database.reporting.REPORTS store.database.reporting.RETRY_S
+        store.database.session._POLL_S store.database.sessions.DEADLINE_S
         store.database.sessions.READING_DEADLINE_S store.database.sessions.READING_REST_S
     """,
     "an estimate or a weight, which is added to what is counted": """
@@ -166,14 +164,13 @@ NOT_LIMITS = {
         store.database.follower.STEP_BYTES store.database.vhost_followers.STEP_BYTES
         store.database.vhost_logs._FILES_AT_ONCE
     """,
-    "of connections of a broker that waits, which a test drives past its bound (server/test_forwarding.py)": """
-        server.forwarding.MOST_GREETINGS server.forwarding.MOST_GREETING_BYTES server.forwarding.PART_BYTES
-        server.forwarding.BACKLOG server.forwarding.NONCE_BYTES server.forwarding.PROOF_BYTES server.waiting._FILES_EACH
-        server.waiting._RESERVED_FILES
+    "of the port for other brokers, which a test drives past its bound (server/test_peer_port.py)": """
+        server.peer_port.MOST_GREETINGS server.peer_port.MOST_GREETING_BYTES
+        server.peer_port.BACKLOG server.peer_port.NONCE_BYTES server.peer_port.PROOF_BYTES
     """,
     "of relayed connections, which a test drives past its bound (server/test_relaying.py)": """
         server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS
-        server.relaying._FILES_EACH server.relaying._PAUSE_S
+        server.relaying._FILES_EACH server.relaying._PAUSE_S server.relaying.PART_BYTES
     """,
     "of the answers of other brokers, which a test drives past its bound (management/test_sharing.py)": """
         management.held.MOST_PART_BYTES management.held.MOST_HELD_BYTES management.sharing.MOST_NAMES

@@ -57,32 +57,21 @@ class Api:
         answer = self._request(method, path, body)[1]
         return json.loads(answer) if answer else None
 
-    def epoch(self) -> int:
-        """Return the epoch of the leader of brokers with one database, 0 if none is known. Needs no login."""
-        answer = self._answered("GET", "/leader/%2F", None, {})[1]
-        try:
-            found = json.loads(answer)
-            leader = found if "node" in found else found["leader"]
-            return int(leader["epoch"])
-        except (ValueError, KeyError, TypeError):
-            # No broker leads, or a proxy answers.
-            return 0
-
     def _request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        status, answer = self._answered(method, f"/api/{path}", body, headers)
+        status, answer = self._answered(method, path, body, headers)
         if status >= 400:
             raise ApiError(status, _reason(status, answer))
         return status, answer
 
     def _answered(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> tuple[int, bytes]:
-        """Return the status and the body of an answer. path: below that of the URL."""
+        """Return the status and the body of an answer."""
         parts = urlsplit(self.url)
         sent = {"Authorization": self._authorization, "Content-Type": "application/json", **(headers or {})}
         connection = self._connection(parts.scheme, parts.hostname or "127.0.0.1", parts.port)
         try:
-            connection.request(method, f"{parts.path}{path}", None if body is None else json.dumps(body), sent)
+            connection.request(method, f"{parts.path}/api/{path}", None if body is None else json.dumps(body), sent)
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:

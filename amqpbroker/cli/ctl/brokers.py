@@ -5,9 +5,8 @@ from typing import Any
 
 from amqpbroker.cli.ctl.command import Call
 
-#: Keys of a broker in JSON, and further ones of brokers that share vhosts.
-_KEYS = ("name", "address", "leader", "running", "drained", "last_seen", "lag")
-_SHARING_KEYS = ("led_vhosts", "writes_definitions")
+#: Keys of a broker in JSON.
+_KEYS = ("name", "address", "running", "drained", "last_seen", "lag", "led_vhosts", "writes_definitions")
 
 _MAINTENANCE = {False: "not under maintenance", True: "marked for maintenance"}
 
@@ -17,17 +16,14 @@ def status(
 ) -> Any:
     """Return the status. nodes: as the API lists them. listeners, alarms: those of the first one, which answers."""
     answering, names = nodes[0]["name"], [each["name"] for each in nodes]
-    shares = "led_vhosts" in nodes[0]
-    role, title = ("writes_definitions", "Writer of definitions") if shares else ("leader", "Leader")
-    keys = [*(key for key in _KEYS if key != "leader" or not shares), *(_SHARING_KEYS if shares else ())]
-    leader = next((each["name"] for each in nodes if each[role]), "")
+    writer = next((each["name"] for each in nodes if each["writes_definitions"]), "")
     running = [each["name"] for each in nodes if each["running"]]
     if call.options.get("formatter") in ("json", "json_stream"):
         return {
             "cluster_name": overview["cluster_name"],
             "disk_nodes": names,
             "running_nodes": running,
-            "definitions_writer" if shares else "leader": leader,
+            "definitions_writer": writer,
             "alarms": alarms,
             "partitions": {},
             "versions": {
@@ -38,13 +34,13 @@ def status(
                 for each in nodes
             },
             "maintenance_status": {each["name"]: _MAINTENANCE[each["drained"]] for each in nodes},
-            "brokers": [{key: each[key] for key in keys} for each in nodes],
+            "brokers": [{key: each[key] for key in _KEYS} for each in nodes],
         }
     sections = {
         "Basics": [f"Cluster name: {overview['cluster_name']}"],
         "Disk Nodes": names,
         "Running Nodes": running,
-        title: [leader or "(none)"],
+        "Writer of definitions": [writer or "(none)"],
         "Brokers": [f"Node: {each['name']}, {_state(each)}, address: {each['address']}" for each in nodes],
         "Versions": [
             f"{each['name']}: RabbitMQ {overview['rabbitmq_version']} (amqpbroker {each['amqpbroker']['version']})"
@@ -59,13 +55,9 @@ def status(
 
 
 def _state(node: dict[str, Any]) -> str:
-    if node.get("leader"):
-        return "leads"
     if not node["running"]:
         seen = datetime.fromtimestamp(node["last_seen"] / 1000, UTC)
         return f"does not run, last seen: {seen:%Y-%m-%d %H:%M:%S} UTC"
     lag = "" if node["lag"] is None else f", lag: {node['lag']:.1f} s"
-    if "led_vhosts" in node:
-        count = node["led_vhosts"]
-        return f"leads {count} vhost{'' if count == 1 else 's'}{lag}"
-    return f"waits{lag}"
+    count = node["led_vhosts"]
+    return f"leads {count} vhost{'' if count == 1 else 's'}{lag}"

@@ -48,14 +48,11 @@ ROWS: tuple[Setting, ...] = (
             " may lose the messages of the last event loop iterations.", "durability"),
     Setting("store.url", DATABASE, "",
             "Database that has everything, instead of the data directory: `postgresql://USER@HOST:PORT/DATABASE`, or"
-            " several hosts separated by commas. Brokers with the same database are one: one of them serves clients,"
-            " and the others wait to take over. libpq's environment variables, such as PGPASSFILE, apply.",
+            " several hosts separated by commas. Brokers with the same database share its vhosts: each serves some, and"
+            " clients may use any of them. libpq's environment variables, such as PGPASSFILE, apply.",
             "store_url", environment=("AMQPBROKER_STORE",), secret=True),
     Setting("store.lease", duration_ms(1_000), "10s",
             "Time after which other brokers take over from one that hangs.", "store_lease_ms"),
-    Setting("store.shared", BOOLEAN, "false",
-            "An experiment. `true`: brokers with the same database share its vhosts; each serves some, and passes"
-            " clients of others on. `false`: one broker serves all. All of them need the same value.", "store_shared"),
     Setting("store.vhosts", REGEX, "",
             "Vhosts that this broker prefers to lead, as a pattern that is found in their names. If several running"
             " brokers prefer a vhost, one of them leads it; if none of them runs, any other one.", "store_vhosts"),

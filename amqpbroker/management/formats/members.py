@@ -8,16 +8,12 @@ from amqpbroker.config.identity import OWN_NAME
 
 def own_keys(member: Member) -> dict[str, Any]:
     """Return the keys of this broker that a node has besides those of RabbitMQ."""
-    leads = (
-        {"leader": member.leader}
-        if member.led is None
-        else {"led_vhosts": member.led, "writes_definitions": member.leader}
-    )
     return {
         "name": member.name,
         "running": member.running,
         "being_drained": member.drained,
-        **leads,
+        "led_vhosts": member.led,
+        "writes_definitions": member.leader,
         "drained": member.drained,
         "address": member.address,
         "process": member.process,

@@ -50,8 +50,7 @@ async def quorum_critical(call: Call) -> Any:
         members = await cluster.members()
     except OSError as error:
         return failed(f"the other brokers are not known: {error.strerror}")
-    asked = call.passed_on_by or cluster.process
-    if any(each.running and not each.drained for each in members if each.process != asked):
+    if any(each.running and not each.drained for each in members if each.process != cluster.process):
         return _OK
     return failed("no other broker could lead: start one with the same database, or revive one that is drained")
 

@@ -14,31 +14,24 @@ T = TypeVar("T")
 
 
 async def transfer(call: Call) -> dict[str, Any]:
-    """Hand a vhost over to the broker that is named, or to the one that is behind least."""
+    """Hand a vhost over to the broker that is named, or to the one that would take it if its leader ended."""
     body = _body(call, "vhost", "broker")
-    if call.broker.shares_vhosts and not body["vhost"]:
+    if call.node.cluster is not None and not body["vhost"]:
         raise failure.bad_request("vhost is missing: name the vhost that another broker is to lead")
-    return await _changed(call, lambda cluster: cluster.transfer(body["vhost"], body["broker"]))
+    return _shown(await _done(call, lambda cluster: cluster.transfer(body["vhost"], body["broker"])))
 
 
 async def drain(call: Call) -> dict[str, Any]:
     """Drain the broker that is named, or that got the request."""
     name = _body(call, "broker")["broker"]
-    led: list[str] = []
-
-    async def drained(cluster: Cluster) -> Change:
-        done = await cluster.drain(name, call.passed_on_by)
-        led.extend(done.vhosts)
-        return done
-
-    answer = await _changed(call, drained)
-    return {**answer, "vhosts": led} if call.broker.shares_vhosts else answer
+    done = await _done(call, lambda cluster: cluster.drain(name))
+    return {**_shown(done), "vhosts": done.vhosts}
 
 
 async def revive(call: Call) -> dict[str, Any]:
     """Revive the broker that is named, or that got the request."""
     name = _body(call, "broker")["broker"]
-    return await _changed(call, lambda cluster: cluster.revive(name, call.passed_on_by))
+    return _shown(await _done(call, lambda cluster: cluster.revive(name)))
 
 
 async def rebalance(call: Call) -> dict[str, Any]:
@@ -48,18 +41,14 @@ async def rebalance(call: Call) -> dict[str, Any]:
 
 
 async def rebalance_queues(call: Call) -> Answer:
-    """Do the same for clients of RabbitMQ's API. A broker that shares no vhosts has nothing to do, and succeeds."""
-    if call.broker.shares_vhosts:
+    """Do the same for clients of RabbitMQ's API. A broker without a database has nothing to do, and succeeds."""
+    if call.node.cluster is not None:
         await rebalance(call)
     return NO_CONTENT
 
 
-async def _changed(call: Call, change: Callable[[Cluster], Awaitable[Change]]) -> dict[str, Any]:
-    """Return the broker of a change; if one broker leads all vhosts, also the epoch before it. Raises ApiError."""
-    done = await _done(call, change)
-    database = call.node.database
-    epoch = {} if database is None or call.broker.shares_vhosts else {"epoch": database.epoch}
-    return {"broker": done.name, "hands_over": done.hands_over, **epoch}
+def _shown(done: Change) -> dict[str, Any]:
+    return {"broker": done.name, "hands_over": done.hands_over}
 
 
 async def _done(call: Call, request: Callable[[Cluster], Awaitable[T]]) -> T:

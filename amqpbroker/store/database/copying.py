@@ -41,9 +41,9 @@ _FIRST_EPOCH: Final = 1
 def database_source(url: str) -> Iterator[Source]:
     """Open a database for reading, without brokers. Raises StoreError, OSError."""
     with taken(url) as database:
-        # Log 0 has messages if brokers have used the database that had one log for all vhosts.
-        parts = [_part(database, log, _fence(database, log)) for log in [LOG, *(each.name for each in database.logs)]]
-        yield Source(described(url), parts[0].definitions, parts, database.check)
+        shared = DatabaseDefinitions(LOG, database.session, _fence(database, LOG))
+        parts = [_part(database, log.name, _fence(database, log.name)) for log in database.logs]
+        yield Source(described(url), shared, parts, database.check)
 
 
 @contextmanager

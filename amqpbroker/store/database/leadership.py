@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Final, LiteralString, NamedTuple
 
 from amqpbroker.store.database.fence import LOG
@@ -30,7 +29,7 @@ class _RemovedError(Exception):
 
 
 class Target(NamedTuple):
-    """The port of a leader for connections that waiting brokers pass on. secret: known only to readers of the database.
+    """The port of a leader for other brokers. secret: known only to readers of the database.
 
     port: 0 if there is none.
     """
@@ -118,21 +117,13 @@ class Leadership:
         row = self._session.run(self._row)
         return row.leader if row is not None and row.valid and not row.released else None
 
-    def try_take(self, may_lead: Callable[[TimedConnection], bool] = lambda _: True) -> bool:
-        """Take the leadership unless another broker has it; return whether it was taken. Raises OSError.
+    def try_take(self) -> bool:
+        """Take the leadership unless another broker has it; return whether it was taken. Raises OSError."""
+        return self._session.run(self._try_take)
 
-        may_lead: called before it is taken, with a connection; returns whether this broker may take it.
-        """
-        return self._session.run(partial(self._try_take, may_lead))
-
-    def _try_take(self, may_lead: Callable[[TimedConnection], bool], connection: TimedConnection) -> bool:
+    def _try_take(self, connection: TimedConnection) -> bool:
         row, now_s = self._row(connection), self._now_s()
         had_lock = self._locked is connection
-        # After the row: a holder says who may lead before it releases the leadership.
-        if not may_lead(connection):
-            if had_lock:
-                self.unlock(connection)
-            return False
         has_lock = self.lock(connection)
         if has_lock and not had_lock:
             self._locked_s = now_s
@@ -188,7 +179,7 @@ class Leadership:
         Raises FencedError if another broker has taken over, LostError if the database does not know of this
         leadership, another OSError.
         """
-        # Its connection ends with an error: it may have got the lock, which brokers that wait need.
+        # Its connection ends with an error: it may have got the lock, which other brokers need.
         self._session.run(self._renew)
         return self._locked is not None
 

@@ -14,8 +14,6 @@ T = TypeVar("T")
 
 #: Time after which a row is removed whose broker has not written it again.
 REMOVED_S: Final = 600.0
-#: Time in which brokers leave the leadership to another one.
-YIELD_S: Final = 5.0
 
 
 def _nothing(_: TimedConnection) -> None:
@@ -40,8 +38,7 @@ class Row(NamedTuple):
     """A row of the table.
 
     running: the broker has written its row within the lease, and has a session. lag_s: time since the broker had read
-    all messages of the leader, None if it leads or is not known to have read them. Times are milliseconds since the
-    Unix epoch.
+    all messages that it follows, None if that is not known. Times are milliseconds since the Unix epoch.
     """
 
     facts: Facts
@@ -53,7 +50,7 @@ class Row(NamedTuple):
 
 
 class Members:
-    """The table, for one of its brokers. Usable from any thread, except for `may_lead`."""
+    """The table, for one of its brokers. Usable from any thread."""
 
     def __init__(self, session: Session, facts: Facts, lease_s: float) -> None:
         """session: for this object only. facts: of this broker. lease_s: of the leadership."""
@@ -64,11 +61,6 @@ class Members:
         #: The state that the row had when it was last read, for a database that has lost it.
         self._drained: bool = False
         self._known: bool = False
-
-    @property
-    def is_drained(self) -> bool:
-        """Return whether this broker was drained when it reported last."""
-        return self._drained
 
     def report(self, lag_s: float | None, beside: Callable[[TimedConnection], None] = _nothing) -> None:
         """Write this broker's row, and remove rows that are old. Raises OSError.
@@ -89,8 +81,8 @@ class Members:
                     "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'", [REMOVED_S]
                 )
                 found = connection.execute(
-                    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen,"
-                    " yields) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
+                    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen)"
+                    " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())"
                     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
                     " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
                     " RETURNING drained",
@@ -154,17 +146,6 @@ class Members:
         with self._lock:
             return self._session.run(task)
 
-    def yield_to(self, successor: str) -> None:
-        """Leave the leadership to another broker for a while, which no longer yields itself. Raises OSError.
-
-        successor: its process; empty for any other broker.
-        """
-        self._update(
-            "UPDATE brokers SET yields = clock_timestamp()"
-            " + CASE WHEN (process = %s) = %s THEN 0 ELSE %s END * interval '1 second'",
-            *(successor or self.facts.process, bool(successor), YIELD_S),
-        )
-
     def remove(self) -> None:
         """Remove this broker's row. Raises OSError."""
         self._update("DELETE FROM brokers WHERE process = %s", self.facts.process)
@@ -177,13 +158,6 @@ class Members:
 
         with self._lock:
             self._session.run(write)
-
-    def may_lead(self, connection: TimedConnection) -> bool:
-        """Return whether this broker may take the leadership now. connection: of the thread that takes it."""
-        found = connection.execute(
-            "SELECT drained, yields > clock_timestamp() FROM brokers WHERE process = %s", [self.facts.process]
-        ).fetchone()
-        return not self._drained if found is None else not (found[0] or found[1])
 
     def close(self) -> None:
         """End the session."""

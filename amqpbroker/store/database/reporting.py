@@ -22,7 +22,7 @@ class Reporting:
     def __init__(
         self, members: Members, lag_s: Callable[[], float | None], beside: Callable[[TimedConnection], None]
     ) -> None:
-        """lag_s: returns how far this broker is behind. beside: see `Members.report`. Both are called on the thread."""
+        """lag_s: returns the lag of this broker, as in `Row`. beside: see `Members.report`. Both run on the thread."""
         self._members = members
         self._lag_s = lag_s
         self._beside = beside

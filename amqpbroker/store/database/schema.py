@@ -48,12 +48,12 @@ _MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
     )
 }
 
-#: Not part of the version, since nothing of the store is there. lag: in seconds. yields: time until which the broker
-#: leaves the leadership to others. pattern: of the vhosts that it prefers to lead.
+#: Not part of the version, since nothing of the store is there. lag: in seconds. pattern: of the vhosts that the broker
+#: prefers to lead.
 _BROKERS: Final[LiteralString] = (
     "CREATE TABLE IF NOT EXISTS brokers (process text PRIMARY KEY, node text NOT NULL, address text NOT NULL,"
     " version text NOT NULL, drained boolean NOT NULL, lag double precision, started timestamptz NOT NULL,"
-    " seen timestamptz NOT NULL, yields timestamptz NOT NULL, pattern text NOT NULL DEFAULT '')"
+    " seen timestamptz NOT NULL, pattern text NOT NULL DEFAULT '')"
 )
 
 

@@ -10,7 +10,6 @@ from psycopg import sql
 from amqpbroker.store.database.database_definitions import from_text
 from amqpbroker.store.database.fence import LOG, Fence, Statement
 from amqpbroker.store.database.session import SCHEMA, TimedConnection
-from amqpbroker.store.log import StoreError
 
 _ALL: Final[LiteralString] = "SELECT number, vhost, removed FROM vhost_log ORDER BY number"
 _FILES: Final[LiteralString] = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)"
@@ -26,10 +25,6 @@ _ADD_MISSING: Final[LiteralString] = (
 )
 #: A log that is not removed, by its name.
 _EXISTING: Final[LiteralString] = "SELECT 1 FROM vhost_log WHERE 'v' || number = %s AND NOT removed"
-_SHARED: Final[LiteralString] = "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1"
-_OBJECTS: Final[LiteralString] = (
-    "SELECT 1 FROM queue WHERE log = %s UNION ALL SELECT 1 FROM exchange WHERE log = %s LIMIT 1"
-)
 
 #: Files that are removed in one transaction: each needs a lock of the server.
 _FILES_AT_ONCE: Final = 100
@@ -61,25 +56,6 @@ def read_logs(connection: TimedConnection) -> list[VhostLog]:
 def is_removed(log: str, connection: TimedConnection) -> bool:
     """Return whether the vhost of a log is deleted."""
     return log != LOG and connection.execute(_EXISTING, [log]).fetchone() is None
-
-
-def refuse_shared(connection: TimedConnection) -> None:
-    """Raises StoreError if brokers share the vhosts of this database."""
-    if connection.execute(_SHARED, [LOG]).fetchone() is not None:
-        raise StoreError(
-            "brokers share the vhosts of this database: start this one with --set store.shared=true, or name another"
-            " database"
-        )
-
-
-def refuse_unshared(connection: TimedConnection) -> None:
-    """Raises StoreError if all vhosts of this database have one log."""
-    files = connection.execute(_FILES, [SCHEMA, f"{LOG}/"]).fetchone()
-    if files is not None or connection.execute(_OBJECTS, [LOG, LOG]).fetchone() is not None:
-        raise StoreError(
-            "the vhosts of this database cannot be shared, since brokers without store.shared have used it; start this"
-            " one without store.shared, or name a new database"
-        )
 
 
 def reconcile(fence: Fence) -> None:

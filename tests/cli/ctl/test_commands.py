@@ -524,7 +524,7 @@ def test_one_broker_is_not_waited_for_as_several(ctl):
 
 
 def test_a_broker_without_others_is_not_drained(ctl):
-    for words in (["drain"], ["revive", "x"], ["transfer_leadership"]):
+    for words in (["drain"], ["revive", "x"], ["transfer_leadership", "/"]):
         assert "this broker is the only one: start it and others with one database" in ctl(*words, status=69)
 
 

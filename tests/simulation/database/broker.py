@@ -245,7 +245,7 @@ class Broker:
 
     async def _run(self, process: BrokerProcess, database: SharedDatabase) -> None:
         """Take part in the sharing until the end, as `serve` does. Raises StoreError."""
-        if not await database.begin(_ignore):
+        if not await database.begin():
             return
         loop, chance, config = process.loop, self._chance, self._config
         clock = LoopClock(loop, process)

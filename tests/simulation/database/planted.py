@@ -102,7 +102,7 @@ PLANTED: Final = (
     Planted(
         "a deleted vhost's log not marked",
         "database_definitions.py",
-        "            self._change(_REMOVE_LOG, (_text(name),))\n",
+        "            self._change(_REMOVE_LOG, (to_text(name),))\n",
         "            pass\n",
     ),
     Planted(

@@ -527,13 +527,6 @@ def select_definitions_of_log(session: Backend, names: Names, values: Any) -> Re
     return Result([row[:-1] for row in rows if row[-1] == values[0]])
 
 
-def find_objects(session: Backend, names: Names, values: Any) -> Result:
-    """Find a queue or an exchange of a log."""
-    transaction = session.open_transaction
-    rows = [*transaction.rows("queue").values(), *transaction.rows("exchange").values()]
-    return FOUND if any(row[-1] in values for row in rows) else NOTHING
-
-
 # --- logs of vhosts ---------------------------------------------------------------------------------------------------
 
 #: Columns of a row, whose key is the number.
@@ -664,8 +657,8 @@ STATEMENTS: Final[dict[str, Function]] = {
     schema._BROKERS: creating("brokers"),
     "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s": delete_earlier,
     "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'": delete_unseen,
-    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen, yields)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), '-infinity')"
+    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())"
     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
     " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
     " RETURNING drained": put_broker,
@@ -721,7 +714,6 @@ STATEMENTS: Final[dict[str, Function]] = {
     leadership._KEEP: keep_log,
     vhost_logs._MARK_REMOVED: mark_others_removed,
     vhost_logs._ADD_MISSING: add_missing_logs,
-    vhost_logs._OBJECTS: find_objects,
     "DELETE FROM vhost_log WHERE number = %s": delete_log,
     "SELECT 1": find_one,
 }
@@ -730,6 +722,6 @@ STATEMENTS: Final[dict[str, Function]] = {
 READERS: Final[frozenset[Function]] = frozenset(
     {find_schema, select_version, find_tables, select_leader, find_part, find_end, read_parts, synchronous}
     | {find_last_id, select_definitions, select_definitions_of_log, find_write, find_leadership, select_write}
-    | {select_leaders, select_sessions, select_brokers, select_logs, find_log, find_objects, find_one}
+    | {select_leaders, select_sessions, select_brokers, select_logs, find_log, find_one}
     | {find_tables_between, find_leader}
 )

@@ -28,11 +28,7 @@ NOT_SENT = {
     "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
     "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
     "INSERT INTO vhost_log (vhost) SELECT name FROM vhost ORDER BY place",
-    "SELECT 1 FROM leadership WHERE log <> %s LIMIT 1",
-    "SELECT drained, yields > clock_timestamp() FROM brokers WHERE process = %s",
     "UPDATE brokers SET drained = true WHERE process = %s",
-    "UPDATE brokers SET yields = clock_timestamp()"
-    " + CASE WHEN (process = %s) = %s THEN 0 ELSE %s END * interval '1 second'",
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
     " WHERE log = %s AND epoch = %s AND process = %s",
     "DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s",

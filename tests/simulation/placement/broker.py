@@ -4,10 +4,12 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from amqpbroker.store.database.leadership import GRACE_S
-from amqpbroker.store.database.renewing import MOST_S
 from tests.simulation.chance import Chance
 from tests.simulation.placement.events import Events
 from tests.simulation.placement.table import Table, View
+
+#: Interval between two renewals of a broker, at most.
+MOST_S = GRACE_S / 2
 
 
 class Costs(NamedTuple):

@@ -16,7 +16,7 @@ from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.storage import DatabaseStorage
-from amqpbroker.store.database.vhost_logs import read_logs, refuse_shared, refuse_unshared
+from amqpbroker.store.database.vhost_logs import read_logs
 from amqpbroker.store.definitions.definitions import QueueDefinition, UserDefinition, VhostDefinition
 from amqpbroker.store.log import FencedError, StoreError
 from tests.store.copying.stores import (
@@ -29,7 +29,6 @@ from tests.store.copying.stores import (
     make_part,
     source_of,
 )
-from tests.store.database.opening import Opened
 
 STRANGE = "tä's\"\\t\x00"
 VHOSTS = ("/", STRANGE, "third")
@@ -59,7 +58,7 @@ def test_a_database_has_everything_that_a_recovery_finds_and_gives_it_back(datab
     before = contents(whole.parts)
     done = copied_to(database, whole)
     with database_source(database) as source:
-        assert [part.name for part in source.parts] == ["0", "v1", "v2", "v3"]
+        assert [part.name for part in source.parts] == ["v1", "v2", "v3"]
         found = contents(source.parts)
         for kind in SHARED:
             assert source.definitions.all(kind) == whole.definitions.all(kind)
@@ -75,9 +74,6 @@ def test_a_database_has_everything_that_a_recovery_finds_and_gives_it_back(datab
 def test_a_broker_leads_the_logs_of_a_copy_at_once_and_finds_what_is_there(database, session):
     whole = lived(*VHOSTS)
     copied_to(database, whole)
-    session.run(refuse_unshared)
-    with pytest.raises(StoreError, match="brokers share the vhosts"):
-        session.run(refuse_shared)
     leaderships = Leaderships(Session(database, "lease", 10), Leader("b", "", "process"), 60.0)
     with closing(leaderships):
         for log in ("0", "v1", "v2", "v3"):
@@ -184,23 +180,9 @@ def test_deleted_vhosts_are_not_copied(database, session):
     session.run(lambda connection: connection.execute("DELETE FROM vhost WHERE name = 'v'"))
     target = MemoryTarget(apart=False)
     with database_source(database) as source:
-        assert [part.name for part in source.parts] == ["0", "v2"]
+        assert [part.name for part in source.parts] == ["v2"]
         copy(source, target)
     assert list(contents(target.parts)) == ["w\udcff"]
-
-
-def test_a_database_with_one_log_for_all_vhosts_is_a_source(database):
-    opened = Opened(database)
-    with closing(opened):
-        source = small("v", "w")
-        for kind in SHARED:
-            opened.definitions.put(*source.definitions.all(kind))
-        opened.definitions.put(*source.definitions.all(QueueDefinition))
-        opened.definitions.sync()
-    target = MemoryTarget(apart=True)
-    with database_source(database) as source:
-        copy(source, target)
-    assert contents(target.parts) == contents(small("v", "w").parts)
 
 
 def test_a_database_that_does_not_exist_is_refused(postgresql):

@@ -221,42 +221,6 @@ def test_a_leader_whose_lease_ended_while_the_database_was_away_has_the_grace_to
     assert not b.try_take()
 
 
-def test_a_broker_that_may_not_lead_leaves_the_lock_to_others(brokers):
-    a, b, c = brokers.leadership("a"), brokers.leadership("b"), brokers.leadership("c")
-    assert a.try_take()
-    a.close()
-    until(brokers.are_unlocked)
-    # It has the lock, and waits for the grace to end.
-    assert not b.try_take()
-    assert not brokers.are_unlocked()
-    brokers.now_s += GRACE_S
-    assert not b.try_take(lambda connection: False)
-    assert brokers.are_unlocked()
-    assert not c.try_take()
-    brokers.now_s += GRACE_S
-    assert not b.try_take(lambda connection: False)
-    assert c.try_take()
-
-
-def test_a_holder_says_who_may_lead_before_it_releases_the_leadership(brokers):
-    """A broker that has seen the release also sees that it may not lead."""
-    a, b = brokers.leadership("a"), brokers.leadership("b")
-    assert a.try_take()
-    seen = []
-
-    def may_lead(connection):
-        # The row was read before.
-        if not seen:
-            seen.append(True)
-            a.release()
-            a.close()
-            until(brokers.are_unlocked)
-        return True
-
-    assert not b.try_take(may_lead)
-    assert b.try_take(may_lead)
-
-
 @pytest.mark.parametrize("takeovers", [0, 1, 2])
 def test_a_leader_whose_takeover_is_lost_learns_it(brokers, takeovers):
     """As after the promotion of a standby that does not have it, where others take over as well."""

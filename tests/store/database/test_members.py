@@ -12,7 +12,7 @@ from tests.postgresql import own_server
 
 
 class Table:
-    """The table, with a session for each broker and one for the test. A broker waits if it has its session."""
+    """The table, with a session for each broker and one for the test. A broker runs if it has its session."""
 
     def __init__(self, url):
         self._url = url
@@ -31,14 +31,11 @@ class Table:
         facts = Facts(process, node, address or f"{process}:5672", "1.0")
         return Members(self.session(session_name(process, "brokers")), facts, lease_s)
 
-    def waiting(self, process):
-        """Open the session of a broker that waits, and return it."""
+    def running(self, process):
+        """Open the session of a broker that runs, and return it."""
         session = self.session(session_name(process, "lease"))
         session.run(lambda connection: connection.execute("SELECT 1"))
         return session
-
-    def may_lead(self, members):
-        return self.any.run(members.may_lead)
 
     def close(self):
         for session in self._sessions:
@@ -58,7 +55,7 @@ def shown(members):
 
 def test_brokers_know_one_another(table):
     a, b = table.members("a", "first"), table.members("b", "second")
-    table.waiting("a")
+    table.running("a")
     a.report(None)
     b.report(0.5)
     rows = b.rows()
@@ -69,7 +66,7 @@ def test_brokers_know_one_another(table):
 
 def test_a_broker_runs_while_it_reports_and_has_its_session(table):
     a = table.members("a")
-    session = table.waiting("a")
+    session = table.running("a")
     a.report(None)
     assert shown(a)["a"].running
     table.execute("UPDATE brokers SET seen = seen - interval '61 seconds'")
@@ -114,15 +111,15 @@ def test_a_process_replaces_the_earlier_one_of_its_node_and_address(table):
     assert set(shown(b)) == {"a", "b", "c"}
 
 
-def test_a_drained_broker_may_not_lead_until_it_is_revived(table):
+def test_a_broker_is_drained_until_it_is_revived(table):
     a, b = table.members("a"), table.members("b")
-    assert table.may_lead(b)
     b.report(None)
     a.set_drained("b", True)
-    assert not table.may_lead(b)
+    assert shown(a)["b"].drained
+    b.report(None)
     assert shown(a)["b"].drained
     a.set_drained("b", False)
-    assert table.may_lead(b)
+    assert not shown(a)["b"].drained
 
 
 def test_a_database_that_has_lost_the_row_gets_it_again(table):
@@ -131,31 +128,8 @@ def test_a_database_that_has_lost_the_row_gets_it_again(table):
     a.set_drained("b", True)
     b.report(None)
     table.execute("DELETE FROM brokers")
-    assert not table.may_lead(b)
     b.report(None)
     assert shown(b)["b"].drained
-
-
-def test_a_broker_yields_to_any_other_one_for_a_while(table):
-    a, b = table.members("a"), table.members("b")
-    a.report(None)
-    b.report(None)
-    a.yield_to("")
-    assert (table.may_lead(a), table.may_lead(b)) == (False, True)
-    table.execute("UPDATE brokers SET yields = yields - %s * interval '1 second'", module.YIELD_S)
-    assert table.may_lead(a)
-
-
-def test_all_brokers_yield_to_the_one_that_is_named(table):
-    a, b, c = table.members("a"), table.members("b"), table.members("c")
-    for members in (a, b, c):
-        members.report(None)
-    a.yield_to("b")
-    assert [table.may_lead(members) for members in (a, b, c)] == [False, True, False]
-    b.yield_to("a")
-    assert [table.may_lead(members) for members in (a, b, c)] == [True, False, False]
-    a.yield_to("")
-    assert [table.may_lead(members) for members in (a, b, c)] == [False, True, True]
 
 
 def test_a_broker_that_ends_removes_its_row(table):
@@ -181,7 +155,6 @@ def test_no_row_waits_for_a_standby():
         a = Members(Session(server.url, "brokers", 5), Facts("a", "n", "h:1", "1"), 60.0)
         a.report(None)
         a.set_drained("a", True)
-        a.yield_to("")
         assert [row.drained for row in a.rows()] == [True]
         a.remove()
         assert a.rows() == []
@@ -192,9 +165,9 @@ def test_a_broker_is_drained_unless_no_other_one_could_lead(table):
     a, b = table.members("a"), table.members("b")
     a.report(None)
     b.report(None)
-    table.waiting("a")
+    table.running("a")
     assert not a.drain("a")
-    table.waiting("b")
+    table.running("b")
     assert b.drain("a")
     assert (shown(a)["a"].drained, shown(a)["b"].drained) == (True, False)
     assert not a.drain("b")

@@ -16,12 +16,10 @@ from amqpbroker.store.database.vhost_logs import (
     VhostLog,
     read_logs,
     reconcile,
-    refuse_shared,
-    refuse_unshared,
     remove_log,
 )
 from amqpbroker.store.definitions.definitions import QueueDefinition, VhostDefinition
-from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
+from amqpbroker.store.log import FencedError, UnwrittenError
 from tests.store.database.opening import Opened
 
 LOST = UnwrittenError(errno.EIO, "server closed the connection unexpectedly")
@@ -171,25 +169,3 @@ def test_what_a_deleted_vhost_has_stored_is_removed(opened, logs, led, monkeypat
         late.fence.write([Statement("SELECT 1")])
     new.definitions.put(QUEUE._replace(name="r"))
     new.definitions.sync()
-
-
-def test_a_database_is_used_either_shared_or_not(opened, led, database):
-    reading = opened.reading
-    reading.run(refuse_shared)
-    reading.run(refuse_unshared)
-    opened.definitions.put(VhostDefinition("v"))
-    opened.definitions.sync()
-    reading.run(refuse_unshared)
-    opened.definitions.put(QUEUE)
-    opened.definitions.sync()
-    with pytest.raises(StoreError, match=r"start this one without store\.shared"):
-        reading.run(refuse_unshared)
-    opened.definitions.remove(QUEUE)
-    opened.files.create(Path("/journal/1"))
-    opened.files.flush()
-    opened.definitions.sync()
-    with pytest.raises(StoreError, match=r"start this one without store\.shared"):
-        reading.run(refuse_unshared)
-    led("v1")
-    with pytest.raises(StoreError, match=r"store\.shared=true"):
-        reading.run(refuse_shared)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from amqpbroker.cli.ctl.command import Call, Command, Rows
-from amqpbroker.cli.ctl.failure import CtlError, UsageError
+from amqpbroker.cli.ctl.failure import CtlError
 
 GROUP = "Maintenance"
 
@@ -16,10 +16,6 @@ _MOST_NAMES = 10
 
 
 def transfer_leadership(call: Call) -> str:
-    if not _shares_vhosts(call):
-        return _transfer_all(call)
-    if not call.words:
-        raise UsageError("not enough arguments.")
     vhost, broker = call.words[0], call.words[1:]
     done = call.api.post("leadership/transfer", {"vhost": vhost, **({"broker": broker[0]} if broker else {})})
     name = done["broker"]
@@ -47,9 +43,6 @@ def drain(call: Call) -> str:
     name = done["broker"]
     if not done["hands_over"]:
         return f"{name} is drained"
-    if "epoch" in done:
-        _await_leader(call, done["epoch"])
-        return f"{name} is drained, and another broker leads now"
     left: list[str] = []
     if not _await(call, lambda: _have_left(call, name, done["vhosts"], left)):
         what = (
@@ -69,13 +62,6 @@ def revive(call: Call) -> str:
 def _changed(call: Call, path: str) -> dict[str, Any]:
     done: dict[str, Any] = call.api.post(path, {"broker": call.words[0]} if call.words else {})
     return done
-
-
-# --- brokers that share vhosts ----------------------------------------------------------------------------------------
-
-
-def _shares_vhosts(call: Call) -> bool:
-    return "led_vhosts" in call.api.get("nodes")[0]
 
 
 def _await(call: Call, is_done: Callable[[], bool]) -> bool:
@@ -138,35 +124,6 @@ def _named(vhosts: list[str]) -> str:
     return ", ".join(vhosts[:_MOST_NAMES]) + (", ..." if len(vhosts) > _MOST_NAMES else "")
 
 
-# --- one broker leads all vhosts --------------------------------------------------------------------------------------
-
-
-def _transfer_all(call: Call) -> str:
-    done = _changed(call, "leadership/transfer")
-    if not done["hands_over"]:
-        return f"{done['broker']} leads already"
-    _await_leader(call, done["epoch"])
-    return f"{done['broker'] or 'Another broker'} leads now"
-
-
-def _await_leader(call: Call, epoch: int) -> None:
-    """Wait for the leader of a later epoch. Raises CtlError after the time limit."""
-    end = time.monotonic() + call.timeout_s
-    while True:
-        try:
-            if call.api.epoch() > epoch:
-                return
-        except CtlError:
-            # The old leader closes its listeners before it waits.
-            pass
-        if time.monotonic() > end:
-            raise CtlError(
-                f"the leadership was given up, and no broker leads after {call.timeout_s:g} s. Check the logs of the"
-                " other brokers; a broker that is drained leads after a restart"
-            )
-        time.sleep(_PAUSE_S)
-
-
 def _broker(call: Call, default: str) -> str:
     return f"broker {call.words[0]}" if call.words else default
 
@@ -176,9 +133,9 @@ COMMANDS = (
         "transfer_leadership",
         GROUP,
         "Hands a vhost over to another broker with the same database.",
-        "[<vhost>] [<broker>]",
+        "<vhost> [<broker>]",
         transfer_leadership,
-        lambda call: f"Transferring the leadership of {call.words[0] if call.words else 'all vhosts'} ...",
+        lambda call: f"Transferring the leadership of {call.words[0]} ...",
     ),
     Command(
         "rebalance",

@@ -15,7 +15,7 @@ _PAUSE_S = 0.2
 
 
 def node(call: Call) -> dict[str, Any]:
-    """Return the node that serves clients. Of brokers with one database, it is the first."""
+    """Return the node that answers. Of brokers with one database, it is the first."""
     found: dict[str, Any] = call.api.get("nodes")[0]
     return found
 
@@ -88,7 +88,6 @@ def _database_lines(database: dict[str, Any] | None) -> list[str]:
         return []
     return [
         f"Database: {database['url']}",
-        f"Epoch of the leadership: {database['epoch']}",
         f"Commits wait for a standby: {str(database['synchronous']).lower()}",
     ]
 
@@ -227,7 +226,7 @@ def _online_nodes(call: Call, wanted: str) -> int:
     try:
         nodes = call.find().get("nodes")
     except CtlError:
-        # Another broker is taking over.
+        # The broker that is asked may be starting again.
         return 0
     if "drained" not in nodes[0]:
         raise CtlError(f"there is only one node, so there will never be {wanted}; wait for 1")

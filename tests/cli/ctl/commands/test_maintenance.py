@@ -1,10 +1,10 @@
-"""Commands for maintenance, with an API that answers as brokers that share vhosts do."""
+"""Commands for maintenance, with an API that answers as brokers with one database do."""
 
 import pytest
 
 from amqpbroker.cli.ctl.command import Call
 from amqpbroker.cli.ctl.commands import maintenance
-from amqpbroker.cli.ctl.failure import CtlError, UsageError
+from amqpbroker.cli.ctl.failure import CtlError
 
 
 class StillApi:
@@ -65,11 +65,6 @@ def test_a_transfer_that_does_not_happen_in_time_fails():
 def test_a_transfer_to_the_leader_changes_nothing():
     api = StillApi({"broker": "b", "hands_over": False})
     assert run("transfer_leadership", api, "v", "b") == "b leads vhost 'v' already"
-
-
-def test_a_transfer_names_a_vhost():
-    with pytest.raises(UsageError):
-        run("transfer_leadership", StillApi({}))
 
 
 def test_a_drain_waits_until_others_serve_the_vhosts_and_write_the_definitions():

@@ -71,9 +71,7 @@ export function AgeChoice() {
 function Node({ node }) {
   if (node.running === false) return html`<${Card} title=${node.name}><p class="problem">This node is not running.</p><//>`;
   if (node.mem_used === undefined) {
-    const waits = node.drained ? "This broker is drained: it does not take over." : "This broker waits to take over.";
-    const state = node.leader === false ? waits : "This broker does not answer.";
-    return html`<${Card} title="Node" actions=${html`<span class="mono dim">${node.name}</span>`}><p>${state}</p><//>`;
+    return html`<${Card} title="Node" actions=${html`<span class="mono dim">${node.name}</span>`}><p>This broker does not answer.</p><//>`;
   }
   return html`
     <${Card} title="Node" actions=${html`<span class="mono dim">${node.name}</span>`}>

@@ -1,4 +1,4 @@
-"""Connections that a waiting broker passes on, with real sockets and echoing servers in place of brokers."""
+"""The port for other brokers, with real sockets and an echo in place of the broker."""
 
 import asyncio
 import json
@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from amqpbroker.amqp.peer import encryption
-from amqpbroker.broker.users.users import User
-from amqpbroker.server import forwarding
-from amqpbroker.server.forwarding import ForwardedListener, Forwarding, TooLongError, greeting
+from amqpbroker.broker.users.users import BROKER, User
+from amqpbroker.server import peer_port
+from amqpbroker.server.peer_port import NONCE_BYTES, PROOF_BYTES, PeerPort, TooLongError, greeting, proof
 from amqpbroker.store.database.leadership import Target
 from amqpbroker.wire.certificate import Certificate
 
@@ -45,16 +45,12 @@ class Leader:
         sock = bound()
         self.target = Target("127.0.0.1", sock.getsockname()[1], secret)
         self.served = []
-        self.processes = []
-        self.tls = []
         self._tasks = []
-        self._listener = ForwardedListener(loop, sock, secret, {"amqp": self._serve})
+        self._listener = PeerPort(loop, sock, secret, {"amqp": self._serve})
         self._listener.start()
 
     def _serve(self, client, passed_on):
-        self.served.append((passed_on.host, passed_on.port))
-        self.processes.append(passed_on.process)
-        self.tls.append(passed_on.tls)
+        self.served.append(passed_on)
         self._tasks.append(asyncio.get_running_loop().create_task(self._echo(client)))
 
     async def _echo(self, client):
@@ -68,8 +64,6 @@ class Leader:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
-            if data == b"bye":
-                break
 
     async def close(self):
         await self._listener.close()
@@ -86,93 +80,19 @@ async def ended(reader):
         return True
 
 
-class Setting:
-    """A waiting broker, and a leader if `target` is set."""
-
-    def __init__(self, most=10, answers=forwarding.NO_ANSWERS):
-        self.loop = asyncio.get_running_loop()
-        self.target = None
-        sock = bound()
-        self.port = sock.getsockname()[1]
-        self.forwarding = Forwarding(self.loop, {"amqp": [sock]}, lambda: self.target, most, answers, "waiting")
-        self.forwarding.start()
-        self._socket = sock
-
-    async def close(self):
-        await self.forwarding.close()
-        self._socket.close()
-
-
-async def test_bytes_are_passed_on_in_both_directions_with_the_address_of_the_client(connect):
-    setting = Setting()
-    leader = Leader(setting.loop)
-    setting.target = leader.target
-    reader, writer = await connect(setting.port)
-    data = bytes(range(256)) * 4000
-    writer.write(data)
-    assert await reader.readexactly(len(data)) == data
-    assert leader.served == [writer.get_extra_info("sockname")]
-    assert leader.processes == ["waiting"]
-    writer.write_eof()
-    assert await reader.read() == b""
-    await setting.close()
-    await leader.close()
-
-
-async def test_a_client_waits_until_there_is_a_leader(connect):
-    setting = Setting()
-    leader = Leader(setting.loop)
-    reader, writer = await connect(setting.port)
-    writer.write(b"early")
-    await asyncio.sleep(2 * forwarding.LOOK_S)
-    setting.target = leader.target
-    assert await reader.readexactly(5) == b"early"
-    await setting.close()
-    await leader.close()
-
-
-async def test_a_client_is_disconnected_if_no_broker_leads(monkeypatch, connect):
-    monkeypatch.setattr(forwarding, "LEADER_S", 0.1)
-    setting = Setting()
-    reader, _ = await connect(setting.port)
-    assert await ended(reader)
-    await setting.close()
-
-
-async def test_a_client_is_disconnected_if_the_leader_is_gone(connect):
-    setting = Setting()
-    leader = Leader(setting.loop)
-    await leader.close()
-    setting.target = leader.target
-    reader, _ = await connect(setting.port)
-    assert await ended(reader)
-    await setting.close()
-
-
-async def test_connections_end_when_the_broker_stops_to_wait(connect):
-    setting = Setting()
-    leader = Leader(setting.loop)
-    setting.target = leader.target
-    reader, writer = await connect(setting.port)
-    writer.write(b"x")
+async def greeted(connect, leader, *facts, **more):
+    """Connect, send a greeting, and check the proof that answers it."""
+    reader, writer = await connect(leader.target.port)
+    sent = greeting("secret", await reader.readexactly(NONCE_BYTES), "amqp", *facts, **more)
+    writer.write(sent + b"x")
+    assert await reader.readexactly(PROOF_BYTES) == proof("secret", sent)
     assert await reader.readexactly(1) == b"x"
-    await setting.close()
-    assert await ended(reader)
-    await leader.close()
 
 
-async def test_connections_are_limited(connect):
-    setting = Setting(most=2)
-    leader = Leader(setting.loop)
-    setting.target = leader.target
-    for _ in range(2):
-        reader, writer = await connect(setting.port)
-        writer.write(b"x")
-        assert await reader.readexactly(1) == b"x"
-    reader, _ = await connect(setting.port)
-    assert await reader.read() == b""
-    assert len(leader.served) == 2
-    await setting.close()
+async def test_a_greeting_has_the_address_of_the_client_and_the_process_of_the_other_broker(connect):
+    leader = Leader(asyncio.get_running_loop())
+    await greeted(connect, leader, "h", 1, "p")
+    assert [each[1:] for each in leader.served] == [("h", 1, "p", None, None)]
     await leader.close()
 
 
@@ -181,10 +101,16 @@ TLS = encryption("TLS_AES_256_GCM_SHA384", "TLSv1.3")
 
 async def test_a_greeting_has_the_tls_parameters_of_the_client(connect):
     leader = Leader(asyncio.get_running_loop())
-    reader, writer = await connect(leader.target.port)
-    writer.write(greeting("secret", await reader.readexactly(16), "amqp", "h", 1, "p", TLS) + b"x")
-    assert await reader.readexactly(1) == b"x"
-    assert leader.tls == [TLS]
+    await greeted(connect, leader, "h", 1, "p", TLS)
+    assert [each.tls for each in leader.served] == [TLS]
+    await leader.close()
+
+
+@pytest.mark.parametrize(("user", "inside"), [(BROKER, []), (User("ann"), ["ann"])])
+async def test_a_greeting_has_the_user_of_a_connection_from_within_the_other_broker(connect, user, inside):
+    leader = Leader(asyncio.get_running_loop())
+    await greeted(connect, leader, "h", 1, user=user)
+    assert [(each.tls, each.inside) for each in leader.served] == [(None, inside)]
     await leader.close()
 
 
@@ -196,10 +122,8 @@ def certified(names):
 
 async def test_a_greeting_with_many_names_is_accepted(connect):
     leader = Leader(asyncio.get_running_loop())
-    reader, writer = await connect(leader.target.port)
-    writer.write(greeting("secret", await reader.readexactly(16), "amqp", "h", 1, tls=certified(800)) + b"x")
-    assert await reader.readexactly(1) == b"x"
-    assert leader.tls == [certified(800)]
+    await greeted(connect, leader, "h", 1, tls=certified(800))
+    assert [each.tls for each in leader.served] == [certified(800)]
     await leader.close()
 
 
@@ -214,7 +138,7 @@ def framed(told):
 
 
 def signed(nonce, facts):
-    return framed([forwarding._code("secret", nonce, facts), *facts])
+    return framed([peer_port._code("secret", nonce, facts), *facts])
 
 
 #: Name -> what is sent to the leader, by its nonce.
@@ -257,7 +181,7 @@ async def test_a_wrong_greeting_ends_the_connection(sent, connect):
 
 
 async def test_a_greeting_that_does_not_arrive_ends_the_connection(monkeypatch, connect):
-    monkeypatch.setattr(forwarding, "GREETING_S", 0.1)
+    monkeypatch.setattr(peer_port, "GREETING_S", 0.1)
     leader = Leader(asyncio.get_running_loop())
     for size in (0, 1, -1):
         reader, writer = await connect(leader.target.port)
@@ -268,53 +192,10 @@ async def test_a_greeting_that_does_not_arrive_ends_the_connection(monkeypatch, 
     await leader.close()
 
 
-async def test_connections_to_an_earlier_leader_end(connect):
-    setting = Setting()
-    leaders = [Leader(setting.loop) for _ in range(2)]
-    setting.target = leaders[0].target
-    reader, writer = await connect(setting.port)
-    writer.write(b"x")
-    assert await reader.readexactly(1) == b"x"
-    setting.target = None
-    await asyncio.sleep(2 * forwarding.OTHERS_S)
-    writer.write(b"y")
-    assert await reader.readexactly(1) == b"y"
-    setting.target = leaders[1].target
-    assert await ended(reader)
-    await setting.close()
-    for leader in leaders:
-        await leader.close()
-
-
-async def test_a_client_is_not_waited_for_when_the_leader_has_ended_its_connection(connect):
-    setting = Setting(most=1)
-    leader = Leader(setting.loop)
-    setting.target = leader.target
-    for _ in range(3):
-        reader, writer = await connect(setting.port)
-        writer.write(b"bye")
-        assert await reader.read() == b"bye"
-        while setting.forwarding._tasks:
-            await asyncio.sleep(0.01)
-    await setting.close()
-    await leader.close()
-
-
-@pytest.mark.parametrize("rest", [b"", b"Host: h\r\nAccept: */*\r\n"])
-async def test_a_question_is_answered_without_a_leader(rest, connect):
-    setting = Setting(answers={"amqp": lambda line: b"no: " + line})
-    reader, writer = await connect(setting.port)
-    writer.write(b"GET /leader/x HTTP/1.0\r\n" + rest)
-    await asyncio.sleep(0.02)
-    writer.write(b"\r\n")
-    assert await reader.read() == b"no: GET /leader/x HTTP/1.0\r\n"
-    await setting.close()
-
-
 async def test_connections_without_a_greeting_are_limited(connect):
     leader = Leader(asyncio.get_running_loop())
-    waiting = [await connect(leader.target.port) for _ in range(forwarding.MOST_GREETINGS)]
+    waiting = [await connect(leader.target.port) for _ in range(peer_port.MOST_GREETINGS)]
     reader, _ = await connect(leader.target.port)
     assert await ended(reader)
-    assert len(waiting) == forwarding.MOST_GREETINGS
+    assert len(waiting) == peer_port.MOST_GREETINGS
     await leader.close()
