@@ -38,7 +38,7 @@ from tests.bench.clients import publish
 from tests.bench.processes import family, with_environment
 from tests.bench.sending import Different, Load, Repeated
 from tests.bench.shapes import percentiles_ms
-from tests.failover.cluster import SHARED, Broker, Brokers, Databases
+from tests.failover.cluster import Broker, Brokers, Databases
 from tests.harness import published
 from tests.load.client import LoadClient
 from tests.postgresql import programs
@@ -216,7 +216,7 @@ def own_cluster() -> Iterator[Own]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         databases = Databases(standbys=1)
         # Without proxies, which run in this process and would be measured with it.
-        brokers = Brokers(Path(folder), databases, 3, LEASE_S, proxied=False, settings=SHARED)
+        brokers = Brokers(Path(folder), databases, 3, LEASE_S, proxied=False)
         try:
             yield Own(brokers)
         finally:
