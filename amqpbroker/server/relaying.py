@@ -141,7 +141,7 @@ class Relaying:
             if target is not None:
                 error = errors.vhost_out_of_reach(vhost)
                 try:
-                    leader, link = await self._linked(target, peer, handover.handshake, end)
+                    leader, link = await self._linked_while_it_leads(vhost, target, peer, handover.handshake, end)
                 except TooLongError:
                     raise
                 except (OSError, TimeoutError, ValueError) as failure:
@@ -156,6 +156,22 @@ class Relaying:
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_S)
+
+    async def _linked_while_it_leads(
+        self, vhost: str, target: Target, peer: Peer, handshake: bytes, end: float
+    ) -> tuple[asyncio.Transport, LeaderLink]:
+        """Connect as `_linked` does. Raises TimeoutError also when the vhost gets another leader."""
+        linking = self._loop.create_task(self._linked(target, peer, handshake, end))
+        try:
+            while not linking.done():
+                await asyncio.wait([linking], timeout=_PAUSE_S)
+                if not linking.done() and self._target(vhost) != target:
+                    raise TimeoutError("another broker leads the vhost now")
+            return linking.result()
+        finally:
+            if not linking.done():
+                linking.cancel()
+                await asyncio.wait([linking])
 
     async def _linked(
         self, target: Target, peer: Peer, handshake: bytes, end: float

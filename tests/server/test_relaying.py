@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 
 import pika
 import pytest
@@ -355,6 +356,19 @@ def test_a_relayed_connection_is_not_relayed_again(brokers):
     brokers.b.clients.relaying = brokers.relaying
     brokers.targets["y"] = brokers.targets["x"]
     assert refusal(brokers, "y") == (320, "CONNECTION_FORCED - another broker leads vhost 'y' now; connect again")
+    brokers.await_idle()
+
+
+def test_a_client_does_not_wait_for_a_hung_broker_that_leads_no_more(brokers):
+    with FakeLeader(lambda client: client.recv(1)) as hung:
+        brokers.targets["x"], leads = Target("127.0.0.1", hung.port, "secret"), brokers.targets["x"]
+        changing = threading.Timer(0.2, brokers.targets.update, [{"x": leads}])
+        changing.start()
+        start = time.monotonic()
+        with brokers.connect() as connection:
+            round_trip(connection)
+        assert time.monotonic() - start < peer_port.CONNECT_S
+        changing.join()
     brokers.await_idle()
 
 
