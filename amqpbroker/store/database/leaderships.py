@@ -156,7 +156,9 @@ class Leaderships:
             # After a new connection: others may wait for the lock.
             self._by_log[log].lock(connection)
         with connection.transaction():
-            connection.execute("SET LOCAL synchronous_commit TO local")
+            # It waits neither for a standby nor for the disk, so commits of messages have it. A lease that a crash
+            # shortens is renewed soon.
+            connection.execute("SET LOCAL synchronous_commit TO off")
             values = [self.lease_s, busy, self._holder.process, list(self.held)]
             renewed = dict(connection.execute(_RENEW, values).fetchall())
         lost = {log: self._by_log[log].loss(connection) for log in self.held if renewed.get(log) != self.held[log]}

@@ -9,13 +9,15 @@ from tests.simulation.database.run import run_many
 
 #: Number of takeovers in which each fault is found.
 MOST = 5_000
+#: First seeds of faults that others do not reach in so many takeovers.
+FIRST = {"a takeover that no standby has": 50_000}
 #: Faults that are found within some takeovers.
 SOON = {"the epoch not raised", "a lost answer taken for success", "the rest of the journal not read"}
 
 
 def is_found(fault, takeovers):
     with planted(fault), simulated():
-        return any(outcome.failure for outcome in run_many(1_000, takeovers))
+        return any(outcome.failure for outcome in run_many(FIRST.get(fault.name, 1_000), takeovers))
 
 
 def test_names_of_faults_are_unique():
