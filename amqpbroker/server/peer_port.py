@@ -145,7 +145,11 @@ class PeerPort:
             log.warning("a connection at the port for other brokers is closed: it has no valid greeting")
             client.close()
             return
-        self._serve[passed_on.protocol](client, passed_on)
+        try:
+            self._serve[passed_on.protocol](client, passed_on)
+        except Exception:
+            log.exception("internal error with a connection of another broker")
+            client.close()
 
     async def _greeting(self, client: socket.socket) -> PassedOn:
         """Read the greeting. Raises ValueError, KeyError, TypeError, OSError."""

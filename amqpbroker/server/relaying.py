@@ -89,6 +89,9 @@ class Relaying:
 
         It may have the vhost's leadership, and still read the messages.
         """
+        if self._closed:
+            handover.refuse(errors.shutdown())
+            return
         task = self._loop.create_task(self._wait(handover))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -163,15 +166,15 @@ class Relaying:
         """Connect as `_linked` does. Raises TimeoutError also when the vhost gets another leader."""
         linking = self._loop.create_task(self._linked(target, peer, handshake, end))
         try:
-            while not linking.done():
+            while not linking.done() and self._target(vhost) == target:
                 await asyncio.wait([linking], timeout=_PAUSE_S)
-                if not linking.done() and self._target(vhost) != target:
-                    raise TimeoutError("another broker leads the vhost now")
+        except asyncio.CancelledError:
+            await _abort(linking)
+            raise
+        if linking.done():
             return linking.result()
-        finally:
-            if not linking.done():
-                linking.cancel()
-                await asyncio.wait([linking])
+        await _abort(linking)
+        raise TimeoutError("it does not lead the vhost any more")
 
     async def _linked(
         self, target: Target, peer: Peer, handshake: bytes, end: float
@@ -237,3 +240,11 @@ class Relaying:
 def _check(error: Exception | None) -> None:
     if error is not None:
         raise error
+
+
+async def _abort(linking: "asyncio.Task[tuple[asyncio.Transport, LeaderLink]]") -> None:
+    """End an attempt to connect to a leader, which may have succeeded meanwhile."""
+    linking.cancel()
+    await asyncio.wait([linking])
+    if not linking.cancelled() and linking.exception() is None:
+        linking.result()[0].abort()

@@ -258,6 +258,7 @@ class SharedVhosts(Shared):
     async def close(self) -> None:
         """Leave all vhosts to other brokers, each when what is left is written."""
         self._finished.close()
+        self._sharing.end()
         await self._serving.close()
         self._stopped.set()
         await self._loop.run_in_executor(None, self._thread.join)

@@ -46,7 +46,7 @@ _ATTEMPTS: Final = 20
 _AGAIN_S: Final = 1.0
 
 
-#: Told of a store that cannot write, and with None when all can again.
+#: Called with the error of a store that cannot write, and with None when all can again.
 OnStuck = Callable[[OSError | None], None]
 
 
@@ -103,10 +103,15 @@ class VhostServing(VhostServer):
         self._released: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._busy: tuple[str, ...] = ()
         self._looking: asyncio.TimerHandle | None = None
+        #: It serves no further vhost.
+        self._ends: bool = False
 
     # --- calls on the thread of the sharing ---------------------------------------------------------------------------
 
     def serve(self, log: VhostLog, epoch: int) -> None:
+        if self._ends:
+            self._released.put((log.name, ""))
+            return
         followed = self._following.take(log.name, epoch)
         self._loop.call_soon_threadsafe(self._operate, log.name, partial(self._serve, log, epoch, followed))
 
@@ -147,6 +152,7 @@ class VhostServing(VhostServer):
 
     async def close(self) -> None:
         """Write what is left of all vhosts, and serve none of them any longer."""
+        self._ends = True
         if self._looking is not None:
             self._looking.cancel()
         for name in {*self._opened, *self._operations}:
@@ -169,6 +175,9 @@ class VhostServing(VhostServer):
             del self._operations[name]
         if not task.cancelled() and task.exception() is not None:
             log.critical("internal error with the log %s of a vhost", name, exc_info=task.exception())
+            if name not in self._opened:
+                # Another broker may serve it.
+                self._released.put((name, ""))
 
     async def _serve(self, wanted: VhostLog, epoch: int, following: "Future[Followed]") -> None:
         try:
@@ -304,8 +313,6 @@ class VhostServing(VhostServer):
         except (OSError, StoreError) as error:
             log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", removed.vhost, error)  # noqa: TRY400
             self._released.put((removed.name, ""))
-        finally:
-            await self._run(database.close)
 
     async def _close(self, name: str, error: OSError | None, successor: str = "") -> None:
         """Serve a vhost no longer. error: why nothing may be written, None to write what is left, and to release it."""
@@ -361,10 +368,13 @@ async def _after(before: "asyncio.Task[None] | None", operation: Callable[[], Co
 
 
 def _remove_stored(removed: VhostLog, database: DatabaseStorage) -> None:
-    """Remove what a deleted vhost has stored, on a worker. Raises OSError, StoreError."""
-    database.open()
+    """Remove what a deleted vhost has stored, on a worker, and close its storage. Raises OSError, StoreError."""
 
     def remove(connection: TimedConnection) -> None:
-        remove_log(removed, connection, database.fence)
+        remove_log(removed, connection, database.removal)
 
-    database.read(remove)
+    try:
+        database.open()
+        database.read(remove)
+    finally:
+        database.close()

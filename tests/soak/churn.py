@@ -33,14 +33,14 @@ class _Refused(LoadClient):
         self.reply_code = 0
         super().__init__(port)
 
-    def _log_in(self, login: Login) -> Table:
+    def _log_in(self, login: Login, vhost: str) -> Table:
         login = guest(("authentication_failure_close",), self._password)
         self.send(PROTOCOL_HEADER)
         start = self.expect("connection.start")
         self.send(login.start_ok(start))
         if self._password == "guest":
             tuned = login.tuned(self.expect("connection.tune"))
-            self.send(tuned.frame() + request("connection.open", 0, virtual_host="/"))
+            self.send(tuned.frame() + request("connection.open", 0, virtual_host=vhost))
         self.reply_code = self.expect("connection.close")["reply_code"]
         self.send(request("connection.close-ok", 0))
         properties: Table = start["server_properties"]

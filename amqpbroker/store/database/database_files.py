@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from psycopg import sql
 
-from amqpbroker.store.database.fence import Fence, Statement, insertion, numbered_insertion
+from amqpbroker.store.database.fence import REMOVAL_LOCK, Fence, Statement, insertion, numbered_insertion
 from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import SCHEMA, Session, TimedConnection
 from amqpbroker.store.files import Files
@@ -24,9 +24,6 @@ _NAME_BYTES: Final = 63
 
 #: Largest row.
 _ROW_BYTES: Final = 4 << 20
-
-#: Time that the removal of a table waits for its readers, such as a backup. It may be tried again.
-_REMOVAL_LOCK: Final = "SET LOCAL lock_timeout TO '1s'"
 
 
 class _Kept:
@@ -200,7 +197,7 @@ class DatabaseFiles(Files):
             self._due.pop(kept, None)
         if kept.exists:
             drop = sql.SQL("DROP TABLE IF EXISTS {}").format(kept.table)
-            self._removal.write([Statement(_REMOVAL_LOCK), Statement(drop)])
+            self._removal.write([REMOVAL_LOCK, Statement(drop)])
         with self._changing:
             del self._files[path]
 

@@ -52,6 +52,10 @@ class Statement(NamedTuple):
     values: tuple[Any, ...] = ()
 
 
+#: Time that the removal of a table waits for its readers, such as a backup. It may be tried again.
+REMOVAL_LOCK: Final = Statement("SET LOCAL lock_timeout TO '1s'")
+
+
 def insertion(table: sql.Identifier) -> Repeated:
     """Return the statement of `Fence.insert` for the table of a file that is never removed."""
     return Repeated(sql.SQL(_INSERT).format(table), "bigint, bytea, text, bigint")

@@ -164,6 +164,8 @@ class Leaderships:
         lost = {log: self._by_log[log].loss(connection) for log in self.held if renewed.get(log) != self.held[log]}
         for log in lost:
             self._by_log[log].unlock(connection)
+        # After all calls that may fail: the next renewal would not find them.
+        for log in lost:
             del self.held[log], self._by_log[log]
         return lost
 

@@ -97,6 +97,11 @@ class Sharing:
         self._ended: dict[str, str] = {}
         self._order = Order((), prefers_none)
         self._brokers: list[Broker] = []
+        self._ends: bool = False
+
+    def end(self) -> None:
+        """Only renew and release from the next step on: this broker ends. Called on any thread."""
+        self._ends = True
 
     def step(self) -> None:
         """Renew what this broker leads, take what it should take, and hand over what others should lead.
@@ -109,6 +114,8 @@ class Sharing:
                 self._server.lose(log, error)
         self._leaving &= self._leaderships.held.keys()
         self._removing &= self._leaderships.held.keys()
+        if self._ends:
+            return
         rows, logs = self._read_members(), {log.name: log for log in self._read_logs()}
         own = [row.facts for row in rows if row.facts.process == self._process]
         if not own:
@@ -124,7 +131,9 @@ class Sharing:
         self._hand_over(vhosts, rows, me)
         self._follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me], logs)
         led = {vhost.name for vhost in vhosts if vhost.leader}
-        self.leaders = {logs[each.log].vhost: each.leader for each in held if each.log in led}
+        self.leaders = {
+            logs[each.log].vhost: each.leader for each in held if each.log in led and not logs[each.log].removed
+        }
         members = tuple(row.facts for row in rows)
         if members != self.members:
             self.members = members

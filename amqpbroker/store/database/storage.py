@@ -14,8 +14,8 @@ from amqpbroker.store.database.sessions import Sessions
 class DatabaseStorage:
     """The files and the definitions of a log in one epoch, until `close`.
 
-    log: its name. fence: for the thread that writes. synchronous: the settings of the server make a commit wait for a
-    standby.
+    log: its name. fence: for the thread that writes. removal: for the thread that removes files. synchronous: the
+    settings of the server make a commit wait for a standby.
     """
 
     def __init__(self, sessions: Sessions, epoch: int, log: str = LOG) -> None:
@@ -25,14 +25,14 @@ class DatabaseStorage:
         self._recovery = sessions.recovery(log)
         self.log = log
         self.fence = Fence(self._writer, log, epoch)
-        self._removal = Fence(sessions.removal, log, epoch, proves=False)
+        self.removal = Fence(sessions.removal, log, epoch, proves=False)
 
     def open(self) -> None:
         """Connect, and find what there is. Raises OSError, StoreError."""
         log, reading = self.log, self._recovery
         self.definitions = DatabaseDefinitions(log, reading, self.fence)
         self.synchronous: bool = reading.run(is_synchronous)
-        self.files = DatabaseFiles(log, reading, self.fence, self._removal)
+        self.files = DatabaseFiles(log, reading, self.fence, self.removal)
 
     def read_on(self, follower: Follower) -> bool:
         """Complete a follower with the rest of the journal; return whether it has all that the files have.
@@ -62,7 +62,7 @@ class DatabaseStorage:
         """Use the sessions no longer."""
         self._recovery.close()
         self.fence.close()
-        self._removal.close()
+        self.removal.close()
         self._sessions.leave(self._writer)
 
 

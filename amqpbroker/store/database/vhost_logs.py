@@ -8,7 +8,7 @@ from typing import Final, LiteralString, NamedTuple
 from psycopg import sql
 
 from amqpbroker.store.database.database_definitions import from_text
-from amqpbroker.store.database.fence import LOG, Fence, Statement
+from amqpbroker.store.database.fence import LOG, REMOVAL_LOCK, Fence, Statement
 from amqpbroker.store.database.session import SCHEMA, TimedConnection
 
 _ALL: Final[LiteralString] = "SELECT number, vhost, removed FROM vhost_log ORDER BY number"
@@ -69,12 +69,13 @@ def reconcile(fence: Fence) -> None:
 def remove_log(log: VhostLog, connection: TimedConnection, fence: Fence) -> None:
     """Remove everything that a deleted vhost has stored. Raises OSError; then what is left can be removed again.
 
-    connection: for reading. fence: of the leader of the log, who can write nothing more.
+    connection: for reading. fence: of the leader of the log, who can write nothing more. Its session should not be one
+    that writes messages: it waits a second for a table that a backup reads.
     """
     names = [name for (name,) in connection.execute(_FILES, [SCHEMA, f"{log.name}/"]).fetchall()]
     drops = [Statement(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(name))) for name in names]
     for first in range(0, len(drops), _FILES_AT_ONCE):
-        fence.write(drops[first : first + _FILES_AT_ONCE])
+        fence.write([REMOVAL_LOCK, *drops[first : first + _FILES_AT_ONCE]])
     rows = [
         Statement(sql.SQL("DELETE FROM {} WHERE log = %s").format(sql.Identifier(table)), (log.name,))
         for table in _TABLES

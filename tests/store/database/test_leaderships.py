@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
+from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, session_name
 from amqpbroker.store.database.leaderships import Leaderships, request_moves
 from amqpbroker.store.log import FencedError, LostError, UnwrittenError
 from tests.store.database.test_leadership import Brokers as OneLog
@@ -185,6 +185,24 @@ def test_a_log_that_was_removed_with_its_vhost_is_not_taken_for_one_whose_data_i
     lost = a.renew()
     assert [(log, type(error)) for log, error in lost.items()] == [("v2", FencedError)]
     assert "deleted" in lost["v2"].strerror
+
+
+def test_logs_that_are_lost_are_reported_by_the_next_renewal_if_a_call_fails_meanwhile(brokers, pair, monkeypatch):
+    a, _ = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    brokers.run("UPDATE leadership SET epoch = epoch + 1")
+    unlock, failures = Leadership.unlock, [UnwrittenError(5, "lost")]
+
+    def fail_once(self, connection):
+        if self._log == "v2" and failures:
+            raise failures.pop()
+        unlock(self, connection)
+
+    monkeypatch.setattr(Leadership, "unlock", fail_once)
+    with pytest.raises(UnwrittenError):
+        a.renew()
+    assert sorted(a.renew()) == ["v1", "v2"]
 
 
 def test_a_log_that_was_removed_is_not_taken(brokers, pair):

@@ -286,6 +286,25 @@ def test_a_deleted_vhost_is_removed_once_by_its_leader_whether_it_was_led_before
     assert a.served == a.leaderships.retained == {"v3", "v4", "v5", "v6"}
 
 
+def test_a_vhost_that_was_created_again_is_led_by_the_leader_of_its_new_log(table):
+    a, b = table.add("a"), table.add("b")
+    table.step()
+    table.logs[0] = table.logs[0]._replace(removed=True)
+    table.logs.insert(0, VhostLog(9, table.logs[0].vhost, False))
+    table.step()
+    leader = table.leaders()["v9"]
+    assert [each.sharing.leaders["vhost 1"].name for each in (a, b)] == [leader, leader]
+
+
+def test_a_broker_that_ends_renews_and_releases_and_takes_nothing(table):
+    a = table.add("a")
+    table.step()
+    a.sharing.end()
+    a.sharing.released("v1", "")
+    table.step()
+    assert table.leaders() == {f"v{number}": "a" for number in range(2, 7)}
+
+
 def test_a_broker_follows_no_vhost_that_it_leads_or_that_is_deleted(table):
     a, b = table.add("a"), table.add("b")
     table.step()

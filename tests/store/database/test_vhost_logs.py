@@ -10,6 +10,7 @@ import pytest
 from amqpbroker.store.database.fence import Statement
 from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
 from amqpbroker.store.database.leaderships import Leaderships
+from amqpbroker.store.database.session import SCHEMA
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.database.vhost_logs import (
@@ -110,6 +111,28 @@ def test_logs_of_vhosts_that_an_earlier_broker_has_created_and_deleted_are_put_r
     for _ in range(2):
         reconcile(opened.fence)
         assert [log[1:] for log in logs()] == [("kept", False), ("deleted", True), ("created", False)]
+
+
+def test_a_removal_that_waits_for_a_backup_ends_soon_and_holds_up_no_messages(opened, logs, led, database):
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.sync()
+    led("v1")
+    opened.definitions.remove_vhost("v")
+    opened.definitions.sync()
+    storage = led("v1")
+    storage.files.write(storage.files.create(Path("/journal/1")), b"data")
+    storage.files.flush()
+    backup = opened.session(database, "backup")
+
+    def remove_meanwhile(connection):
+        with connection.transaction():
+            connection.execute(f'LOCK TABLE {SCHEMA}."v1/journal/1" IN ACCESS SHARE MODE')
+            with pytest.raises(UnwrittenError, match="lock timeout"):
+                storage.read(lambda reading: remove_log(logs()[0], reading, storage.removal))
+
+    backup.run(remove_meanwhile)
+    storage.read(lambda reading: remove_log(logs()[0], reading, storage.removal))
+    assert logs() == []
 
 
 def test_the_storages_of_two_logs_have_nothing_in_common(opened, led):
