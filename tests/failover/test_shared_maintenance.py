@@ -139,6 +139,7 @@ def test_a_drained_broker_leads_nothing_and_serves_clients_until_it_is_revived(s
     running = publishers(VHOSTS, [writer, other])
     # The default is the broker that gets the request.
     assert ctl_on_machine(writer, "drain") == (0, f"{node_of(writer)} is drained, and other brokers lead its vhosts")
+    assert "Is under maintenance?: true" in ctl_on_machine(writer, "status")[1]
     found = nodes(other)
     assert (found[writer.name]["led_vhosts"], found[other.name]["led_vhosts"]) == (0, len(VHOSTS) + 1)
     assert (found[writer.name]["drained"], found[other.name]["writes_definitions"]) == (True, True)

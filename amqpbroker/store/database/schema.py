@@ -10,7 +10,7 @@ from amqpbroker.store.definitions.definitions import OBJECTS
 from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
 
-#: Version of the tables. A broker refuses a database of a newer one.
+#: Version of the tables. A broker refuses a database of another one.
 VERSION: Final = 2
 #: The version while a store is copied into the database, and afterwards if that was interrupted.
 INCOMPLETE: Final = 0
@@ -28,25 +28,6 @@ _VHOST_LOG: Final[LiteralString] = (
 )
 
 _VHOST_LOG_INDEX: Final[LiteralString] = "CREATE UNIQUE INDEX vhost_log_vhost ON vhost_log (vhost) WHERE NOT removed"
-
-#: Version -> what makes the tables of the next version of them. Brokers of the earlier version may still write to them.
-_MIGRATIONS: Final[dict[int, tuple[LiteralString, ...]]] = {
-    1: (
-        # Brokers of the earlier version go on; one that waits for a lock would make them wait behind it.
-        "LOCK TABLE leadership, exchange, queue, binding, stream_offset, vhost IN ACCESS EXCLUSIVE MODE NOWAIT",
-        "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
-        "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
-        "ALTER TABLE leadership ADD COLUMN wanted text NOT NULL DEFAULT ''",
-        "ALTER TABLE brokers ADD COLUMN IF NOT EXISTS pattern text NOT NULL DEFAULT ''",
-        "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
-        "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
-        "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
-        "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
-        _VHOST_LOG,
-        _VHOST_LOG_INDEX,
-        "INSERT INTO vhost_log (vhost) SELECT name FROM vhost ORDER BY place",
-    )
-}
 
 #: Not part of the version, since nothing of the store is there. lag: in seconds. pattern: of the vhosts that the broker
 #: prefers to lead.
@@ -74,12 +55,6 @@ def make_tables(session: Session) -> None:
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
             connection.execute(_BROKERS)
             version: int = VERSION if found is None else found[0]
-            if version == INCOMPLETE:
-                return version
-            for earlier in range(version, VERSION):
-                for change in _MIGRATIONS[earlier]:
-                    connection.execute(change)
-                connection.execute(SET_VERSION, [earlier + 1])
             return version
 
     version = session.run(make)
@@ -87,6 +62,11 @@ def make_tables(session: Session) -> None:
         raise StoreError(
             "the database has an incomplete copy of a store: wait until `amqpbroker store copy` ends; if it was"
             " interrupted, remove the schema amqpbroker, and copy again"
+        )
+    if version < VERSION:
+        raise StoreError(
+            f"the database has version {version} of the store, of an amqpbroker before its first release, in which all"
+            " vhosts had one log: name another database, or remove the schema amqpbroker"
         )
     if version > VERSION:
         raise StoreError(

@@ -61,7 +61,7 @@ def is_removed(log: str, connection: TimedConnection) -> bool:
 def reconcile(fence: Fence) -> None:
     """Give each vhost a log, and mark the logs of others as removed, as the leader of the log that all share.
 
-    A broker of an earlier version may have created or deleted vhosts. Raises OSError.
+    A copied database, or an interrupted change, may lack one. Raises OSError.
     """
     fence.write([Statement(_MARK_REMOVED), Statement(_ADD_MISSING)])
 

@@ -14,20 +14,11 @@ PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 #: Statements that no world sends: all tables are new, no world has a broker without shared vhosts, vhosts have no
 #: bindings, no operator asks for a leadership, and no tool copies a store.
 NOT_SENT = {
-    "ALTER TABLE leadership ADD COLUMN busy boolean NOT NULL DEFAULT false",
-    "ALTER TABLE leadership ADD COLUMN successor text NOT NULL DEFAULT ''",
-    "ALTER TABLE leadership ADD COLUMN wanted text NOT NULL DEFAULT ''",
-    "ALTER TABLE brokers ADD COLUMN IF NOT EXISTS pattern text NOT NULL DEFAULT ''",
     "UPDATE format SET version = %s",
     "UPDATE leadership SET wanted = given.wanted FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",
     "UPDATE leadership SET wanted = '' WHERE process = %s AND log = ANY(%s)",
-    "ALTER TABLE exchange ADD COLUMN log text NOT NULL DEFAULT '0'",
-    "ALTER TABLE queue ADD COLUMN log text NOT NULL DEFAULT '0'",
-    "ALTER TABLE binding ADD COLUMN log text NOT NULL DEFAULT '0'",
-    "ALTER TABLE stream_offset ADD COLUMN log text NOT NULL DEFAULT '0'",
-    "INSERT INTO vhost_log (vhost) SELECT name FROM vhost ORDER BY place",
     "UPDATE brokers SET drained = true WHERE process = %s",
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
     " WHERE log = %s AND epoch = %s AND process = %s",

@@ -107,7 +107,7 @@ def status(call: Call) -> Any:
             "product_version": overview["product_version"],
             "erlang_version": overview["erlang_full_version"],
             "amqpbroker": overview["amqpbroker"],
-            "is_under_maintenance": False,
+            "is_under_maintenance": facts["being_drained"],
             "alarms": alarms,
             "data_directory": facts["db_dir"],
             "config_files": facts["config_files"],
@@ -131,7 +131,7 @@ def status(call: Call) -> Any:
         "Runtime": [
             f"OS PID: {facts['os_pid']}",
             f"Uptime (seconds): {facts['uptime'] // 1000}",
-            "Is under maintenance?: false",
+            f"Is under maintenance?: {str(facts['being_drained']).lower()}",
             f"RabbitMQ version: {overview['rabbitmq_version']}",
             f"Node name: {facts['name']}",
             f"amqpbroker version: {own['version']} ({own['runs']}), on {own['python']}",
