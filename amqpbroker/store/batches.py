@@ -230,25 +230,32 @@ class Encoder:
             self._log.living.add([taken.position], [len(data)])
 
     def _add_returned(self, returned: list[Copy]) -> None:
-        back = [(copy.position, copy.delivery_count) for copy in returned if copy.position > 0]
-        for position, count in back:
-            self._counts[position] = count
-        if self._moves.count:
-            back = [(self._moves.present(position), count) for position, count in back]
+        back: list[tuple[int, int]] = []
+        for copy in returned:
+            position, count = copy.position, copy.delivery_count
+            if position > 0 and (position in self._counts or self._is_living(position)):
+                self._counts[position] = count
+                back.append((self._moves.present(position) if self._moves.count else position, count))
         for start in range(0, len(back), self._positions):
             self._append(record.returned(back[start : start + self._positions]))
 
-    def _add_delayed(self, delayed: dict[Copy, int]) -> None:
-        late = [(copy.position, due_ms) for copy, due_ms in delayed.items() if copy.position > 0]
-        for position, due_ms in late:
+    def _add_delayed(self, delayed: dict[Copy | int, int]) -> None:
+        late: list[tuple[int, int]] = []
+        for copy, due_ms in delayed.items():
+            position = copy if isinstance(copy, int) else copy.position
+            if position <= 0 or not self._is_living(position):
+                continue
             if due_ms:
                 self._dues[position] = due_ms
             else:
                 self._dues.pop(position, None)
-        if self._moves.count:
-            late = [(self._moves.present(position), due_ms) for position, due_ms in late]
+            late.append((self._moves.present(position) if self._moves.count else position, due_ms))
         for start in range(0, len(late), self._positions):
             self._append(record.delayed(late[start : start + self._positions]))
+
+    def _is_living(self, position: int) -> bool:
+        """Return whether a copy is not settled. It may have been, as another object, after it was paged out."""
+        return self._log.living.has(self._moves.present(position) if self._moves.count else position)
 
     def _add_settled(self, group: Group) -> None:
         settled, most = group.settled, self._positions

@@ -23,8 +23,8 @@ class Group:
     """Operations that take effect together.
 
     ids: of messages that entered, or of messages that were delivered at once. settled: positions of copies and of ids.
-    swept: positions of settled copies that were never in memory as objects. delayed: copy -> due time of its last
-    delay. joined: the group that has absorbed this one.
+    swept: positions of settled copies that were never in memory as objects. delayed: position -> due time of the last
+    delay, with the copy itself as the key while it has no position. joined: the group that has absorbed this one.
     """
 
     __slots__ = ("delayed", "entered", "ids", "joined", "returned", "settled", "swept")
@@ -35,7 +35,7 @@ class Group:
         self.settled: list[int] = []
         self.swept: list[array[int]] = []
         self.returned: list[Copy] = []
-        self.delayed: dict[Copy, int] = {}
+        self.delayed: dict[Copy | int, int] = {}
         self.ids: list[TakenId] = []
 
     def __len__(self) -> int:
@@ -45,8 +45,11 @@ class Group:
         return count
 
     def join(self, other: "Group") -> "Group":
-        """Merge the two groups; return the one that has all operations then."""
+        """Merge this group with an earlier one; return the one that has all operations then."""
         few, many = (self, other) if len(self) < len(other) else (other, self)
+        if few is other:
+            for copy in self.delayed:
+                other.delayed.pop(copy, None)
         many._absorb(few)
         few._become(many)
         return many
@@ -222,9 +225,14 @@ class Gathering(Store):
 
     def delayed(self, copy: Copy, due_ms: int) -> None:
         group = self._open
-        if copy not in group.delayed:
+        # A copy that was paged out meanwhile is another object with the same position.
+        key: Copy | int = copy.position if copy.position > 0 else copy
+        if self._depth:
+            # The loose operations are written after the groups, and an earlier delay must not replace this one.
+            self.loose.delayed.pop(key, None)
+        if key not in group.delayed:
             self.waiting_bytes += _DELAYED_BYTES
-        group.delayed[copy] = due_ms
+        group.delayed[key] = due_ms
         if not self._is_due:
             self._gather()
 

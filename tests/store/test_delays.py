@@ -33,6 +33,13 @@ def stored(node, *texts):
     return list(node.broker.vhosts["/"].queues["q"].ready)
 
 
+def read_back(entry):
+    """Return the entry as it is after it was paged out and read again: another object at the same position."""
+    again = Copy(entry.message, 1, entry.sequence, 0)
+    again.position = entry.position
+    return again
+
+
 def test_due_times_are_recovered_with_the_queues_copies():
     node = Node()
     first, _, third = stored(node, "1", "2", "3")
@@ -78,6 +85,56 @@ def test_a_copy_that_was_settled_before_the_write_has_no_record():
     node.persistence.settle(entry)
     finish(node)
     assert (dues(node), node.persistence._dues) == ({}, {})
+
+
+def test_a_copy_that_was_read_back_before_the_write_of_its_return_leaves_nothing_when_it_is_settled():
+    node = Node()
+    (entry,) = stored(node, "1")
+    node.persistence.returned(entry)
+    node.persistence.delayed(entry, 1_000)
+    node.persistence.settle(read_back(entry))
+    node.persistence.sync()
+    assert (dues(node), node.persistence._dues, node.persistence._counts) == ({}, {}, {})
+
+
+def test_the_last_delay_of_a_copy_counts_if_it_was_read_back_before_the_write_of_the_first():
+    node = Node()
+    (entry,) = stored(node, "1")
+    node.persistence.delayed(entry, 1_000)
+    node.persistence.begin()
+    node.persistence.delayed(read_back(entry), 2_000)
+    node.persistence.end()
+    node.persistence.sync()
+    assert dues(node) == {1: 2_000}
+
+
+def test_the_last_delay_counts_if_only_the_last_one_is_in_a_group():
+    node = Node()
+    (entry,) = stored(node, "1")
+    node.persistence.delayed(entry, 1_000)
+    node.persistence.begin()
+    node.persistence.delayed(entry, 2_000)
+    node.persistence.end()
+    node.persistence.sync()
+    assert dues(node) == {1: 2_000}
+
+
+def test_the_last_delay_counts_if_its_group_absorbs_that_of_the_first():
+    node = Node()
+    first, second, third = stored(node, "1", "2", "3")
+    store = node.persistence
+    replacement = Copy(first.message, 1, 4, 0)
+    store.begin()
+    store.delayed(first, 1_000)
+    store.enqueue(replacement)
+    store.end()
+    store.begin()
+    for entry in first, second, third:
+        store.delayed(entry, 2_000)
+    store.settle(replacement)
+    store.end()
+    store.sync()
+    assert dues(node) == {1: 2_000, 2: 2_000, 3: 2_000}
 
 
 def test_a_copy_and_its_delay_in_one_group_are_written_together_or_not_at_all():

@@ -14,6 +14,7 @@ from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.last_value_queue import LastValueQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.management.definitions.export import exported
+from amqpbroker.message.message import Copy
 from tests.simulation.alone import Alone
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.checks.pushed_out import crowded, faults, is_unknown
@@ -179,6 +180,7 @@ def _binding(binding: Binding) -> tuple[str, ...]:
 def _messages(process: BrokerProcess, live: bool) -> Dump:
     """Return the stored messages of each queue by position."""
     found: Dump = {}
+    pending = _pending_dues(process) if live else {}
     unacked: dict[LocalQueue, list[Entry]] = {}
     for channel in channels(process):
         for entry in channel.unacked.held():
@@ -190,7 +192,7 @@ def _messages(process: BrokerProcess, live: bool) -> Dump:
         key = "message", queue.vhost.name, queue.name
         delayed = {entry: due_ms for due_ms, entry in queue.delayed_entries()}
         # The stored due times follow no step of the clock, and stay when they have passed.
-        due_of = partial(_stored_due, process) if live else delayed.get
+        due_of = partial(_stored_due, process, pending) if live else delayed.get
         for entry in (*queue.ready_entries(), *delayed):
             if entry.position:
                 due_ms = due_of(entry, NOT_STORED if entry in delayed else 0)
@@ -203,13 +205,16 @@ def _messages(process: BrokerProcess, live: bool) -> Dump:
     return found
 
 
-def _stored_due(process: BrokerProcess, entry: Entry, otherwise: int) -> int:
-    """Return the due time of an entry that the store has yet to write, or has."""
+def _pending_dues(process: BrokerProcess) -> dict[Copy | int, int]:
+    """Return the due times that the store has yet to write, by position; by copy if it has no position yet."""
     store = process.store
-    for group in (store.loose, *reversed(store.groups)):
-        if entry in group.delayed:
-            return group.delayed[entry]
-    return store._dues.get(entry.position, otherwise)
+    return {key: due_ms for group in (*store.groups, store.loose) for key, due_ms in group.delayed.items()}
+
+
+def _stored_due(process: BrokerProcess, pending: dict[Copy | int, int], entry: Entry, otherwise: int) -> int:
+    """Return the due time of an entry that the store has yet to write, or has. pending: see `_pending_dues`."""
+    due_ms = pending.get(entry.position if entry.position > 0 else entry)
+    return process.store._dues.get(entry.position, otherwise) if due_ms is None else due_ms
 
 
 def _message(queue: LocalQueue, entry: Entry, redelivered: bool, due_ms: int) -> dict[str, Any]:

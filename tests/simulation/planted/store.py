@@ -29,7 +29,7 @@ STORE = (
         "            self._open.settled.append(copy.position)\n",
         "            pass\n",
     ),
-    Planted("a delay not stored", "gathering.py", "        group.delayed[copy] = due_ms\n", "        pass\n"),
+    Planted("a delay not stored", "gathering.py", "        group.delayed[key] = due_ms\n", "        pass\n"),
     Planted(
         "a failed write is taken as done",
         "writer.py",
