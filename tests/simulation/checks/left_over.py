@@ -60,6 +60,7 @@ SINCE_START = (
     "StreamQueue.acknowledged",
     "StreamQueue.delivered",
     "StreamQueue.published",
+    "StreamQueue.timed_out",
     # The number of chunks is needed, and known after a restart, for the newest segment only.
     "StreamSegment.chunks",
     "StreamSegment.indexed",
