@@ -584,6 +584,25 @@ def test_restart_waits_for_a_batch_whose_files_replace_earlier_ones(world, monke
     assert world.scheduler.now > end
 
 
+def test_restart_waits_for_many_batches_in_one_file(world, monkeypatch):
+    monkeypatch.setattr(restart, "WITHIN_NS", SECOND)
+    end = world.scheduler.now + 3 * SECOND
+    world.disk.contents[DIRECTORY / "1.log"] = written = bytearray()
+
+    def write():
+        if world.scheduler.now < end:
+            written.append(0)
+            world.scheduler.after(400 * MS, write)
+        else:
+            del world.disk.contents[DIRECTORY / "1.log"]
+
+    write()
+    is_synced = restart._is_synced
+    monkeypatch.setattr(restart, "_is_synced", lambda world: world.scheduler.now > end + SECOND and is_synced(world))
+    restart.check(world)
+    assert world.scheduler.now > end
+
+
 def test_broker_is_replaced_after_an_orderly_stop_without_loss(world):
     process = world.process
     stops.stop(world, process)
