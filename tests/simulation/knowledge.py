@@ -8,7 +8,7 @@ from tests.simulation.world import FAILED, POWER, STOPPED, World
 
 State = TypeVar("State")
 
-#: A change is synced within this time, regardless of faults of the disk.
+#: A change is synced within this time, regardless of faults of the disk, unless the processor was slow meanwhile.
 SYNCED_NS = 30 * SECOND
 
 
@@ -52,7 +52,6 @@ class Knowledge(Generic[State]):
         """Replace the possible states by others, at least one."""
         now = self.world.scheduler.now
         after = unique(states)
-        self._past = [(left, old) for left, old in self._past if left >= now - SYNCED_NS]
         self._past += [(now, old) for old in self.possible if old not in after]
         self.possible = after
         for watch in self._watches:
@@ -79,8 +78,11 @@ class Knowledge(Generic[State]):
         for death in deaths:
             states = [self._survives(state, False) for state in self.possible]
             if death.kind == POWER:
-                oldest = max(death.synced_ns, death.at_ns - SYNCED_NS)
+                oldest = death.synced_ns
+                if death.troubled_ns < death.at_ns - SYNCED_NS:
+                    oldest = max(oldest, death.at_ns - SYNCED_NS)
                 states += [self._survives(old, True) for left, old in self._past if left >= oldest]
+            self._past = [(left, old) for left, old in self._past if left >= death.synced_ns]
             self.became(states)
 
 

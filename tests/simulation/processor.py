@@ -9,7 +9,8 @@ class Processor:
     """The processor. slowness: factor by which the steps of the broker's threads take longer now.
 
     Slow times may overlap, and each ends without the others; the slowest one counts.
-    troubled_until: the last time at which it was slow or did not run the broker.
+    troubled_until: the last time at which it was slow or did not run the broker, or a thread was in a step that began
+    while it was slow.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:

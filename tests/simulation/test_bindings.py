@@ -74,9 +74,9 @@ def test_headers_match_all_or_any():
 
 
 def test_power_failure_undoes_unsynced_changes():
-    deaths = [Death(at_ns=100, kind=POWER, synced_ns=50)]
+    deaths = [Death(at_ns=100, kind=POWER, synced_ns=50, troubled_ns=0)]
     assert is_safe(49, deaths)
     assert not is_safe(60, deaths)
     assert is_safe(101, deaths)
-    assert is_safe(60, [Death(at_ns=100, kind=KILLED, synced_ns=50)])
+    assert is_safe(60, [Death(at_ns=100, kind=KILLED, synced_ns=50, troubled_ns=0)])
     assert reached(topology(binding("x", "q", "a", since=60), deaths=deaths), since=200) == ([], ["q"])

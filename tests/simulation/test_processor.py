@@ -1,9 +1,12 @@
 """Slow times of a simulated processor: each ends by itself, and all end when the machine recovers."""
 
+from random import Random
+
 import pytest
 
 from tests.simulation.processor import Processor
-from tests.simulation.scheduler import MS, Scheduler
+from tests.simulation.scheduler import MS, SECOND, Scheduler
+from tests.simulation.threads import Threads
 
 
 @pytest.fixture
@@ -31,6 +34,15 @@ def test_the_slowest_of_overlapping_slow_times_counts(scheduler, processor):
     assert processor.slowness == 100
     scheduler.run(500 * MS)
     assert processor.slowness == 10
+
+
+def test_a_step_that_begins_in_a_slow_time_is_trouble_until_its_end(scheduler, processor):
+    threads = Threads(scheduler, processor, Random(1), lambda: None)
+    ended = []
+    processor.slow_down(1_000_000, 20 * MS)
+    threads.start(lambda: ended.append(scheduler.now))
+    scheduler.run(3600 * SECOND)
+    assert processor.troubled_until == ended[0] > 20 * MS
 
 
 def test_recovery_ends_all_slow_times_and_stops(scheduler, processor):

@@ -76,7 +76,11 @@ class Thread(greenlet):
         """Run the thread when its step on the disk is complete."""
         chance = self._threads.chance
         delay = SLOW_NS if chance.randrange(SLOW) == 0 else chance.randint(*STEP_NS)
-        self._threads.scheduler.after(delay * self._threads.processor.slowness + latency, self._go_on)
+        processor = self._threads.processor
+        delay *= processor.slowness
+        if processor.slowness > 1:
+            processor.hold_up(delay)
+        self._threads.scheduler.after(delay + latency, self._go_on)
 
     def kill(self) -> None:
         """End the thread in its present state."""

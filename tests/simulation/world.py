@@ -50,12 +50,13 @@ FAILED = "failed"
 class Death(NamedTuple):
     """An end of a broker's process. kind: KILLED, POWER, STOPPED or FAILED.
 
-    synced_ns: time of the last definitions sync.
+    synced_ns: time of the last definitions sync. troubled_ns: see `Processor.troubled_until`.
     """
 
     at_ns: int
     kind: str
     synced_ns: int
+    troubled_ns: int
 
 
 class BrokenError(Exception):
@@ -231,7 +232,7 @@ class World:
 
     def _end(self, process: BrokerProcess, kind: str) -> None:
         self._process = self.process = None
-        self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns))
+        self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns, self.processor.troubled_until))
         if kind != STOPPED:
             self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         process.kill()
