@@ -148,7 +148,6 @@ PLANTED: Final = (
         "            definitions.sync()\n            streams.write()",
         "            streams.write()",
     ),
-    Planted("a vhost whose leadership is lost served on", "sharing.py", "self._server.lose(log, error)", "pass"),
 )
 
 
