@@ -22,6 +22,8 @@ from tests.failover.test_takeover import until
 
 AMQPLIB = Path(__file__).parent.parent.parent / "interop" / "amqplib" / "node_modules"
 
+#: Time in which a worker should end.
+ENDS_S = 5.0
 COUNT = 60
 
 
@@ -113,13 +115,13 @@ def worker(brokers, tmp_path):
     yield sender, executed
     sender.close()
     # A cold shutdown, since no task is left that a warm one would wait for; then also of processes of the pool.
+    # Celery sometimes does not end after a failover, which is not tested here.
     started.send_signal(signal.SIGQUIT)
-    try:
-        started.wait(PATIENCE_S)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
+    with suppress(subprocess.TimeoutExpired):
+        started.wait(ENDS_S)
+    with suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
 
 
 @pytest.mark.parametrize("task", [celery_app.record.name, celery_app.record_late.name])
