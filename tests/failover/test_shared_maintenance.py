@@ -171,7 +171,7 @@ def test_a_rebalance_moves_vhosts_with_clients_once(started, publishers):
     assert ctl(a, "drain", node_of(b))[0] == 0
     running = publishers(VHOSTS, [b, a])
     assert ctl(a, "revive", node_of(b))[0] == 0
-    # With clients, they stay.
+    # Vhosts with clients stay.
     until(lambda: nodes(a)["broker1"]["led_vhosts"] == 1)
     status, text = ctl(b, "--formatter", "json", "rebalance")
     assert status == 0, text

@@ -65,7 +65,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._began = 0
         self._left_calls = False
         self._is_busy = False
-        #: Of the last iteration: the earliest time at which the broker has decided what it does then.
+        #: Earliest time at which the broker decided what it does in the last iteration.
         self._origin = 0
         #: Origins and ends of past iterations that took long.
         self._long: deque[tuple[int, int]] = deque()
