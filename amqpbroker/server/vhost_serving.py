@@ -54,10 +54,19 @@ def _ignore(_: object) -> None:
     pass
 
 
+class Released(NamedTuple):
+    """A leadership that is to be released. epoch: a later one is not meant. successor: process of a broker, or ""."""
+
+    log: str
+    epoch: int
+    successor: str = ""
+
+
 class _Opened(NamedTuple):
-    """A vhost that is served. storage: of the broker. database: where it is stored."""
+    """A vhost that is served, in this epoch. storage: of the broker. database: where it is stored."""
 
     vhost: str
+    epoch: int
     storage: Storage
     database: DatabaseStorage
 
@@ -100,7 +109,7 @@ class VhostServing(VhostServer):
         self._opened: dict[str, _Opened] = {}
         #: The last operation on each log that is not done.
         self._operations: dict[str, asyncio.Task[None]] = {}
-        self._released: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._released: SimpleQueue[Released] = SimpleQueue()
         self._busy: tuple[str, ...] = ()
         self._looking: asyncio.TimerHandle | None = None
         #: It serves no further vhost.
@@ -110,19 +119,19 @@ class VhostServing(VhostServer):
 
     def serve(self, log: VhostLog, epoch: int) -> None:
         if self._ends:
-            self._released.put((log.name, ""))
+            self._released.put(Released(log.name, epoch))
             return
         followed = self._following.take(log.name, epoch)
-        self._loop.call_soon_threadsafe(self._operate, log.name, partial(self._serve, log, epoch, followed))
+        self._loop.call_soon_threadsafe(self._operate, log.name, epoch, partial(self._serve, log, epoch, followed))
 
     def remove(self, log: VhostLog, epoch: int) -> None:
-        self._loop.call_soon_threadsafe(self._operate, log.name, partial(self._remove, log, epoch))
+        self._loop.call_soon_threadsafe(self._operate, log.name, epoch, partial(self._remove, log, epoch))
 
-    def lose(self, log: str, error: OSError) -> None:
-        self._loop.call_soon_threadsafe(self._operate, log, partial(self._close, log, error))
+    def lose(self, log: str, epoch: int, error: OSError) -> None:
+        self._loop.call_soon_threadsafe(self._operate, log, epoch, partial(self._close, log, error))
 
-    def hand_over(self, log: str, successor: str) -> None:
-        self._loop.call_soon_threadsafe(self._operate, log, partial(self._close, log, None, successor))
+    def hand_over(self, log: str, epoch: int, successor: str) -> None:
+        self._loop.call_soon_threadsafe(self._operate, log, epoch, partial(self._close, log, None, successor))
 
     def follow(self, logs: Sequence[str]) -> None:
         self._following.follow(logs)
@@ -130,8 +139,8 @@ class VhostServing(VhostServer):
     def busy(self) -> Sequence[str]:
         return self._busy
 
-    def released(self) -> tuple[str, str] | None:
-        """Return a log whose leadership is to be released, and the process of its successor; None if there is none."""
+    def released(self) -> Released | None:
+        """Return a leadership that is to be released, None if there is none."""
         try:
             return self._released.get_nowait()
         except Empty:
@@ -156,7 +165,7 @@ class VhostServing(VhostServer):
         if self._looking is not None:
             self._looking.cancel()
         for name in {*self._opened, *self._operations}:
-            self._operate(name, partial(self._close, name, None, ""))
+            self._operate(name, self._epoch_of(name), partial(self._close, name, None, ""))
         while self._operations:
             await asyncio.wait(list(self._operations.values()))
         await asyncio.to_thread(self._following.close)
@@ -164,33 +173,37 @@ class VhostServing(VhostServer):
 
     # --- operations ---------------------------------------------------------------------------------------------------
 
-    def _operate(self, name: str, operation: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run an operation after the last one on the same log."""
+    def _operate(self, name: str, epoch: int, operation: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run an operation after the last one on the same log. epoch: of the leadership that it needs or ends."""
         task = self._loop.create_task(_after(self._operations.get(name), operation))
         self._operations[name] = task
-        task.add_done_callback(partial(self._done, name))
+        task.add_done_callback(partial(self._done, name, epoch))
 
-    def _done(self, name: str, task: "asyncio.Task[None]") -> None:
+    def _epoch_of(self, name: str) -> int:
+        """Return the epoch in which a log is served, 0 if it is not."""
+        return self._opened[name].epoch if name in self._opened else 0
+
+    def _done(self, name: str, epoch: int, task: "asyncio.Task[None]") -> None:
         if self._operations.get(name) is task:
             del self._operations[name]
         if not task.cancelled() and task.exception() is not None:
             log.critical("internal error with the log %s of a vhost", name, exc_info=task.exception())
             if name not in self._opened:
                 # Another broker may serve it.
-                self._released.put((name, ""))
+                self._released.put(Released(name, epoch))
 
     async def _serve(self, wanted: VhostLog, epoch: int, following: "Future[Followed]") -> None:
         try:
             database, read = await self._read(wanted, epoch, await _in_time(following))
             try:
                 await self._reconnect()
-                await self._open(wanted, database, read)
+                await self._open(wanted, epoch, database, read)
             finally:
                 if wanted.name not in self._opened:
                     await self._run(database.close)
         except (OSError, StoreError) as error:
             log.error("vhost '%s' cannot be served: %s; any broker may try again", wanted.vhost, error)  # noqa: TRY400
-            self._released.put((wanted.name, ""))
+            self._released.put(Released(wanted.name, epoch))
 
     async def _read(self, wanted: VhostLog, epoch: int, followed: Followed) -> tuple[DatabaseStorage, Read]:
         """Read a journal, again if the database has failed meanwhile, as when it fails together with a leader.
@@ -235,7 +248,7 @@ class VhostServing(VhostServer):
         """Read a journal, on a worker. Raises OSError, StoreError."""
         return recovered(database, vhost, followed, self._config.bounds.segment_bytes)
 
-    async def _open(self, wanted: VhostLog, database: DatabaseStorage, read: Read) -> None:
+    async def _open(self, wanted: VhostLog, epoch: int, database: DatabaseStorage, read: Read) -> None:
         """Raises StoreError."""
         journal, found, followed = read
         broker, config, definitions, files = self._broker, self._config, database.definitions, database.files
@@ -258,7 +271,7 @@ class VhostServing(VhostServer):
         store = Persistence(
             journal,
             self._committer(journal, before_batch),
-            partial(self._failed, wanted.name),
+            partial(self._failed, wanted.name, epoch),
             self._clock,
             config.durability != "none",
             config.bounds,
@@ -281,7 +294,7 @@ class VhostServing(VhostServer):
                 wanted.vhost, count, followed, batches,
             )  # fmt: skip
         definitions.discard_read()
-        self._opened[wanted.name] = _Opened(wanted.vhost, storage, database)
+        self._opened[wanted.name] = _Opened(wanted.vhost, epoch, storage, database)
 
     def _set_stuck(self, name: str, error: OSError | None) -> None:
         """Record that a store cannot write, or can again. An error is reported until all can."""
@@ -290,17 +303,17 @@ class VhostServing(VhostServer):
         if bool(self._stuck) is not were:
             self._on_stuck(error)
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def _failed(self, name: str, epoch: int, error: Exception) -> None:
         """Handle the failure of a store, which can write nothing any more."""
         lost = error if isinstance(error, OSError) else OSError(str(error))
-        self._operate(name, partial(self._close, name, lost))
+        self._operate(name, epoch, partial(self._close, name, lost))
 
     def reopen(self, vhost: str) -> None:
         """Release a vhost whose deletion was undone, if it is no longer in memory, so that any broker serves it."""
         undone = OSError(errno.ESTALE, "it was not deleted, since another broker writes the definitions now")
         for name, opened in self._opened.items():
             if opened.vhost == vhost and opened.storage.is_closed:
-                self._operate(name, partial(self._close, name, undone))
+                self._operate(name, opened.epoch, partial(self._close, name, undone))
 
     async def _remove(self, removed: VhostLog, epoch: int) -> None:
         opened = self._opened.pop(removed.name, None)
@@ -312,7 +325,7 @@ class VhostServing(VhostServer):
             log.info("the stored data of the deleted vhost '%s' is removed", removed.vhost)
         except (OSError, StoreError) as error:
             log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", removed.vhost, error)  # noqa: TRY400
-            self._released.put((removed.name, ""))
+            self._released.put(Released(removed.name, epoch))
 
     async def _close(self, name: str, error: OSError | None, successor: str = "") -> None:
         """Serve a vhost no longer. error: why nothing may be written, None to write what is left, and to release it."""
@@ -323,11 +336,11 @@ class VhostServing(VhostServer):
             log.critical("vhost '%s': %s; its connections are closed", opened.vhost, error.strerror or error)
         await self._end(opened, error)
         if not isinstance(error, FencedError):
-            self._released.put((name, successor))
+            self._released.put(Released(name, opened.epoch, successor))
 
     async def _end(self, opened: _Opened, error: OSError | None) -> None:
         """Serve a vhost no longer. error: why nothing may be written, None to write what is left."""
-        vhost, storage, database = opened
+        vhost, _, storage, database = opened
         store = storage.store
         assert isinstance(store, Persistence)
         if error is not None:

@@ -47,11 +47,11 @@ class Broker(VhostServer):
     def remove(self, log, epoch):
         raise AssertionError
 
-    def lose(self, log, error):
+    def lose(self, log, epoch, error):
         raise AssertionError
 
-    def hand_over(self, log, successor):
-        self.sharing.released(log, successor)
+    def hand_over(self, log, epoch, successor):
+        self.sharing.released(log, epoch, successor)
 
     def follow(self, logs):
         pass

@@ -251,7 +251,7 @@ async def test_a_broker_that_ends_leaves_a_vhost_that_it_is_reading(sites):
         await a.step()
     await a.serving.close()
     assert a.broker.vhosts == {}
-    assert {a.serving.released() for _ in a.leaderships.held} == {(log, "") for log in a.leaderships.held}
+    assert {a.serving.released() for _ in a.leaderships.held} == {(*led, "") for led in a.leaderships.held.items()}
 
 
 def followed_batches(caplog, vhost):
@@ -349,7 +349,7 @@ async def test_a_broker_that_loses_a_vhost_does_not_try_to_read_it_any_longer(si
     failing(a, 1_000)
     while "v1" not in a.leaderships.held:
         await a.step()
-    a.serving.lose("v1", OSError("lost"))
+    a.serving.lose("v1", 1, OSError("lost"))
     async with asyncio.timeout(30):
         while "v1" in a.serving._operations:
             await asyncio.sleep(0.01)

@@ -38,12 +38,18 @@ class VhostServer(ABC):
         """Remove what a deleted vhost has stored, which this broker leads and may have served."""
 
     @abstractmethod
-    def lose(self, log: str, error: OSError) -> None:
-        """Serve a vhost no longer, and write nothing: another broker leads it, or the database lacks its leadership."""
+    def lose(self, log: str, epoch: int, error: OSError) -> None:
+        """Serve a vhost no longer, and write nothing: another broker leads it, or the database lacks its leadership.
+
+        epoch: in which this broker has led it.
+        """
 
     @abstractmethod
-    def hand_over(self, log: str, successor: str) -> None:
-        """Serve a vhost no longer, write what is left, and release its leadership. successor: process of a broker."""
+    def hand_over(self, log: str, epoch: int, successor: str) -> None:
+        """Serve a vhost no longer, write what is left, and release its leadership.
+
+        epoch: in which this broker leads it. successor: process of a broker.
+        """
 
     @abstractmethod
     def follow(self, logs: Sequence[str]) -> None:
@@ -93,8 +99,8 @@ class Sharing:
         self._trying: set[str] = set()
         self._leaving: set[str] = set()
         self._removing: set[str] = set()
-        #: Logs to release, with their successors.
-        self._ended: dict[str, str] = {}
+        #: Logs to release, with the epochs of their leaderships and their successors.
+        self._ended: dict[str, tuple[int, str]] = {}
         self._order = Order((), prefers_none)
         self._brokers: list[Broker] = []
         self._ends: bool = False
@@ -109,9 +115,10 @@ class Sharing:
         Raises OSError, after which the next call goes on.
         """
         self.release()
+        led = dict(self._leaderships.held)
         for log, error in self._leaderships.renew(self._staying()).items():
             if log not in self._removing:
-                self._server.lose(log, error)
+                self._server.lose(log, led[log], error)
         self._leaving &= self._leaderships.held.keys()
         self._removing &= self._leaderships.held.keys()
         if self._ends:
@@ -130,9 +137,9 @@ class Sharing:
         self._cancel_requests(held, rows)
         self._hand_over(vhosts, rows, me)
         self._follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me], logs)
-        led = {vhost.name for vhost in vhosts if vhost.leader}
+        with_leader = {vhost.name for vhost in vhosts if vhost.leader}
         self.leaders = {
-            logs[each.log].vhost: each.leader for each in held if each.log in led and not logs[each.log].removed
+            logs[each.log].vhost: each.leader for each in held if each.log in with_leader and not logs[each.log].removed
         }
         members = tuple(row.facts for row in rows)
         if members != self.members:
@@ -141,16 +148,16 @@ class Sharing:
 
     def release(self) -> None:
         """Release what the server has ended. Raises OSError, after which the next call goes on."""
-        for log, successor in list(self._ended.items()):
-            if log in self._leaderships.held:
+        for log, (epoch, successor) in list(self._ended.items()):
+            if self._leaderships.held.get(log) == epoch:
                 self._leaderships.release(log, successor)
+                self._leaving.discard(log)
+                self._removing.discard(log)
             del self._ended[log]
-            self._leaving.discard(log)
-            self._removing.discard(log)
 
-    def released(self, log: str, successor: str) -> None:
+    def released(self, log: str, epoch: int, successor: str) -> None:
         """Release a leadership with the next step, unless it is lost: the server has written what was left."""
-        self._ended[log] = successor
+        self._ended[log] = (epoch, successor)
 
     def _staying(self) -> list[str]:
         """Return the logs of this broker that do not move by themselves."""
@@ -215,4 +222,4 @@ class Sharing:
         for log, successor in moves(vhosts, self._order, at_once=_AT_ONCE).items():
             if log in self._leaderships.held and log not in self._leaving | self._removing and successor != me:
                 self._leaving.add(log)
-                self._server.hand_over(log, processes[successor])
+                self._server.hand_over(log, self._leaderships.held[log], processes[successor])

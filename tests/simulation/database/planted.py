@@ -44,8 +44,8 @@ PLANTED: Final = (
     Planted(
         "a hanging leader's sessions not ended",
         "leadership.py",
-        "            _terminate(connection, row",
-        "            (row",
+        "            connection.execute(_END_HOLDER, values)",
+        "            pass",
     ),
     Planted(
         "definitions forgotten when their write fails",
@@ -129,17 +129,23 @@ PLANTED: Final = (
         "            elif changed_in < epoch:",
         "            elif False:",
     ),
-    Planted("vhosts not handed over", "sharing.py", "self._server.hand_over(log, processes[successor])", "pass"),
+    Planted(
+        "vhosts not handed over",
+        "sharing.py",
+        "self._server.hand_over(log, self._leaderships.held[log], processes[successor])",
+        "pass",
+    ),
     Planted(
         "a vhost that is closed not released",
         "vhost_serving.py",
-        "        if not isinstance(error, FencedError):\n            self._released.put((name, successor))",
+        "        if not isinstance(error, FencedError):\n"
+        "            self._released.put(Released(name, opened.epoch, successor))",
         "        pass",
     ),
     Planted(
         "a vhost that cannot be opened not released",
         "vhost_serving.py",
-        '            self._released.put((wanted.name, ""))',
+        "            self._released.put(Released(wanted.name, epoch))",
         "            pass",
     ),
     Planted(

@@ -124,18 +124,18 @@ class Process(VhostServer):
         self.served.discard(log.name)
         self.events.append(("remove", log.name, epoch))
 
-    def lose(self, log, error):
+    def lose(self, log, epoch, error):
         self.served.discard(log)
         self.events.append(("lose", log, type(error)))
 
-    def hand_over(self, log, successor):
+    def hand_over(self, log, epoch, successor):
         self.events.append(("hand over", log, successor))
         if not self.slow:
             self.leave(log, successor)
 
     def leave(self, log, successor):
         self.served.discard(log)
-        self.sharing.released(log, successor)
+        self.sharing.released(log, self.leaderships.held[log], successor)
 
     def follow(self, logs):
         self.followed = logs
@@ -300,7 +300,7 @@ def test_a_broker_that_ends_renews_and_releases_and_takes_nothing(table):
     a = table.add("a")
     table.step()
     a.sharing.end()
-    a.sharing.released("v1", "")
+    a.sharing.released("v1", 1, "")
     table.step()
     assert table.leaders() == {f"v{number}": "a" for number in range(2, 7)}
 
@@ -325,16 +325,25 @@ def test_a_removal_that_failed_is_tried_again(table):
     a = table.add("a")
     table.logs = [VhostLog(1, "v", True)]
     table.step(2)
-    a.sharing.released("v1", "")
+    a.sharing.released("v1", 1, "")
     table.step(2)
     assert a.events == [("remove", "v1", 1), ("remove", "v1", 2)]
+
+
+def test_a_late_release_does_not_end_a_later_leadership(table):
+    a = table.add("a")
+    table.step()
+    for _ in range(2):
+        a.sharing.released("v1", 1, "")
+        table.step(2)
+    assert a.leaderships.held["v1"] == 2
 
 
 def test_a_release_that_failed_is_tried_again(table):
     a = table.add("a")
     table.step()
     release, a.leaderships.release = a.leaderships.release, refuse
-    a.sharing.released("v1", "")
+    a.sharing.released("v1", 1, "")
     with pytest.raises(OSError, match="away"):
         a.sharing.step()
     assert table.leaders()["v1"] == "a"
