@@ -20,6 +20,22 @@ from amqpbroker.store.log import FencedError
 #: Finds a log of a vhost, and keeps it from being removed until the end of the transaction.
 _KEEP: Final[LiteralString] = "SELECT 1 FROM vhost_log WHERE 'v' || number = %s FOR SHARE"
 
+#: Names of all sessions of brokers begin with it.
+_PREFIX: Final = "amqpbroker "
+#: Ends the sessions of the process that has a lock, unless the table of brokers shows that it runs: it may have
+#: locks of rows, too. A broker that hangs has the lock if it leads the log, or if it was just about to take it.
+_END_HOLDER: Final[LiteralString] = (
+    "WITH holder AS (SELECT left(substr(application_name, length(%(prefix)s) + 1), -length(' lease')) AS process"
+    " FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = %(lock)s AND objsubid = 1 AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND starts_with(application_name, %(prefix)s) AND pid <> pg_backend_pid())"
+    " SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " JOIN holder ON starts_with(application_name, %(prefix)s || process || ' ')"
+    " WHERE NOT EXISTS (SELECT FROM brokers WHERE brokers.process = holder.process"
+    " AND seen > clock_timestamp() - %(lease_s)s * interval '1 second')"
+)
+
 #: Time in which a holder that lost its session, as in a failover of the database, can show that it is alive.
 GRACE_S: Final = 1.0
 
@@ -141,8 +157,9 @@ class Leadership:
             with suppress(_RemovedError):
                 self._raise_epoch(connection)
                 return True
-        if not has_lock and row is not None and not row.valid and silent_s >= GRACE_S:
-            _terminate(connection, row.leader.process)
+        if not has_lock and (row is None or not row.valid) and silent_s >= GRACE_S:
+            values = {"lock": self._lock, "prefix": _PREFIX, "lease_s": self.lease_s}
+            connection.execute(_END_HOLDER, values)
         return False
 
     def _raise_epoch(self, connection: TimedConnection) -> None:
@@ -257,13 +274,4 @@ class Leadership:
 
 def session_name(process: str, use: str) -> str:
     """Return the name of a session of a process, as `pg_stat_activity` shows it."""
-    return f"amqpbroker {process} {use}"
-
-
-def _terminate(connection: TimedConnection, process: str) -> None:
-    """End the sessions of a holder that hangs, which may have locks."""
-    connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()",
-        [session_name(process, "")],
-    )
+    return f"{_PREFIX}{process} {use}"

@@ -9,16 +9,25 @@ from typing import Final, LiteralString, NamedTuple
 from amqpbroker.store.database.leadership import Leader, Leadership, Target
 from amqpbroker.store.database.session import Session, TimedConnection
 
-#: Renews the leases of all logs of a process at once, and tells which logs these are.
+#: Renews the leases of all logs of a process at once, and tells which logs these are. It waits for no row: a takeover
+#: locks one as long as it waits for a standby, and the leases of the other logs must not end meanwhile. It waits for no
+#: standby and for no disk, so that commits of messages have these: a lease that a crash shortens is renewed soon.
 _RENEW: Final[LiteralString] = (
-    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second', busy = log = ANY(%s)"
-    " WHERE process = %s AND log = ANY(%s) RETURNING log, epoch"
+    "WITH free AS (SELECT log AS name FROM leadership WHERE process = %(process)s AND log = ANY(%(logs)s)"
+    " FOR NO KEY UPDATE SKIP LOCKED),"
+    " renewed AS (UPDATE leadership SET until = clock_timestamp() + %(lease_s)s * interval '1 second',"
+    " busy = log = ANY(%(busy)s) FROM free WHERE log = name)"
+    " SELECT log, epoch, set_config('synchronous_commit', 'off', true)"
+    " FROM leadership WHERE process = %(process)s AND log = ANY(%(logs)s)"
 )
-#: Extends the leases of logs of a process.
+#: Extends the leases of logs of a process. It waits for nothing either.
 _EXTEND: Final[LiteralString] = (
-    "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
-    " FROM unnest(%s::text[], %s::bigint[]) AS held (log, epoch) WHERE leadership.log = held.log"
-    " AND leadership.epoch = held.epoch AND process = %s AND NOT released"
+    "WITH free AS (SELECT leadership.log AS name FROM leadership"
+    " JOIN unnest(%s::text[], %s::bigint[]) AS held (log, epoch)"
+    " ON leadership.log = held.log AND leadership.epoch = held.epoch WHERE process = %s AND NOT released"
+    " FOR NO KEY UPDATE OF leadership SKIP LOCKED)"
+    " UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second' FROM free WHERE log = name"
+    " RETURNING set_config('synchronous_commit', 'off', true)"
 )
 _ALL: Final[LiteralString] = (
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
@@ -146,6 +155,8 @@ class Leaderships:
     def renew(self, busy: Collection[str] = ()) -> dict[str, OSError]:
         """Renew the leases of all logs that are held; return the logs that are lost, with the reason of each.
 
+        The lease of a log that another session changes just now is left to the next call.
+
         busy: those with clients. A reason is FencedError if another broker has taken the log over, and LostError if the
         database does not know of this leadership. Raises OSError, after which nothing may be renewed.
         """
@@ -155,13 +166,9 @@ class Leaderships:
         for log in self.held:
             # After a new connection: others may wait for the lock.
             self._by_log[log].lock(connection)
-        with connection.transaction():
-            # It waits neither for a standby nor for the disk, so commits of messages have it. A lease that a crash
-            # shortens is renewed soon.
-            connection.execute("SET LOCAL synchronous_commit TO off")
-            values = [self.lease_s, busy, self._holder.process, list(self.held)]
-            renewed = dict(connection.execute(_RENEW, values).fetchall())
-        lost = {log: self._by_log[log].loss(connection) for log in self.held if renewed.get(log) != self.held[log]}
+        values = {"lease_s": self.lease_s, "busy": busy, "process": self._holder.process, "logs": list(self.held)}
+        found = {log: epoch for log, epoch, _ in connection.execute(_RENEW, values).fetchall()}
+        lost = {log: self._by_log[log].loss(connection) for log in self.held if found.get(log) != self.held[log]}
         for log in lost:
             self._by_log[log].unlock(connection)
         # After all calls that may fail: the next renewal would not find them.
@@ -172,11 +179,11 @@ class Leaderships:
     def extend(self, connection: TimedConnection) -> None:
         """Extend the leases over another connection: a takeover may wait for a standby, and keep `renew` waiting.
 
-        Usable from any thread, within a transaction that waits for no standby.
+        Usable from any thread.
         """
         held = dict(self.held)
         if held:
-            connection.execute(_EXTEND, [self.lease_s, list(held), list(held.values()), self._holder.process])
+            connection.execute(_EXTEND, [list(held), list(held.values()), self._holder.process, self.lease_s])
 
     def release(self, log: str, successor: str = "") -> None:
         """Give a log up, so that another broker takes it at once. Raises OSError.

@@ -5,12 +5,37 @@ It is operators' knowledge, so it waits for no standby, and is lost without harm
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 
 from amqpbroker.store.database.leadership import session_name
 from amqpbroker.store.database.session import Session, TimedConnection
 
 T = TypeVar("T")
+
+#: The server shows a session's end at once.
+_ROWS: Final[LiteralString] = (
+    "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second'"
+    " AND format(%s, process) = ANY(ARRAY(SELECT application_name FROM pg_stat_activity)),"
+    " drained, round(extract(epoch FROM started) * 1000)::bigint,"
+    " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process"
+)
+
+#: Removes the row of an earlier process of the same broker, and waits for nothing.
+_REPLACE: Final[LiteralString] = (
+    "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s"
+    " RETURNING set_config('synchronous_commit', 'off', true)"
+)
+#: Writes the row of a broker, and removes rows that are old. It waits neither for a standby nor for the disk: the row
+#: is written again soon.
+_REPORT: Final[LiteralString] = (
+    "WITH old AS (DELETE FROM brokers WHERE seen < clock_timestamp() - %(removed_s)s * interval '1 second'"
+    " AND process <> %(process)s)"
+    " INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen) VALUES (%(process)s,"
+    " %(node)s, %(address)s, %(version)s, %(pattern)s, %(drained)s, %(lag)s, clock_timestamp(), clock_timestamp())"
+    " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
+    " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
+    " RETURNING drained, set_config('synchronous_commit', 'off', true)"
+)
 
 #: Time after which a row is removed whose broker has not written it again.
 REMOVED_S: Final = 600.0
@@ -65,33 +90,17 @@ class Members:
     def report(self, lag_s: float | None, beside: Callable[[TimedConnection], None] = _nothing) -> None:
         """Write this broker's row, and remove rows that are old. Raises OSError.
 
-        beside: makes further changes in the same transaction, which waits for neither a standby nor the disk.
+        beside: makes further changes with the same session.
         """
 
         def write(connection: TimedConnection) -> bool:
-            with connection.transaction():
-                # It waits neither for a standby nor for the disk: it is written again soon.
-                connection.execute("SET LOCAL synchronous_commit TO off")
-                if not self._known:
-                    # An earlier process of the same broker.
-                    connection.execute(
-                        "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s",
-                        [self.facts.node, self.facts.address, self.facts.process],
-                    )
-                connection.execute(
-                    "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'", [REMOVED_S]
-                )
-                found = connection.execute(
-                    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())"
-                    " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
-                    " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
-                    " RETURNING drained",
-                    [*self.facts, self._drained, lag_s],
-                ).fetchone()
-                assert found is not None
-                drained: bool = found[0]
-                beside(connection)
+            if not self._known:
+                connection.execute(_REPLACE, [self.facts.node, self.facts.address, self.facts.process])
+            values = {**self.facts._asdict(), "drained": self._drained, "lag": lag_s, "removed_s": REMOVED_S}
+            found = connection.execute(_REPORT, values).fetchone()
+            assert found is not None
+            beside(connection)
+            drained: bool = found[0]
             return drained
 
         with self._lock:
@@ -104,22 +113,8 @@ class Members:
             return self._session.run(self._rows)
 
     def _rows(self, connection: TimedConnection) -> list[Row]:
-        # The server shows a session's end at once.
-        sessions = connection.execute(
-            "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)",
-            [session_name("", "").strip()],
-        ).fetchall()
-        names = {name for (name,) in sessions}
-        found = connection.execute(
-            "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second',"
-            " drained, round(extract(epoch FROM started) * 1000)::bigint,"
-            " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process",
-            [self.lease_s],
-        ).fetchall()
-        return [
-            Row(Facts(*row[:5]), row[5] and session_name(row[0], "lease") in names, *row[6:])  # a row's columns
-            for row in found
-        ]
+        found = connection.execute(_ROWS, [self.lease_s, session_name("%s", "lease")]).fetchall()
+        return [Row(Facts(*row[:5]), *row[5:]) for row in found]
 
     def set_drained(self, process: str, drained: bool) -> None:
         """Drain or revive a broker. Raises OSError."""

@@ -173,12 +173,18 @@ class Backend:
 
     def lock(self, key: Hashable, shared: bool = False) -> None:
         """Lock a row until the end of the transaction. Raises BlockedError while another transaction has it."""
-        transaction, locks = self.open_transaction, self.server.locks
-        if not locks.try_take(key, self, shared):
-            locks.wait(key, self)
+        if not self.lock_if_free(key, shared):
+            self.server.locks.wait(key, self)
             raise BlockedError
+
+    def lock_if_free(self, key: Hashable, shared: bool = False) -> bool:
+        """Lock a row until the end of the transaction, unless another one has it; return whether it is locked."""
+        transaction = self.open_transaction
+        if not self.server.locks.try_take(key, self, shared):
+            return False
         transaction.locks.append(key)
         transaction.wrote = True
+        return True
 
     def commit(self) -> None:
         """Commit the transaction. Raises BlockedError until a standby has it, ServerError."""

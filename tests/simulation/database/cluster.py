@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from tests.simulation.database.server import Function, Server
 from tests.simulation.database.skipping import Skipping
@@ -39,6 +40,18 @@ class Standby:
         return self._tables
 
 
+class Slow(NamedTuple):
+    """A stall to come of a session that writes.
+
+    process: beginning of the names of its sessions. is_single: with a statement that is a transaction. begins: called
+    when it begins.
+    """
+
+    process: str
+    is_single: bool
+    begins: Callable[[], None]
+
+
 class Cluster:
     """One database, which has at most one primary at a time.
 
@@ -61,12 +74,10 @@ class Cluster:
         self.is_silent = False
         #: Called when a session ends others: its name, and the beginning of theirs.
         self.on_terminate: Callable[[str, str], None] = lambda name, prefix: None
-        #: Beginning of the names of sessions that write, one of which is slow soon, and whether with a statement that
-        #: is a transaction.
-        self.slow: str | None = None
-        self.is_single_slow: bool = False
-        #: Called when the primary is slow, with the time in nanoseconds.
-        self.on_stall: Callable[[int], None] = lambda duration: None
+        #: A stall to come.
+        self.slow: Slow | None = None
+        #: Called when the primary is slow, with the name of the session and the time in nanoseconds.
+        self.on_stall: Callable[[str, int], None] = lambda name, duration: None
         #: Faults of commits to come: beginning of a session's name, and a part of it -> kind.
         self.commit_faults: dict[tuple[str, str], str] = {}
         self._scheduler = scheduler
@@ -150,17 +161,18 @@ class Cluster:
 
         single: before the commit of a statement that is a transaction.
         """
-        slow = self.slow is not None and single is self.is_single_slow and is_writing(name, self.slow)
-        if slow:
+        slow = self.slow
+        if slow is not None and single is slow.is_single and is_writing(name, slow.process):
             if self._chance.random() > PLANNED_STALL:
                 return 0
             self.slow = None
+            slow.begins()
             duration = self._chance.randint(*PLANNED_STALL_NS)
         elif self._chance.random() > STALL:
             return 0
         else:
             duration = int(STALL_NS * self._chance.random() ** 3)
-        self.on_stall(duration)
+        self.on_stall(name, duration)
         return duration
 
     def signal_ns(self) -> int:

@@ -145,6 +145,9 @@ class Loop(asyncio.AbstractEventLoop):
     def get_debug(self) -> bool:
         return False
 
+    def is_closed(self) -> bool:
+        return False
+
     def get_task_factory(self) -> None:
         return None
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from amqpbroker.store.database.leadership import GRACE_S
 from tests.simulation.database.broker import Broker
-from tests.simulation.database.cluster import PLANNED_STALL_NS
+from tests.simulation.database.cluster import PLANNED_STALL_NS, Slow
 from tests.simulation.database.connection import CONNECT_NS
 from tests.simulation.database.path import CLIENT_LOST_NS
 from tests.simulation.database.world import World
@@ -32,13 +32,10 @@ def kill_leader_in_transaction(world: World) -> None:
     """
     if (leader := _leader(world)) is None:
         return
-    world.cluster.slow = f"amqpbroker {leader.process_name} "
-    world.cluster.is_single_slow = world.chance.random() < 0.5
+    single = world.chance.random() < 0.5
     # Transactions of several statements are rare.
-    most = SECOND if world.cluster.is_single_slow else 3 * SECOND
-    life, delay = leader.lives, world.chance.randint(0, most)
-
-    logs = [vhost.log for vhost in leader.served]
+    most = SECOND if single else 3 * SECOND
+    life, logs = leader.lives, [vhost.log for vhost in leader.served]
 
     def kill() -> None:
         if leader.lives == life:
@@ -50,9 +47,21 @@ def kill_leader_in_transaction(world: World) -> None:
                 world.die(broker, with_machine=False)
                 return
 
-    world.scheduler.after(delay, kill)
-    world.scheduler.after(delay + PLANNED_STALL_NS[1], kill_next)
-    world.fault_until(world.scheduler.now + delay + PLANNED_STALL_NS[1])
+    def begins() -> None:
+        delay = world.chance.randint(0, SECOND // 2)
+        world.scheduler.after(delay, kill)
+        world.scheduler.after(delay + PLANNED_STALL_NS[1], kill_next)
+        world.fault_until(world.scheduler.now + delay + PLANNED_STALL_NS[1])
+
+    slow = world.cluster.slow = Slow(f"amqpbroker {leader.process_name} ", single, begins)
+
+    def give_up() -> None:
+        if world.cluster.slow is slow:
+            world.cluster.slow = None
+            kill()
+
+    world.scheduler.after(most, give_up)
+    world.fault_until(world.scheduler.now + most)
 
 
 def kill_any(world: World) -> None:

@@ -13,6 +13,7 @@ from amqpbroker.store.database import (
     fence,
     leadership,
     leaderships,
+    members,
     schema,
     vhost_followers,
     vhost_logs,
@@ -188,27 +189,28 @@ def _changed(row: Row, values: dict[int, Any]) -> Row:
 
 
 def renew_all(session: Backend, names: Names, values: Any) -> Result:
-    """Renew the leases of several logs of a process."""
-    lease_s, busy, process, logs = values
-    rows = session.open_transaction.rows("leadership")
-    found = [log for log in logs if log in rows and rows[log][_PROCESS] == process]
+    """Renew the leases of several logs of a process, but of those that are locked; return all that it has."""
+    rows, process = session.open_transaction.rows("leadership"), values["process"]
+    found = [log for log in values["logs"] if log in rows and rows[log][_PROCESS] == process]
+    session.open_transaction.local = True
+    until = session.server.clock_ns + int(values["lease_s"] * SECOND)
     for log in found:
-        session.lock(("leadership", log))
-    until = session.server.clock_ns + int(lease_s * SECOND)
-    for log in found:
-        changed = _changed(rows[log], {_UNTIL: until, _BUSY: log in busy})
-        session.open_transaction.set("leadership", log, changed)
-    return Result([(log, rows[log][_EPOCH]) for log in found], len(found))
+        if session.lock_if_free(("leadership", log)):
+            changed = _changed(rows[log], {_UNTIL: until, _BUSY: log in values["busy"]})
+            session.open_transaction.set("leadership", log, changed)
+    return Result([(log, rows[log][_EPOCH], "off") for log in found], len(found))
 
 
 def extend_all(session: Backend, names: Names, values: Any) -> Result:
-    """Extend the leases of logs that a process has in these epochs."""
-    lease_s, logs, epochs, process = values
+    """Extend the leases of logs that a process has in these epochs, but of those that are locked."""
+    logs, epochs, process, lease_s = values
+    session.open_transaction.local = True
     rows, until = session.open_transaction.rows("leadership"), session.server.clock_ns + int(lease_s * SECOND)
     for log, epoch in zip(logs, epochs, strict=True):
         row = rows.get(log)
-        if row is not None and (row[_PROCESS], row[_EPOCH], row[_RELEASED]) == (process, epoch, False):
-            session.lock(("leadership", log))
+        if row is None or (row[_PROCESS], row[_EPOCH], row[_RELEASED]) != (process, epoch, False):
+            continue
+        if session.lock_if_free(("leadership", log)):
             session.open_transaction.set("leadership", log, _changed(row, {_UNTIL: until}))
     return NOTHING
 
@@ -270,16 +272,19 @@ def find_one(session: Backend, names: Names, values: Any) -> Result:
     return FOUND
 
 
-def select_sessions(session: Backend, names: Names, values: Any) -> Result:
-    return Result([(each.name,) for each in session.server.backends if each.name.startswith(values[0])])
-
-
 def end_earlier(session: Backend, names: Names, values: Any) -> Result:
     return Result([(True,)] * session.server.terminate_named(values[0], session))
 
 
-def terminate(session: Backend, names: Names, values: Any) -> Result:
-    session.server.terminate(values[0], session)
+def end_holder(session: Backend, names: Names, values: Any) -> Result:
+    """End the sessions of the process that has an advisory lock, unless its row of the brokers is new."""
+    holder = session.server.locks.holder(("advisory", values["lock"]))
+    if not isinstance(holder, Backend) or holder is session:
+        return NOTHING
+    process = holder.name.removeprefix(values["prefix"]).removesuffix(" lease")
+    row = session.open_transaction.rows("brokers").get(process)
+    if row is None or row[_SEEN] <= session.server.clock_ns - int(values["lease_s"] * SECOND):
+        session.server.terminate(f"{values['prefix']}{process} ", session)
     return NOTHING
 
 
@@ -294,18 +299,26 @@ NEVER: Final = -(10**18)
 
 
 def put_broker(session: Backend, names: Names, values: Any) -> Result:
-    process, node, address, version, vhosts, drained, lag = values
-    session.lock(("brokers", process))
-    now = session.server.clock_ns
-    row = session.open_transaction.rows("brokers").get(process)
-    drained, _, started, _, yields = row[_DRAINED:] if row is not None else (drained, None, now, None, NEVER)
-    facts = (node, address, version, vhosts)
-    session.open_transaction.set("brokers", process, (*facts, drained, lag, started, now, yields))
-    return Result([(drained,)], 1)
+    """Write the row of a broker, and remove old ones."""
+    process, now = values["process"], session.server.clock_ns
+    rows = session.open_transaction.rows("brokers")
+    old = [key for key, row in rows.items() if row[_SEEN] < now - int(values["removed_s"] * SECOND) and key != process]
+    for key in (*old, process):
+        session.lock(("brokers", key))
+    session.open_transaction.local = True
+    for key in old:
+        session.open_transaction.set("brokers", key, None)
+    row = rows.get(process)
+    drained, _, started, _, yields = row[_DRAINED:] if row is not None else (values["drained"], None, now, None, NEVER)
+    facts = (values["node"], values["address"], values["version"], values["pattern"])
+    session.open_transaction.set("brokers", process, (*facts, drained, values["lag"], started, now, yields))
+    return Result([(drained, "off")], 1)
 
 
 def select_brokers(session: Backend, names: Names, values: Any) -> Result:
-    end = session.server.clock_ns - int(values[0] * SECOND)
+    lease_s, lease = values
+    end = session.server.clock_ns - int(lease_s * SECOND)
+    sessions = {each.name for each in session.server.backends}
     rows = session.open_transaction.rows("brokers").items()
     ordered = sorted(rows, key=lambda item: (item[1][_STARTED], item[0]))
     return Result(
@@ -313,7 +326,7 @@ def select_brokers(session: Backend, names: Names, values: Any) -> Result:
             (
                 process,
                 *row[: _PATTERN + 1],
-                row[_SEEN] > end,
+                row[_SEEN] > end and lease % process in sessions,
                 row[_DRAINED],
                 row[_STARTED] // MS,
                 row[_SEEN] // MS,
@@ -340,12 +353,9 @@ def delete_broker(session: Backend, names: Names, values: Any) -> Result:
 
 def delete_earlier(session: Backend, names: Names, values: Any) -> Result:
     """Delete the rows of earlier processes of a broker."""
+    # Without a crash, a server that does not wait for its disk does the same as one that does.
+    session.open_transaction.local = True
     return _delete_brokers(session, lambda process, row: [*row[: _ADDRESS + 1]] == values[:2] and process != values[2])
-
-
-def delete_unseen(session: Backend, names: Names, values: Any) -> Result:
-    end = session.server.clock_ns - int(values[0] * SECOND)
-    return _delete_brokers(session, lambda process, row: row[_SEEN] < end)
 
 
 def _delete_brokers(session: Backend, is_meant: Callable[[Hashable, Row], bool]) -> Result:
@@ -627,8 +637,6 @@ STATEMENTS: Final[dict[str, Function]] = {
     "COMMIT": commit,
     "ROLLBACK": roll_back,
     "SET LOCAL synchronous_commit TO local": commit_locally,
-    # Without its crash, a server that does not wait for its disk does the same.
-    "SET LOCAL synchronous_commit TO off": commit_locally,
     "SET LOCAL lock_timeout TO '1s'": nothing,
     # schema
     "SELECT pg_advisory_xact_lock(%s)": lock_making,
@@ -653,22 +661,13 @@ STATEMENTS: Final[dict[str, Function]] = {
     "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s": release,
     "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"
     " FROM leadership WHERE log = %s": select_leader,
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()": terminate,
+    leadership._END_HOLDER: end_holder,
     # brokers
     schema._BROKERS: creating("brokers"),
-    "DELETE FROM brokers WHERE node = %s AND address = %s AND process <> %s": delete_earlier,
-    "DELETE FROM brokers WHERE seen < clock_timestamp() - %s * interval '1 second'": delete_unseen,
-    "INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())"
-    " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
-    " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
-    " RETURNING drained": put_broker,
+    members._REPLACE: delete_earlier,
+    members._REPORT: put_broker,
     "UPDATE brokers SET drained = %s WHERE process = %s": drain,
-    "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second',"
-    " drained, round(extract(epoch FROM started) * 1000)::bigint,"
-    " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process": select_brokers,
-    "SELECT application_name FROM pg_stat_activity WHERE starts_with(application_name, %s)": select_sessions,
+    members._ROWS: select_brokers,
     "DELETE FROM brokers WHERE process = %s": delete_broker,
     # fence
     "SELECT 1 / count(*) FROM (SELECT 1 FROM fence WHERE log = %s AND epoch = %s FOR SHARE) AS held": check_epoch,
@@ -724,6 +723,6 @@ STATEMENTS: Final[dict[str, Function]] = {
 READERS: Final[frozenset[Function]] = frozenset(
     {find_schema, select_version, find_tables, select_leader, find_part, find_end, read_parts, synchronous}
     | {find_last_id, select_definitions, select_definitions_of_log, find_write, find_leadership, select_write}
-    | {select_leaders, select_sessions, select_brokers, select_logs, find_log, find_one}
+    | {select_leaders, select_brokers, select_logs, find_log, find_one}
     | {find_tables_between, find_leader}
 )

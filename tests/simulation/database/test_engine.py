@@ -5,10 +5,13 @@ import pytest
 from psycopg import sql
 
 from amqpbroker.store.database.fence import insertion
+from amqpbroker.store.database.leadership import _END_HOLDER
+from amqpbroker.store.database.members import _REPORT
+from amqpbroker.store.database.schema import _BROKERS
 from amqpbroker.store.database.session import _END_EARLIER
 from tests.simulation.chance import Chance
 from tests.simulation.database.backend import UnknownStatementError
-from tests.simulation.database.cluster import Cluster
+from tests.simulation.database.cluster import Cluster, Slow
 from tests.simulation.database.connection import connect
 from tests.simulation.database.path import Path
 from tests.simulation.database.skipping import Skipping
@@ -28,10 +31,8 @@ CREATE = sql.SQL("CREATE TABLE IF NOT EXISTS {} (start bigint PRIMARY KEY, data 
 INSERT = sql.SQL("INSERT INTO {} (start, data) VALUES (%s, %s)").format(TABLE)
 FIND = sql.SQL("SELECT 1 FROM {} WHERE start = %s").format(TABLE)
 LOCK = "SELECT pg_try_advisory_lock(%s)"
-TERMINATE = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE starts_with(application_name, %s) AND pid <> pg_backend_pid()"
-)
+#: Ends the sessions of the process `held`.
+END = (_END_HOLDER, {"lock": 1, "prefix": "amqpbroker ", "lease_s": 2.0})
 
 
 class Engine:
@@ -169,9 +170,28 @@ def test_a_statement_that_waits_too_long_ends_the_connection(engine):
 
 
 def test_an_advisory_lock_ends_with_its_session(engine):
-    assert engine.call(lambda connection: connection.execute(LOCK, [1]).fetchone()) == (True,)
+    engine.call(lambda connection: connection.execute(_BROKERS))
+    engine.begin(lambda connection: connection.execute(LOCK, [1]).fetchone(), "amqpbroker held lease")
+    assert engine.run(1)[-1] == (True,)
     assert engine.call(lambda connection: connection.execute(LOCK, [1]).fetchone()) == (False,)
-    engine.call(lambda connection: connection.execute(TERMINATE, ["client"]))
+    engine.call(lambda connection: connection.execute(*END))
+    engine.run(1)
+    assert engine.call(lambda connection: connection.execute(LOCK, [1]).fetchone()) == (True,)
+
+
+def test_an_advisory_lock_of_a_process_that_runs_stays(engine):
+    engine.call(lambda connection: connection.execute(_BROKERS))
+    row = dict.fromkeys(("node", "address", "version", "pattern", "lag"), "")
+    engine.call(
+        lambda connection: connection.execute(
+            _REPORT, {"process": "held", "drained": False, "removed_s": 600.0, **row}
+        ).fetchone()
+    )
+    engine.begin(lambda connection: connection.execute(LOCK, [1]).fetchone(), "amqpbroker held lease")
+    engine.call(lambda connection: connection.execute(*END))
+    assert engine.call(lambda connection: connection.execute(LOCK, [1]).fetchone()) == (False,)
+    engine.run(2)
+    engine.call(lambda connection: connection.execute(*END))
     engine.run(1)
     assert engine.call(lambda connection: connection.execute(LOCK, [1]).fetchone()) == (True,)
 
@@ -182,9 +202,10 @@ def test_a_session_that_was_ended_says_so_at_its_next_call(engine):
         current().wait(SECOND)
         connection.execute(LOCK, [1])
 
-    engine.begin(call_twice, "victim")
+    engine.call(lambda connection: connection.execute(_BROKERS))
+    engine.begin(call_twice, "amqpbroker held lease")
     engine.run(0.5)
-    engine.begin(lambda connection: connection.execute(TERMINATE, ["victim"]), "other")
+    engine.begin(lambda connection: connection.execute(*END), "other")
     assert engine.run(2)[-1].sqlstate == "57P01"
 
 
@@ -231,9 +252,9 @@ def test_an_insertion_is_executed_once_while_its_commit_waits_for_a_standby():
 
 def test_a_higher_epoch_waits_for_an_insertion_whose_commit_is_slow(engine):
     stalls = [0]
-    engine.cluster.on_stall, engine.cluster.is_single_slow = stalls.append, True
+    engine.cluster.on_stall = lambda name, duration: stalls.append(duration)
     for start in range(100):
-        engine.cluster.slow = "writing"
+        engine.cluster.slow = Slow("writing", True, lambda: None)
         engine.begin(lambda connection, at=start: connection.change(INSERTION, (at, b"a", "0", 1)), "writing")
         engine.scheduler.run(engine.scheduler.now + 10 * MS)
         if stalls[-1] > 500 * MS:

@@ -1,8 +1,11 @@
 """A world: several brokers that share the vhosts of one engine, and faults, all from one seed."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from unittest.mock import patch
+
+from psycopg.errors import UniqueViolation
 
 from amqpbroker.server import shared_database
 from amqpbroker.store.database.fence import LOG
@@ -96,6 +99,10 @@ class World:
         self.cluster.on_stall = self._stalled
         self.cluster.on_terminate = self._terminated
         self.scheduler.after(SWEEP_NS, self._sweep)
+        self._patches = ExitStack()
+        # Looking more rarely makes more worlds a second.
+        for name, value in (("STEP_S", self.step_s), ("LOOK_S", self.step_s / 2)):
+            self._patches.enter_context(patch.object(shared_database, name, value))
 
     def begin(self) -> None:
         for broker in self.brokers:
@@ -108,12 +115,7 @@ class World:
         self._run_to(self.scheduler.now + duration)
 
     def _run_to(self, end: int) -> None:
-        with (
-            patch.object(shared_database, "STEP_S", self.step_s),
-            patch.object(shared_database, "LOOK_S", self.step_s / 2),
-        ):
-            # Looking more rarely makes more worlds a second.
-            self.scheduler.run(end)
+        self.scheduler.run(end)
         if self.failure:
             raise BrokenError(self.failure)
 
@@ -226,10 +228,13 @@ class World:
     def fault_until(self, end_ns: int) -> None:
         self.faults_end_ns = max(self.faults_end_ns, end_ns)
 
-    def _stalled(self, duration: int) -> None:
+    def _stalled(self, name: str, duration: int) -> None:
         self.faults += 1
         self.rested = False
         self.fault_until(self.scheduler.now + duration)
+        if name.endswith((" lease", " brokers")) and (broker := self._broker_of(name)) is not None:
+            # It has the rows of leases locked, so that these cannot be renewed.
+            self.disturb(broker, duration)
 
     def _sweep(self) -> None:
         if self.cluster.primary is not None:
@@ -305,6 +310,7 @@ class World:
             # A leader that has just connected again may be too late with its first renewal.
             return
         ending = self._broker_of(name)
+        assert ending is not None
         victim = next((each for each in self.brokers if prefix == f"amqpbroker {each.process_name} "), None)
         if (
             victim is not None
@@ -315,8 +321,9 @@ class World:
         ):
             self.report(f"{ending.name} ends the sessions of {victim.name}, which leads and has no fault")
 
-    def _broker_of(self, session: str) -> Broker:
-        return next(each for each in self.brokers if session.startswith(f"amqpbroker {each.process_name} "))
+    def _broker_of(self, session: str) -> Broker | None:
+        """Return the broker that runs with a session, None if it has ended."""
+        return next((each for each in self.brokers if session.startswith(f"amqpbroker {each.process_name} ")), None)
 
     def _is_healthy(self, broker: Broker, life: int, log: str, epoch: int) -> bool:
         alive = broker.process is not None and broker.lives == life and broker.epoch_of(log) == epoch
@@ -441,7 +448,8 @@ class World:
 
     def complained(self, broker: Broker, text: str) -> None:
         """Check that an error has a reason."""
-        if text.startswith("internal error"):
+        if text.startswith("internal error") or UniqueViolation.sqlstate in text:
+            # Two leaders have written to the same place.
             self.report(f"{broker.name}: {text}")
         if LOST in text and not self.lossy:
             self.report(f"{broker.name}: {text}")
@@ -483,3 +491,4 @@ class World:
         for broker in self.brokers:
             if broker.process is not None:
                 broker.process.die(with_machine=True)
+        self._patches.close()

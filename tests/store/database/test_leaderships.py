@@ -1,5 +1,6 @@
 """Several logs, each led by one of several brokers, each with one session for all."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -28,6 +29,15 @@ class Brokers(OneLog):
 
     def extend(self, leaderships):
         self._any.run(leaderships.extend)
+
+    @contextmanager
+    def locked(self, log):
+        """Keep the row of a log locked, as a transaction does that waits for its commit."""
+        session = self.session("lock")
+        for statement in ("BEGIN", f"SELECT FROM leadership WHERE log = '{log}' FOR UPDATE"):
+            session.run(lambda connection, statement=statement: connection.execute(statement))
+        yield
+        session.run(lambda connection: connection.execute("ROLLBACK"))
 
     def run(self, statement, *values):
         self._any.run(lambda connection: connection.execute(statement, values))
@@ -93,6 +103,22 @@ def test_leases_are_extended_over_another_connection(brokers, pair):
     assert leaders(b) == {}
 
 
+def test_leases_are_renewed_and_extended_while_a_takeover_of_another_log_waits_for_a_standby(brokers, pair):
+    a, b = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    with brokers.locked("v1"):
+        for renew in (a.renew, partial(brokers.extend, a)):
+            brokers.run("UPDATE leadership SET until = 'epoch' WHERE log = 'v2'")
+            assert not renew()
+            assert leaders(b)["v2"] == "a"
+    # What was locked is not lost.
+    assert a.held == {"v1": 1, "v2": 1}
+    brokers.run("UPDATE leadership SET until = 'epoch'")
+    assert a.renew() == {}
+    assert leaders(b) == {"v1": "a", "v2": "a"}
+
+
 def test_a_log_that_another_broker_has_taken_is_lost_alone(brokers, pair):
     a, b = pair
     for log in ("v1", "v2"):
@@ -147,6 +173,46 @@ def test_a_broker_that_hangs_has_no_further_grace_after_its_lease(brokers, pair)
     until(brokers.are_unlocked)
     assert not b.try_take("v1")
     brokers.now_s += GRACE_S
+    assert b.try_take("v1")
+
+
+@pytest.fixture
+def waiting(brokers, pair):
+    """Two brokers, of which the first has released a log, and the second has its lock, but has not taken it yet."""
+    a, b = pair
+    for log in ("v1", "v2"):
+        a.try_take(log)
+    brokers.run("UPDATE leadership SET until = 'epoch' WHERE log = 'v1'")
+    brokers.end_session("a")
+    assert not b.try_take("v1")
+    with pytest.raises(UnwrittenError):
+        a.renew()
+    a.renew()
+    a.release("v1")
+    brokers.run("UPDATE leadership SET until = 'epoch' WHERE log = 'v1'")
+    a.all()
+    brokers.now_s += GRACE_S
+    return pair
+
+
+def test_a_broker_that_hangs_while_it_takes_a_log_is_not_waited_for(brokers, waiting):
+    a, b = waiting
+    assert not a.try_take("v1")
+    until(lambda: a.try_take("v1"))
+    # Its own sessions have not ended, although it was the last that led the log.
+    assert a.renew() == {}
+    assert a.held == {"v1": 2, "v2": 1}
+    with pytest.raises(UnwrittenError):
+        b.renew()
+
+
+def test_a_broker_that_runs_is_not_disturbed_while_it_takes_a_log(brokers, waiting):
+    a, b = waiting
+    brokers.run(
+        "INSERT INTO brokers (process, node, address, version, pattern, drained, started, seen)"
+        " VALUES ('process of b', '', '', '', '', false, clock_timestamp(), clock_timestamp())"
+    )
+    assert not a.try_take("v1")
     assert b.try_take("v1")
 
 
