@@ -112,7 +112,7 @@ def test_leases_are_renewed_and_extended_while_a_takeover_of_another_log_waits_f
             brokers.run("UPDATE leadership SET until = 'epoch' WHERE log = 'v2'")
             assert not renew()
             assert leaders(b)["v2"] == "a"
-    # What was locked is not lost.
+    # A log whose row is locked is not lost.
     assert a.held == {"v1": 1, "v2": 1}
     brokers.run("UPDATE leadership SET until = 'epoch'")
     assert a.renew() == {}
