@@ -1,6 +1,7 @@
 """The node interface: facts about the machine and the broker's process, for the management API and metrics."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from amqpbroker.broker.cluster import Cluster
@@ -23,10 +24,12 @@ class Certificates(NamedTuple):
     cacertfile_expires_ms: tuple[int, ...]
 
 
-class Database(NamedTuple):
+@dataclass(slots=True)
+class Database:
     """The database that has everything, instead of the data directory.
 
-    url: without secrets. synchronous: a commit waits for a standby, as far as the settings of the server say.
+    url: without secrets. synchronous: a commit waits for a standby, as far as the settings of the server say; another
+    thread may change it.
     """
 
     url: str

@@ -35,7 +35,7 @@ from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.own_changes import OwnChanges
 from amqpbroker.store.database.reporting import Reporting
-from amqpbroker.store.database.session import Session, described
+from amqpbroker.store.database.session import Session, TimedConnection, described
 from amqpbroker.store.database.sessions import READING_DEADLINE_S, Sessions, session
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.storage import is_synchronous
@@ -88,8 +88,8 @@ class SharedDatabase:
         self._follower = DefinitionsFollower(LOG, FOLLOWED)
         self._definitions = FollowedDefinitions({})
         self._own_changes = OwnChanges()
-        #: A commit waits for a standby.
-        self._synchronous: bool = False
+        #: Until it is known otherwise, so that this is logged.
+        self._facts = node.Database(self._url, synchronous=True)
         self._stopped = threading.Event()
         self._waits_for: str = ""
 
@@ -117,11 +117,9 @@ class SharedDatabase:
                 self._tables.run(self._follower.read_on)
                 if self._follower.found[VhostDefinition] or self._follower.found[UserDefinition]:
                     self._members.report(None)
-                    self._reporting = Reporting(self._members, self._following.lag_s, self._leaderships.extend)
-                    self._synchronous = self._tables.run(is_synchronous)
+                    self._reporting = Reporting(self._members, self._following.lag_s, self._report_beside)
+                    self._tables.run(self._see_standbys)
                     self._sessions.connect()
-                    if not self._synchronous:
-                        log.warning(NOT_SYNCHRONOUS, self._url)
                     return
                 if LOG in self._leaderships.held or self._leaderships.try_take(LOG):
                     self._make_definitions()
@@ -131,6 +129,17 @@ class SharedDatabase:
             except OSError as error:
                 raise StoreError(str(error)) from error
             self._stopped.wait(STEP_S)
+
+    def _report_beside(self, connection: TimedConnection) -> None:
+        self._leaderships.extend(connection)
+        self._see_standbys(connection)
+
+    def _see_standbys(self, connection: TimedConnection) -> None:
+        """Find out whether commits wait for a standby. After a failover, the settings may be others."""
+        synchronous = is_synchronous(connection)
+        if not synchronous and self._facts.synchronous:
+            log.warning(NOT_SYNCHRONOUS, self._url)
+        self._facts.synchronous = synchronous
 
     def _make_definitions(self) -> None:
         """Store the definitions of a blank broker, as the leader of the log that all brokers share.
@@ -162,10 +171,9 @@ class SharedDatabase:
                 closing(Ownership(local_directory(self._config), Files())) as owned,
                 closing(SpillFiles(owned.directory / "spill", Files(), self._config.bounds.spill_bytes)) as spill,
             ):
-                facts = node.Database(self._url, self._synchronous)
                 yield Data(
                     self._definitions, spill=spill, directory=owned.directory, watched=(owned.directory,),
-                    database=facts, share=self.start,
+                    database=self._facts, share=self.start,
                 )  # fmt: skip
         finally:
             self.leave()

@@ -95,3 +95,22 @@ def test_publishers_wait_while_the_database_is_away_and_vhosts_stay_or_move(serv
     for number, vhost in enumerate(VHOSTS):
         fill(brokers.all[number % 3], vhost)
         assert bodies(brokers.all[(number + 1) % 3], vhost)[-len(NUMBERS) :] == NUMBERS
+
+
+def test_each_broker_shows_whether_commits_wait_for_a_standby_now(server, brokers):
+    a = brokers.all[0]
+    brokers.settled()
+
+    def waits():
+        return ask(a, "GET", "overview")["amqpbroker"]["database"]["synchronous"]
+
+    assert not waits()
+    try:
+        server.primary.execute("ALTER SYSTEM SET synchronous_standby_names TO 'ANY 1 (*)'")
+        server.primary.execute("SELECT pg_reload_conf()")
+        until(waits)
+    finally:
+        server.primary.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        server.primary.execute("SELECT pg_reload_conf()")
+    until(lambda: not waits())
+    assert a.log.count("no commit waits for a standby") == 2

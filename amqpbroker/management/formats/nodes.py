@@ -1,6 +1,7 @@
 """The node (rabbit_mgmt_external_stats.erl). Numbers of Erlang's virtual machine are present, and 0."""
 
 import os
+from dataclasses import asdict
 from typing import Any
 
 from amqpbroker import __version__
@@ -114,7 +115,7 @@ def runtime(broker: Broker, node: Node) -> dict[str, Any]:
         OWN_NAME: {
             **own_versions(),
             "testing": node.has_testing_api,
-            **({} if node.database is None else {"database": node.database._asdict()}),
+            **({} if node.database is None else {"database": asdict(node.database)}),
             "extensions": compat.extensions,
             "queue_types": [_queue_type(kind, list(kind.arguments_in(compat))) for kind in KINDS.values()],
         },

@@ -14,8 +14,7 @@ from amqpbroker.store.database.sessions import Sessions
 class DatabaseStorage:
     """The files and the definitions of a log in one epoch, until `close`.
 
-    log: its name. fence: for the thread that writes. removal: for the thread that removes files. synchronous: the
-    settings of the server make a commit wait for a standby.
+    log: its name. fence: for the thread that writes. removal: for the thread that removes files.
     """
 
     def __init__(self, sessions: Sessions, epoch: int, log: str = LOG) -> None:
@@ -31,7 +30,6 @@ class DatabaseStorage:
         """Connect, and find what there is. Raises OSError, StoreError."""
         log, reading = self.log, self._recovery
         self.definitions = DatabaseDefinitions(log, reading, self.fence)
-        self.synchronous: bool = reading.run(is_synchronous)
         self.files = DatabaseFiles(log, reading, self.fence, self.removal)
 
     def read_on(self, follower: Follower) -> bool:
