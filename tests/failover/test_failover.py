@@ -273,6 +273,8 @@ class FailoverRounds(Rounds):
         left = set(self.led())
         while left:
             left -= {vhost for vhost in left for broker in others if broker.serves(vhost)}
+            # The brokers need the processors.
+            time.sleep(0.02)
             assert time.monotonic() < since + PATIENCE_S, self.brokers_at_work.logs
         taken_s = time.monotonic() - since
         self.takeovers_s.append(taken_s)
