@@ -94,6 +94,8 @@ class Journal(Log):
         self._synced = synced
         self._unwritten: Batch | None = None
         self._freed: deque[Segment] = deque()
+        #: The first of them, if it could not be removed.
+        self._refused: Segment | None = None
 
     def _adopt(self, segment: Segment) -> None:
         """Add a segment, which is newer than all others."""
@@ -313,7 +315,9 @@ class Journal(Log):
                 with suppress(FileNotFoundError):  # another process has removed it
                     self.files.remove(segment.path)
             except OSError as error:
-                log.warning("%s is empty, and cannot be removed: %s", segment.path, error.strerror)
+                if segment is not self._refused:
+                    self._refused = segment
+                    log.warning("%s is empty, and cannot be removed: %s", segment.path, error.strerror)
                 return
             self._freed.popleft()
 

@@ -49,6 +49,8 @@ class Streams:
         self._gathered: dict[StreamLog, None] = {}
         self._under_way: list[StreamLog] = []
         self._freed: deque[StreamSegment] = deque()
+        #: The first of them, if it could not be removed.
+        self._refused: StreamSegment | None = None
 
     def drive(self, on_gathered: Callable[[int], None], on_freed: Callable[[], None]) -> None:
         """Set what is called when a message is added, with the memory that it takes, and when segments are removed.
@@ -146,7 +148,9 @@ class Streams:
             try:
                 segment.remove()
             except OSError as error:
-                log.warning("%s is not needed any more, and cannot be removed: %s", segment.path, error.strerror)
+                if segment is not self._refused:
+                    self._refused = segment
+                    log.warning("%s is not needed any more, and cannot be removed: %s", segment.path, error.strerror)
                 return
             self._freed.popleft()
 

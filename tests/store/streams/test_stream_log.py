@@ -564,8 +564,9 @@ def test_a_file_that_cannot_be_removed_is_removed_later(caplog):
         raise PermissionError(13, "Permission denied", str(path))
 
     node.files.remove = refuse
-    node.streams.remove_freed()
-    assert "cannot be removed: Permission denied" in caplog.text
+    for _ in range(2):
+        node.streams.remove_freed()
+    assert caplog.text.count("cannot be removed: Permission denied") == 1
     node.files.remove = remove
     node.streams.remove_freed()
     assert node.files.contents == {}
