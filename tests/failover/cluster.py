@@ -19,6 +19,7 @@ from typing import Literal
 from urllib.parse import quote
 from urllib.request import urlopen
 
+from amqpbroker.server.shared_database import STEP_S
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.session import Session
 from tests.failover.proxy import Proxy
@@ -288,6 +289,7 @@ class Brokers:
         for broker in running:
             broker.port()
         end = time.monotonic() + PATIENCE_S
+        before: dict[str, Broker] = {}
         while True:
             led = self._led()
             counts = Counter(led.values())
@@ -297,7 +299,11 @@ class Brokers:
                 leaders = {vhost: named[node] for vhost, node in led.items() if vhost}
                 # Reading a vhost follows its leadership.
                 if all(broker.serves(vhost) for vhost, broker in leaders.items()):
-                    return leaders
+                    if leaders == before:
+                        return leaders
+                    # A move that was decided before may still be carried out.
+                    before = leaders
+                    time.sleep(2 * STEP_S)
             assert time.monotonic() < end, f"{led}\n{self.logs}"
             time.sleep(0.05)
 
