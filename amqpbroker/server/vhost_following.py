@@ -47,6 +47,10 @@ class VhostFollowing:
         if taken.set_running_or_notify_cancel():
             taken.set_result(self._followers.take(name, epoch))
 
+    def has_followed(self, name: str) -> bool:
+        """Return whether the journal of a log that is followed was read to its end."""
+        return name in self._followers.complete
+
     def lag_s(self) -> float | None:
         """Return how far this broker is behind: see `VhostFollowers.lag_s`."""
         return self._followers.lag_s()

@@ -136,6 +136,9 @@ class VhostServing(VhostServer):
     def follow(self, logs: Sequence[str]) -> None:
         self._following.follow(logs)
 
+    def has_followed(self, log: str) -> bool:
+        return self._following.has_followed(log)
+
     def busy(self) -> Sequence[str]:
         return self._busy
 

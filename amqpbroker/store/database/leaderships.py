@@ -31,15 +31,18 @@ _EXTEND: Final[LiteralString] = (
 )
 _ALL: Final[LiteralString] = (
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
-    " busy, successor, wanted, until FROM leadership"
+    " busy, successor, wanted, accepted, until FROM leadership"
 )
 #: Writes requests for moves, each only for the leader that had the log when the request was decided.
 _REQUEST: Final[LiteralString] = (
-    "UPDATE leadership SET wanted = given.wanted FROM unnest(%s::text[], %s::bigint[], %s::text[])"
+    "UPDATE leadership SET wanted = given.wanted, accepted = false FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log"
 )
-_CANCEL_REQUESTS: Final[LiteralString] = "UPDATE leadership SET wanted = '' WHERE process = %s AND log = ANY(%s)"
+_ACCEPT_REQUESTS: Final[LiteralString] = "UPDATE leadership SET accepted = true WHERE wanted = %s AND log = ANY(%s)"
+_CANCEL_REQUESTS: Final[LiteralString] = (
+    "UPDATE leadership SET wanted = '', accepted = false WHERE process = %s AND log = ANY(%s)"
+)
 
 
 class Held(NamedTuple):
@@ -47,8 +50,8 @@ class Held(NamedTuple):
 
     leader: the present holder, or the last one if `valid` is False. busy: it has clients. successor: process of the
     broker to which the last holder has handed the log over, "" if it has not. wanted: process of the broker to which
-    an operator wants the leader to hand it over, "" for none; a takeover ends the request. until: end of
-    the lease.
+    an operator wants the leader to hand it over, "" for none; a takeover ends the request. accepted: that broker has
+    read the journal, so that the leader may hand it over. until: end of the lease.
     """
 
     log: str
@@ -57,6 +60,7 @@ class Held(NamedTuple):
     busy: bool
     successor: str
     wanted: str = ""
+    accepted: bool = False
     until: datetime = datetime.max
 
 
@@ -65,8 +69,8 @@ def read_held(connection: TimedConnection) -> list[Held]:
     rows = connection.execute(_ALL).fetchall()
     return [
         Held(log, Leader(name, address, process, Target(*target), epoch), *state)
-        for log, name, address, process, *target, epoch, valid, busy, successor, wanted, until in rows
-        for state in [(valid, busy, successor, wanted, until)]
+        for log, name, address, process, *target, epoch, valid, busy, successor, wanted, accepted, until in rows
+        for state in [(valid, busy, successor, wanted, accepted, until)]
     ]
 
 
@@ -194,15 +198,21 @@ class Leaderships:
         del self.held[log]
         self.abandon(log)
 
+    def accept_requests(self, logs: Collection[str]) -> None:
+        """Accept requests of operators that others hand logs over to this broker. Raises OSError."""
+        self._change_requests(_ACCEPT_REQUESTS, logs)
+
     def cancel_requests(self, logs: Collection[str]) -> None:
         """Cancel requests of operators to hand logs over that this broker holds. Raises OSError."""
+        self._change_requests(_CANCEL_REQUESTS, logs)
 
-        def cancel(connection: TimedConnection) -> None:
+    def _change_requests(self, statement: LiteralString, logs: Collection[str]) -> None:
+        def change(connection: TimedConnection) -> None:
             with connection.transaction():
                 connection.execute("SET LOCAL synchronous_commit TO local")
-                connection.execute(_CANCEL_REQUESTS, [self._holder.process, list(logs)])
+                connection.execute(statement, [self._holder.process, list(logs)])
 
-        self._session.run(cancel)
+        self._session.run(change)
 
     def close(self) -> None:
         """End the session. Others take over after the grace what was not released."""

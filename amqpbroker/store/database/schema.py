@@ -11,7 +11,7 @@ from amqpbroker.store.definitions.tables import TABLES
 from amqpbroker.store.log import StoreError
 
 #: Version of the tables. A broker refuses a database of another one.
-VERSION: Final = 2
+VERSION: Final = 3
 #: The version while a store is copied into the database, and afterwards if that was interrupted.
 INCOMPLETE: Final = 0
 SET_VERSION: Final[LiteralString] = "UPDATE format SET version = %s"
@@ -84,7 +84,8 @@ def _statements() -> list[sql.Composed]:
         "CREATE TABLE leadership (log text PRIMARY KEY, epoch bigint NOT NULL, holder text NOT NULL,"
         " address text NOT NULL, process text NOT NULL, host text NOT NULL, port integer NOT NULL,"
         " secret text NOT NULL, released boolean NOT NULL, busy boolean NOT NULL DEFAULT false,"
-        " successor text NOT NULL DEFAULT '', wanted text NOT NULL DEFAULT '', until timestamptz NOT NULL)",
+        " successor text NOT NULL DEFAULT '', wanted text NOT NULL DEFAULT '',"
+        " accepted boolean NOT NULL DEFAULT false, until timestamptz NOT NULL)",
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
         # A row of the last writer, which proves that its last write is there.
         "CREATE TABLE proof (log text PRIMARY KEY, epoch bigint NOT NULL, number bigint NOT NULL)",

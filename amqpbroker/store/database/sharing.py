@@ -22,6 +22,9 @@ from amqpbroker.store.database.vhost_logs import VhostLog
 
 #: Free vhosts that a broker should have to take at most before others hand it more.
 _AT_ONCE: Final = 8
+#: Steps in which a broker reads the journal of a vhost before it accepts to take it at an operator's request. Then it
+#: reads the rest when it leads, and the vhost's clients wait.
+_PREPARING_STEPS: Final = 120
 #: Steps after a takeover in which a vhost that had clients does not move by itself, since they connect again.
 SETTLING_STEPS: Final = 8
 
@@ -54,6 +57,10 @@ class VhostServer(ABC):
     @abstractmethod
     def follow(self, logs: Sequence[str]) -> None:
         """Follow the journals of these logs from now on, and of no others."""
+
+    @abstractmethod
+    def has_followed(self, log: str) -> bool:
+        """Return whether the journal of a log that is followed was read to its end."""
 
     @abstractmethod
     def busy(self) -> Sequence[str]:
@@ -92,6 +99,8 @@ class Sharing:
         #: clients were taken.
         self._placed: set[str] = set()
         self._taken: dict[str, int] = {}
+        #: Logs that an operator wants this broker to take, and the steps at which this was seen first.
+        self._asked: dict[str, int] = {}
         #: Names of vhosts by their logs.
         self._names: dict[str, str] = {}
         self._matches = matcher(self._names, prefers)
@@ -136,7 +145,9 @@ class Sharing:
         self._remove(logs)
         self._cancel_requests(held, rows)
         self._hand_over(vhosts, rows, me)
-        self._follow([log for log, standby in standbys(vhosts, self._order).items() if standby == me], logs)
+        self._accept_requests(held)
+        followed = [log for log, standby in standbys(vhosts, self._order).items() if standby == me]
+        self._follow([*followed, *(self._asked.keys() - set(followed))], logs)
         with_leader = {vhost.name for vhost in vhosts if vhost.leader}
         self.leaders = {
             logs[each.log].vhost: each.leader for each in held if each.log in with_leader and not logs[each.log].removed
@@ -213,9 +224,25 @@ class Sharing:
         if cancelled:
             self._leaderships.cancel_requests(cancelled)
 
+    def _accept_requests(self, held: Iterable[Held]) -> None:
+        """Accept requests of operators to take logs when their journals are read, so that clients hardly wait."""
+        requests = {
+            each.log: each
+            for each in held
+            if each.wanted == self._process and each.valid and each.leader.process != self._process
+        }
+        self._asked = {log: self._asked.get(log, self.steps) for log in requests}
+        accepted = [
+            log
+            for log, step in self._asked.items()
+            if not requests[log].accepted and (self._server.has_followed(log) or self.steps - step >= _PREPARING_STEPS)
+        ]
+        if accepted:
+            self._leaderships.accept_requests(accepted)
+
     def _follow(self, wanted: list[str], logs: dict[str, VhostLog]) -> None:
         held = self._leaderships.held
-        self._server.follow([log for log in wanted if log not in held and not logs[log].removed])
+        self._server.follow([log for log in wanted if log in logs and log not in held and not logs[log].removed])
 
     def _hand_over(self, vhosts: list[Vhost], rows: Iterable[Row], me: str) -> None:
         processes = processes_of(rows)

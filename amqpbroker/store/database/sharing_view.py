@@ -48,7 +48,8 @@ def vhosts_of(logs: Iterable[str], held: Iterable[Held], rows: Iterable[Row]) ->
             continue
         leader = _identity_of(each.leader)
         if each.valid and each.leader.process in running:
-            vhosts.append(Vhost(log, leader, each.busy, wanted=running.get(each.wanted, ""), stays=stays))
+            wanted = running.get(each.wanted, "") if each.accepted else ""
+            vhosts.append(Vhost(log, leader, each.busy, wanted=wanted, stays=stays))
         else:
             vhosts.append(Vhost(log, "", False, leader, running.get(each.successor, ""), stays=stays))
     return vhosts

@@ -46,6 +46,9 @@ class VhostFollowers:
     """Followers of the journals of several logs, which are read on a step at a time. Used by a thread.
 
     Each step reads a part of the journal that has waited longest, so a long journal does not hold up the others.
+
+    complete: the followed logs whose journals were read to their ends; replaced as a whole, so that other threads may
+    read it.
     """
 
     def __init__(self, session: Session, process: str, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -53,6 +56,7 @@ class VhostFollowers:
         self._session = session
         self._process = process
         self._now_s = now_s
+        self.complete: frozenset[str] = frozenset()
         self._journals: dict[str, _Journal] = {}
         #: Time until which nothing is read.
         self._rests_until_s: float = 0.0
@@ -125,8 +129,8 @@ class VhostFollowers:
 
     def _measure(self) -> None:
         journals = self._journals.values()
-        known = any(journal.was_complete for journal in journals)
-        self._behind_s = min(journal.complete_s for journal in journals) if known else None
+        self.complete = frozenset(journal.name for journal in journals if journal.was_complete)
+        self._behind_s = min(journal.complete_s for journal in journals) if self.complete else None
 
 
 class _Journal:

@@ -232,7 +232,16 @@ def select_leaders(session: Backend, names: Names, values: Any) -> Result:
     rows = session.open_transaction.rows("leadership").items()
     return Result(
         [
-            (log, *row[:7], row[_UNTIL] > now and not row[_RELEASED], row[_BUSY], row[_SUCCESSOR], "", row[_UNTIL])
+            (
+                log,
+                *row[:7],
+                row[_UNTIL] > now and not row[_RELEASED],
+                row[_BUSY],
+                row[_SUCCESSOR],
+                "",
+                False,
+                row[_UNTIL],
+            )
             for log, row in rows
         ]
     )

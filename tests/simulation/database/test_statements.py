@@ -15,10 +15,11 @@ PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 #: bindings, no operator asks for a leadership, and no tool copies a store.
 NOT_SENT = {
     "UPDATE format SET version = %s",
-    "UPDATE leadership SET wanted = given.wanted FROM unnest(%s::text[], %s::bigint[], %s::text[])"
+    "UPDATE leadership SET wanted = given.wanted, accepted = false FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",
-    "UPDATE leadership SET wanted = '' WHERE process = %s AND log = ANY(%s)",
+    "UPDATE leadership SET accepted = true WHERE wanted = %s AND log = ANY(%s)",
+    "UPDATE leadership SET wanted = '', accepted = false WHERE process = %s AND log = ANY(%s)",
     "UPDATE brokers SET drained = true WHERE process = %s",
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
     " WHERE log = %s AND epoch = %s AND process = %s",

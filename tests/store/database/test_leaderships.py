@@ -335,10 +335,14 @@ def test_a_request_of_an_operator_is_seen_by_all_and_ends_with_a_takeover(pair):
     held = {each.log: each for each in b.all()}
     assert request(b, (held["v1"], "process of b"), (held["v2"], "process of b")) == {"v1", "v2"}
     assert {each.log: each.wanted for each in a.all()} == dict.fromkeys(("v1", "v2"), "process of b")
+    b.accept_requests(["v1", "v2"])
+    assert {each.log: each.accepted for each in a.all()} == {"v1": True, "v2": True}
+    assert request(b, (held["v2"], "process of b")) == {"v2"}
+    assert {each.log: each.accepted for each in a.all()} == {"v1": True, "v2": False}
     a.release("v1", "process of b")
     assert b.try_take("v1")
     a.cancel_requests(["v2"])
-    assert {each.log: each.wanted for each in a.all()} == {"v1": "", "v2": ""}
+    assert {each.log: (each.wanted, each.accepted) for each in a.all()} == {"v1": ("", False), "v2": ("", False)}
 
 
 def test_a_request_for_an_earlier_leader_is_not_written(pair):
@@ -348,6 +352,8 @@ def test_a_request_for_an_earlier_leader_is_not_written(pair):
     a.release("v1", "")
     assert request(b, (held, "process of b")) == set()
     b.try_take("v1")
+    a.accept_requests(["v1"])
+    assert not a.all()[0].accepted
     assert request(a, (held, "process of a")) == set()
     assert [each.wanted for each in a.all()] == [""]
     b.cancel_requests(["v2"])

@@ -10,7 +10,7 @@ from amqpbroker.store.database.leaderships import Held
 from amqpbroker.store.database.leaderships import Leaderships as RealLeaderships
 from amqpbroker.store.database.members import Facts, Members, Row
 from amqpbroker.store.database.session import Session
-from amqpbroker.store.database.sharing import SETTLING_STEPS, Sharing, VhostServer
+from amqpbroker.store.database.sharing import _PREPARING_STEPS, SETTLING_STEPS, Sharing, VhostServer
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.log import FencedError
@@ -95,6 +95,10 @@ class Leaderships:
         del self.held[log]
         self._table.held[log] = self._table.held[log]._replace(valid=False, successor=successor)
 
+    def accept_requests(self, logs):
+        for log in logs:
+            self._table.held[log] = self._table.held[log]._replace(accepted=True)
+
     def cancel_requests(self, logs):
         for log in logs:
             self._table.held[log] = self._table.held[log]._replace(wanted="")
@@ -109,7 +113,7 @@ class Process(VhostServer):
 
     def __init__(self, table, name, pattern=""):
         self.facts = Facts(f"process of {name}", name, f"{name}:5672", "1", pattern)
-        self.running, self.drained, self.slow = True, False, False
+        self.running, self.drained, self.slow, self.reads_on = True, False, False, False
         self.leaderships = Leaderships(table, Leader(name, f"{name}:5672", self.facts.process))
         self.sharing = Sharing(
             self.leaderships, self.facts.process, lambda: table.logs, lambda: table.rows(), self, prefers
@@ -139,6 +143,9 @@ class Process(VhostServer):
 
     def follow(self, logs):
         self.followed = logs
+
+    def has_followed(self, log):
+        return log in self.followed and not self.reads_on
 
     def busy(self):
         return self.with_clients
@@ -374,6 +381,39 @@ def test_a_vhost_with_clients_is_handed_over_to_the_broker_that_an_operator_want
     assert table.held["v2"].wanted == ""
 
 
+def test_a_vhost_is_handed_over_when_the_broker_that_an_operator_wants_has_read_it(table):
+    a = table.add("a")
+    with_clients(a)
+    table.step()
+    b, c = table.add("b"), table.add("c")
+    table.step(2)
+    log = next(log for log in sorted(a.served) if log not in c.followed)
+    c.reads_on = True
+    table.want(log, "c")
+    table.step(2)
+    assert log in c.followed
+    table.step()
+    assert table.leaders()[log] == "a"
+    c.reads_on = False
+    table.step()
+    assert table.leaders()[log] == "c"
+    assert [event for event in a.events if event[0] == "hand over"] == [("hand over", log, c.facts.process)]
+    assert log not in b.served
+
+
+def test_a_vhost_that_cannot_be_read_before_is_handed_over_in_the_end(table):
+    a = table.add("a")
+    with_clients(a)
+    table.step()
+    b = table.add("b")
+    b.reads_on = True
+    table.want("v2", "b")
+    table.step(_PREPARING_STEPS)
+    assert table.leaders()["v2"] == "a"
+    table.step()
+    assert table.leaders()["v2"] == "b"
+
+
 def test_a_vhost_that_an_operator_has_moved_stays_without_clients(table):
     for name in "ab":
         table.add(name)
@@ -452,7 +492,8 @@ class RealProcess(Process):
         members.report(None)
         self.leaderships = RealLeaderships(lease, Leader(name, f"{name}:5672", process), 60.0, now_s)
         self.sharing = Sharing(self.leaderships, process, lambda: logs.run(read_logs), members.rows, self)
-        self.served, self.followed, self.events, self.with_clients, self.slow = set(), [], [], [], False
+        self.served, self.followed, self.events, self.with_clients = set(), [], [], []
+        self.slow = self.reads_on = False
 
     def end(self):
         for session in self._sessions:

@@ -15,8 +15,8 @@ def row(name, running=True, drained=False, pattern=""):
 ROWS = [row("a"), row("b", pattern="^v"), row("c", drained=True), row("d", running=False)]
 
 
-def held(log, name, valid=True, busy=False, successor="", wanted=""):
-    return Held(log, Leader(name, f"{name}:1", f"process of {name}"), valid, busy, successor, wanted)
+def held(log, name, valid=True, busy=False, successor="", wanted="", accepted=True):
+    return Held(log, Leader(name, f"{name}:1", f"process of {name}"), valid, busy, successor, wanted, accepted)
 
 
 def test_brokers_are_able_if_they_run_and_are_not_drained():
@@ -33,14 +33,16 @@ def test_vhosts_have_leaders_that_run():
         held("v2", "a", valid=False, successor="process of b"),
         held("v3", "d", busy=True),
         held("v4", "a", wanted="process of d"),
+        held("v6", "a", wanted="process of b", accepted=False),
         held("0", "a"),
     ]
-    assert vhosts_of(["v1", "v2", "v3", "v4", "v5", "0"], leaderships, ROWS) == [
+    assert vhosts_of(["v1", "v2", "v3", "v4", "v5", "v6", "0"], leaderships, ROWS) == [
         Vhost("v1", "a a:1", True, wanted="b b:1"),
         Vhost("v2", last_leader="a a:1", successor="b b:1"),
         Vhost("v3", last_leader="d d:1"),
         Vhost("v4", "a a:1"),
         Vhost("v5"),
+        Vhost("v6", "a a:1"),
         Vhost("0", "a a:1", stays=True),
     ]
 
