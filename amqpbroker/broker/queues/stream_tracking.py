@@ -5,6 +5,7 @@ tag has not processed.
 """
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import Final, final
 
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 
 AUTOMATIC_TRACKING: Final = "x-stream-automatic-offset-tracking"
 
-#: Prefix of the tags that the broker generates.
-GENERATED: Final = "amq.ctag-"
+#: Tags that the broker generates, and those of pika and aio-pika.
+_GENERATED: Final = re.compile(r"amq\.ctag-.*|ctag\d+\.[0-9a-f]{32}", re.DOTALL)
 
 #: Interval at which changed offsets are stored.
 STORE_MS: Final = 1000
@@ -36,7 +37,7 @@ def is_tracked(consumer: Consumer, stream: str, vhost: str) -> bool:
     given = consumer.arguments.get(AUTOMATIC_TRACKING)
     if given is None or not given.value:
         return False
-    if consumer.tag.startswith(GENERATED):
+    if _GENERATED.fullmatch(consumer.tag):
         problem = erlang_string("the offset is remembered under the consumer tag: consume with a tag of your own")
         raise errors.invalid_queue_argument(AUTOMATIC_TRACKING, stream, vhost, problem)
     return True
@@ -111,13 +112,16 @@ class StreamTracking:
         return None if stored is None else stored.offset
 
     def start(self, consumer: Consumer, reader: StreamReader, unsettled: dict[int, None]) -> None:
-        """Remember the offset of a consumer that begins now.
+        """Store the offset of a consumer that begins now, before it gets messages.
 
         From now on, earlier consumers with its tag change nothing.
         """
         self._consumers[consumer.tag] = TrackedConsumer(consumer, reader, unsettled)
         self._collect(consumer.tag)
         self._limit_count()
+        if consumer.tag in self._changed:
+            # After a crash, the next consumer would begin elsewhere, and miss messages.
+            self.store()
         self.moved()
 
     def stop(self, consumer: Consumer) -> None:

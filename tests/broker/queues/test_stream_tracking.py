@@ -255,6 +255,8 @@ def test_an_offset_behind_the_end_begins_at_the_end(node):
     [
         ("", Field("t", True), "consume with a tag of your own"),
         ("amq.ctag-mine", Field("t", True), "consume with a tag of your own"),
+        # As pika and aio-pika generate it.
+        (f"ctag12.{'0f' * 16}", Field("t", True), "consume with a tag of your own"),
         ("c", longstr("true"), "{unacceptable_type,longstr}"),
         ("c", Field("l", 1), "{unacceptable_type,"),
     ],
@@ -291,14 +293,27 @@ def test_offsets_are_stored_once_a_second_together(node):
         consume(client, tag)
     settle(client, "basic.ack", delivery_tag=1)
     settle(client, "basic.ack", delivery_tag=4)
-    assert (node.stored, node.definitions.puts) == ({}, 0)
+    # At first when they started.
+    assert (node.stored, node.definitions.puts) == ({"d": 0, "e": 0}, 2)
     node.clock.advance(1000)
-    assert (node.stored, node.definitions.puts) == ({"d": 1, "e": 1}, 1)
+    assert (node.stored, node.definitions.puts) == ({"d": 1, "e": 1}, 3)
     settle(client, "basic.ack", delivery_tag=5)
     node.clock.advance(999)
-    assert node.definitions.puts == 1
+    assert node.definitions.puts == 3
     node.clock.advance(1)
-    assert (node.stored, node.definitions.puts) == ({"d": 1, "e": 2}, 2)
+    assert (node.stored, node.definitions.puts) == ({"d": 1, "e": 2}, 4)
+
+
+@pytest.mark.parametrize("start", ["next", "last", "-2"])
+def test_a_consumer_that_gets_messages_before_a_crash_gets_them_again(node, start):
+    place = {"x-stream-offset": Field("l", int(start)) if start == "-2" else longstr(start)}
+    client = node.reader()
+    received = bodies(consume(client, **place))
+    node.publish("d", "e")
+    received += bodies(client.receive())
+    assert received[-2:] == ["d", "e"]
+    node.kill()
+    assert node.read(**place) == received
 
 
 def test_a_killed_broker_knows_the_stored_offsets(node):
