@@ -159,7 +159,7 @@ NOT_LIMITS = {
         store.database.schema.INCOMPLETE store.database.copying._FIRST_EPOCH
     """,
     "a part of what is read or written whole": """
-        store.database.sharing._AT_ONCE
+        store.database.sharing._AT_ONCE store.streams.chunk._LARGE_BYTES
         store.database.database_files.DatabaseFiles.at_once store.database.database_files._ROW_BYTES
         store.database.follower.STEP_BYTES store.database.vhost_followers.STEP_BYTES
         store.database.vhost_logs._FILES_AT_ONCE

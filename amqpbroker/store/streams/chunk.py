@@ -14,6 +14,9 @@ from amqpbroker.wire.property_edit import set_headers, with_delivery_mode
 #: Size of a message's head in bytes: size of what follows the head, size of the body, length of the address.
 _HEAD: Final = 10
 
+#: Size from which readers share the bytes of a message.
+_LARGE_BYTES: Final = 1 << 16
+
 #: Name and type of the header with the offset.
 OFFSET_HEADER: Final = "x-stream-offset"
 _OFFSET: Final = b"\x0fx-stream-offsetl"
@@ -67,8 +70,11 @@ class Block:
         self.first: int = first
         self.count: int = count
         self.following: int = following
-        self.size_bytes: int = len(payload)
+        size = len(payload)
+        self.size_bytes: int = 2 * size if size > _LARGE_BYTES else size
         self._payload: bytes = payload
+        #: Large messages, as they were read, by their positions: readers that are slow share them.
+        self._large: dict[int, tuple[bytes, bytes, i64, i64]] = {}
 
     def find(self, offset: int) -> i64:
         """Return the position of the message with that offset, which the block has. Raises DamagedError."""
@@ -84,6 +90,8 @@ class Block:
 
         at: as `find` or `read` returned it. Raises DamagedError.
         """
+        if self._large and at in self._large:
+            return self._large[at]
         payload = self._payload
         end = self._end(at)
         size: i64 = i64(read_i32_be(payload, at + 4)) & 0xFFFFFFFF
@@ -91,7 +99,10 @@ class Block:
         start = at + _HEAD + length
         if end > len(payload) or start > end:
             raise DamagedError(at, "a message of a stream is cut off")
-        return payload[at + _HEAD : start], payload[start:end], size, end
+        found = (payload[at + _HEAD : start], payload[start:end], size, end)
+        if end - start > _LARGE_BYTES:
+            self._large[at] = found
+        return found
 
     def _end(self, at: i64) -> i64:
         """Return the position behind the message at a position."""

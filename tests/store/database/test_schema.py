@@ -20,7 +20,10 @@ def run(session, *statements):
 
 def test_tables_are_made_once(session):
     schema.make_tables(session)
-    run(session, "INSERT INTO leadership VALUES ('0', 1, 'a', 'a:5672', 'p', '', 0, '', false, false, '', '', false, now())")
+    run(
+        session,
+        "INSERT INTO leadership VALUES ('0', 1, 'a', 'a:5672', 'p', '', 0, '', false, false, '', '', false, now())",
+    )
     schema.make_tables(session)
     found = run(session, "SELECT holder FROM leadership", "SELECT version FROM format")
     assert [each.fetchall() for each in found] == [[("a",)], [(schema.VERSION,)]]

@@ -43,6 +43,15 @@ def test_message_with_an_empty_body_or_a_large_one():
     assert message_in(found, 11).body == b"x" * 200_000
 
 
+def test_readers_share_a_large_message():
+    found = block(message("x" * 100), message("y" * 200_000), message("z" * 100))
+    small, large = found.find(10), found.find(11)
+    assert found.read(large)[1] is found.read(large)[1]
+    assert found.read(small)[1] is not found.read(small)[1]
+    # The cache counts what it shares.
+    assert found.size_bytes > 400_000
+
+
 def test_delivery_mode_is_added_only_if_there_is_none():
     def mode(properties: bytes) -> int:
         found = block(Message(b"\0\0", properties, b"body"))
