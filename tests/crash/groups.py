@@ -63,11 +63,14 @@ class GroupLedger(Ledger):
         self.stops: int = 0
         self.redrives: int = 0
         self.survived: int = 0
-        #: The time of each rejection that is not synced, by key.
+        #: The time of each rejection that is not synced, and the session of the last one, by key.
         self._unsynced: dict[str, float] = {}
+        self._rejecting: dict[str, GroupSession] = {}
         #: Number of rejections of each key, in all and before the last redrive that was answered.
         self._rejections: dict[str, int] = {}
         self._resumed: dict[str, int] = {}
+        #: Rejections that a broker has not received, since it had closed the connection, by message.
+        self._missed: dict[int, float] = {}
         #: Groups that were certainly stopped when the broker was killed.
         self._through_kill: set[str] = set()
         self._sessions: int = 0
@@ -121,17 +124,32 @@ class GroupLedger(Ledger):
 
     # --- stopped groups -----------------------------------------------------------------------------------------------
 
-    def stop(self, number: int, at: float) -> None:
+    def stop(self, number: int, at: float, session: "GroupSession") -> None:
         """Record a rejection. Call it before it is sent."""
         key = self.keys[number]
         self.stops += 1
         self.stopped[key] = number
         self._unsynced[key] = at
+        self._rejecting[key] = session
         self._rejections[key] = self._rejections.get(key, 0) + 1
+
+    def is_stopped(self, number: int, session: "GroupSession") -> bool:
+        """Return whether the group of a message that is delivered is stopped.
+
+        It is not if another session has rejected this message, and that is not synced: a broker that hands its vhosts
+        over may close a connection before it has received the rejection, and deliver the message over another one.
+        """
+        key = self.keys[number]
+        if self.stopped.get(key) == number and key in self._unsynced and self._rejecting[key] is not session:
+            del self.stopped[key]
+            self._missed[number] = self._unsynced.pop(key)
+        return key in self.stopped
 
     def stop_synced(self, number: int, at: float) -> None:
         """Record that the rejection at that time is synced."""
         key = self.keys[number]
+        if self._missed.get(number) == at:
+            self.complain(number, "was delivered again, although its rejection is synced")
         if self._unsynced.get(key) == at:
             del self._unsynced[key]
 
@@ -185,7 +203,7 @@ class GroupSession(Session):
     def check(self, number: int) -> None:
         ledger = self.ledger
         key = ledger.keys[number]
-        if key in ledger.stopped:
+        if ledger.is_stopped(number, self):
             ledger.complain(number, f"is delivered, though message {ledger.stopped[key]} stopped its group")
         out, other = ledger.out.get(key, (0, self))
         if out == number and other is not self:
@@ -220,7 +238,7 @@ class GroupSession(Session):
         """Record a rejection for good. Call it before it is sent."""
         with self.ledger.lock:
             self.give_back(number)
-            self.ledger.stop(number, self._next.returned[number])
+            self.ledger.stop(number, self._next.returned[number], self)
 
     def synced(self, mark: Mark) -> None:
         ledger = self.ledger

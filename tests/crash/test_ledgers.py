@@ -545,6 +545,28 @@ def test_delivery_of_a_stopped_group_is_wrong(grouped):
     assert grouped.wrong == ["q: message 1 is delivered, though message 1 stopped its group"]
 
 
+@pytest.mark.parametrize("later", [True, False])
+def test_rejection_that_a_closed_connection_has_not_received_stops_no_group(grouped, later):
+    one, other = grouped.session(), grouped.session()
+    reject(grouped, one, 1, synced=False)
+    deliver(other, 1, redelivered=True)
+    assert grouped.wrong == []
+    other.ack(1)
+    deliver(other, 2)
+    if later:
+        # It was received.
+        sync(one)
+    wrong = ["q: message 1 was delivered again, although its rejection is synced"] if later else []
+    assert grouped.wrong == wrong
+
+
+def test_rejection_that_is_synced_stops_the_group_for_all_consumers(grouped):
+    one, other = grouped.session(), grouped.session()
+    reject(grouped, one, 1)
+    deliver(other, 1, redelivered=True)
+    assert grouped.wrong == ["q: message 1 is delivered, though message 1 stopped its group"]
+
+
 @pytest.mark.parametrize("synced", [True, False])
 def test_group_remains_stopped_through_a_kill_if_the_rejection_was_synced(grouped, synced):
     session = grouped.session()
