@@ -165,10 +165,11 @@ def others(start_s: Pair, rest_bytes: Pair, latencies_ms: dict[str, Pair], cpu_u
         wanted = "" if name.endswith(WITHOUT_TARGET) else "not above RabbitMQ's"
         verdict = met(pair.ours <= pair.theirs) if wanted else ""
         rows.append((name, pair, lambda value: f"{value:.2f} ms", wanted, verdict))
-    return _compared(rows)
+    return compared(rows)
 
 
-def _compared(rows: Iterable[tuple[str, Pair, Shown, str, str]]) -> str:
+def compared(rows: Iterable[tuple[str, Pair, Shown, str, str]]) -> str:
+    """Return a table of figures: the name, the figures, how to show each of them, the target, and whether it is met."""
     rows = list(rows)
     lavinmq = any(pair.lavinmq is not None for _, pair, *_ in rows)
     head = ("figure", "RabbitMQ", "amqpbroker", "target", "met", *(("LavinMQ",) if lavinmq else ()))

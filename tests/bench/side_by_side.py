@@ -1,16 +1,19 @@
 """amqpbroker beside RabbitMQ: the same load on both, alternating, as tables and charts in docs/performance.md.
 
-usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S] [--no-write]
+usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S] [--gb N] [--no-write]
 
 There are two kinds of shapes. Shapes whose names begin with `app-` send messages like applications: thousands of
 different ones with their own properties, headers and bodies (application_shapes.py). The others repeat one message
 (shapes.py), which is faster because of a broker's caches. `restart` and `management` are not shapes of load, but other
 effects that users notice (operation.py). `high-availability` measures several brokers of each (high_availability.py),
-and is left out if PostgreSQL is not installed.
+and is left out if PostgreSQL is not installed. `streams` measures the shapes of load on a stream (stream_shapes.py) and
+a stream of 50 GB (large_stream.py). It needs 60 GB of free space in the directory for temporary files (TMPDIR); with
+less space, nothing is measured. `--gb N` makes the stream smaller, and N + 10 GB of free space suffice.
 
 RabbitMQ is Debian's, installed if it is missing. amqpbroker is the one that this Python imports: `make bench` uses the
 compiled one. LavinMQ is measured too if the environment variable LAVINMQ has the path of its binary. Only a run of all
-shapes is written; `high-availability`, which has its own part of the page, is also written if it runs alone.
+shapes is written; `high-availability` and `streams`, which have their own parts of the page, are also written if they
+run alone. The shapes in `streams` can be measured one by one, and are then only printed.
 """
 
 import argparse
@@ -27,13 +30,15 @@ from tests.bench import (
     charts,
     high_availability,
     high_availability_report,
+    large_stream,
     operation,
     page,
     report,
     shapes,
     stream_shapes,
+    streams_report,
 )
-from tests.bench.brokers import OURS, THEIRS, Running, compared
+from tests.bench.brokers import OURS, THEIRS, Running, compared, own_version
 from tests.bench.client_processes import Measured, medians
 from tests.bench.compare import within
 from tests.bench.lavinmq import LAVINMQ
@@ -43,14 +48,15 @@ from tests.bench.report import Pair, Row
 K = TypeVar("K", str, float)
 T = TypeVar("T")
 
-APPLICATION_SHAPES = application_shapes.SHAPES | stream_shapes.APPLICATION_SHAPES
-REPEATED_SHAPES = shapes.SHAPES | stream_shapes.SHAPES
-REPEATED_LATENCIES = shapes.LATENCIES | stream_shapes.LATENCIES
-SHAPES = APPLICATION_SHAPES | REPEATED_SHAPES
-LATENCIES = application_shapes.LATENCIES | REPEATED_LATENCIES
-LOADS = [*APPLICATION_SHAPES, *application_shapes.LATENCIES, *REPEATED_SHAPES, *REPEATED_LATENCIES]
+SHAPES = application_shapes.SHAPES | shapes.SHAPES | stream_shapes.SHAPES
+LATENCIES = application_shapes.LATENCIES | shapes.LATENCIES | stream_shapes.LATENCIES
+LOADS = [*application_shapes.SHAPES, *application_shapes.LATENCIES, *shapes.SHAPES, *shapes.LATENCIES]
 HIGH_AVAILABILITY = "high-availability"
-NAMES = [*LOADS, *operation.MEASUREMENTS, HIGH_AVAILABILITY]
+STREAMS = "streams"
+LARGE_STREAM = "large-stream"
+#: Members of the group of streams.
+OF_STREAMS = [*stream_shapes.SHAPES, *stream_shapes.LATENCIES, LARGE_STREAM]
+NAMES = [*LOADS, *operation.MEASUREMENTS, HIGH_AVAILABILITY, STREAMS]
 
 APPLICATION_CHART = page.CHARTS / "application.svg"
 REPEATED_CHART = page.CHARTS / "ratios.svg"
@@ -138,7 +144,8 @@ def pair_of(figures: dict[str, float]) -> Pair:
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"of {', '.join(NAMES)}; all by default")
+    known = ", ".join([*NAMES, *OF_STREAMS])
+    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"of {known}; all by default")
     parser.add_argument("--rounds", type=within(1, 1000), default=3)
     parser.add_argument(
         "--seconds", type=within(0.1, 3600.0), default=2.0, help="how long each shape is measured in a round"
@@ -149,10 +156,13 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         default=high_availability.WAITING,
         help="messages in the queue when a leader fails, in high-availability",
     )
+    parser.add_argument(
+        "--gb", type=within(0.001, 100_000.0), default=large_stream.SIZE_GB, help="size of the large stream, in streams"
+    )
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args(arguments)
-    if unknown := set(given.shapes) - set(NAMES):
-        parser.error(f"no such shape: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    if unknown := set(given.shapes) - {*NAMES, *OF_STREAMS}:
+        parser.error(f"no such shape: {', '.join(sorted(unknown))}; there are {known}")
     return given
 
 
@@ -168,6 +178,10 @@ def main() -> None:
 def run(given: argparse.Namespace) -> None:
     began, load = time.monotonic(), page.load()
     named = given.shapes or NAMES
+    streams = [name for name in OF_STREAMS if name in named or STREAMS in named]
+    # Checked first, because it is measured last.
+    if LARGE_STREAM in streams and (reason := large_stream.missing(given.gb)):
+        raise SetupError(reason)
     if loads := [name for name in named if name in LOADS]:
         for name, text in run_loads(given, load, loads).items():
             print(text, end="\n\n", flush=True)
@@ -181,6 +195,8 @@ def run(given: argparse.Namespace) -> None:
         write(given, "operation", "\n".join(found))
     if HIGH_AVAILABILITY in named:
         run_high_availability(given, load)
+    if streams:
+        run_streams(given, load, streams)
     print(f"took {time.monotonic() - began:.0f} s")
 
 
@@ -195,6 +211,20 @@ def run_high_availability(given: argparse.Namespace, load: str) -> None:
         page.write("high availability", text)
 
 
+def run_streams(given: argparse.Namespace, load: str, names: list[str]) -> None:
+    """Measure these members of the group of streams; write them if they are all, also if nothing else was measured."""
+    loads = [name for name in names if name != LARGE_STREAM]
+    with contextlib.ExitStack() as stack:
+        brokers = Starts().start(stack) if loads else []
+        rows, latencies = measured(given, brokers, loads)
+    large = large_stream.measure(given.gb) if LARGE_STREAM in names else None
+    lavinmq = any(broker.name == LAVINMQ for broker in brokers)
+    text = streams_report.text(conditions(given, load, brokers), rows, latencies, large, lavinmq)
+    print(text, flush=True)
+    if names == OF_STREAMS and not given.no_write:
+        page.write(STREAMS, text)
+
+
 def write(given: argparse.Namespace, part: str, text: str) -> None:
     """Write a part of the page, unless only some shapes were measured."""
     if not given.no_write and not given.shapes:
@@ -207,19 +237,8 @@ def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> dict[st
     for _ in range(given.rounds - 1):
         with contextlib.ExitStack() as stack:
             starts.start(stack)
-    rows: list[Row] = []
-    latencies: dict[str, Pair] = {}
     with contextlib.ExitStack() as stack:
-        brokers = starts.start(stack)
-        for name in names:
-            if name in SHAPES:
-                new = rows_of(name, turn_about(brokers, given, SHAPES[name].run))
-                print(*map(shown, new), sep="\n", flush=True)
-                rows += new
-            else:
-                found = latency_of(name, turn_about(brokers, given, LATENCIES[name][1]))
-                print(*(f"{each}: {pair.theirs:.2f} ms  {pair.ours:.2f} ms" for each, pair in found.items()), sep="\n")
-                latencies |= found
+        rows, latencies = measured(given, starts.start(stack), names)
     if not given.no_write and not given.shapes:
         for path, drawn in ((APPLICATION_CHART, application(rows)), (REPEATED_CHART, repeated(rows))):
             wanted = {row.name: row.target for row in drawn if row.target is not None}
@@ -227,12 +246,28 @@ def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> dict[st
     return {"results": results(starts, rows, latencies), "side by side": part(given, load, starts, rows, latencies)}
 
 
+def measured(given: argparse.Namespace, brokers: list[Running], names: list[str]) -> tuple[list[Row], dict[str, Pair]]:
+    """Measure shapes with running brokers. Each result is printed at once, so that it is not lost if the next fails."""
+    rows: list[Row] = []
+    latencies: dict[str, Pair] = {}
+    for name in names:
+        if name in SHAPES:
+            new = rows_of(name, turn_about(brokers, given, SHAPES[name].run))
+            print(*map(shown, new), sep="\n", flush=True)
+            rows += new
+        else:
+            found = latency_of(name, turn_about(brokers, given, LATENCIES[name][1]))
+            print(*(f"{each}: {pair.theirs:.2f} ms  {pair.ours:.2f} ms" for each, pair in found.items()), sep="\n")
+            latencies |= found
+    return rows, latencies
+
+
 def application(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.name in APPLICATION_SHAPES]
+    return [row for row in rows if row.name in application_shapes.SHAPES]
 
 
 def repeated(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.name not in APPLICATION_SHAPES]
+    return [row for row in rows if row.name not in application_shapes.SHAPES]
 
 
 def results(starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
@@ -244,11 +279,9 @@ def results(starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
 def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
     """Return the complete text of the results for the page."""
     brokers = starts.brokers[0]
-    versions = "; ".join(f"{name} {broker.version}" for name, broker in brokers.items())
-    how = f"`make bench`: {given.rounds} rounds of {given.seconds:g} s for each shape, medians; {load}"
     cpu_us = {row.name: Pair(row.theirs.cpu_us, row.ours.cpu_us) for row in rows if row.theirs}
     start_s, rest_bytes = starts.pair(lambda each: each.start_s), starts.pair(lambda each: float(each.rest_bytes))
-    parts = [f"{page.machine()}. {versions}. {how}.\n"]
+    parts = [f"{conditions(given, load, list(brokers.values()))}.\n"]
     for text, chart, found in (
         (APPLICATION, APPLICATION_CHART, application(rows)),
         (REPEATED, REPEATED_CHART, repeated(rows)),
@@ -258,6 +291,13 @@ def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], 
             parts += [text, report.rates(found, LAVINMQ in brokers), image]
     parts.append(report.others(start_s, rest_bytes, latencies, cpu_us))
     return "\n".join(parts)
+
+
+def conditions(given: argparse.Namespace, load: str, brokers: list[Running]) -> str:
+    """Return the day, the machine, the versions and how it was measured, for a sentence."""
+    versions = "; ".join(f"{broker.name} {broker.version}" for broker in brokers) or f"{OURS} {own_version()}"
+    how = f"`make bench`: {given.rounds} rounds of {given.seconds:g} s for each shape, medians; {load}"
+    return f"{page.machine()}. {versions}. {how}"
 
 
 def shown(row: Row) -> str:

@@ -1,4 +1,7 @@
-"""Shapes of load on a stream: publish with confirms, ten readers from the first message, and a reader at the end."""
+"""Shapes of load on a stream: publish with confirms, ten readers from the first message, and a reader at the end.
+
+They are a part of the group `streams` of `make bench`; large_stream.py has its measurement of a large stream.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +23,8 @@ IN_FLIGHT = 1_000
 PREFETCH = 1_000
 READERS = 10
 #: Messages that are published before the readers start: more than they read while they are measured.
-STORED = 2_000_000
-STORED_WITHIN_S = 120.0
+STORED = 5_000_000
+STORED_WITHIN_S = 900.0
 TAIL_RATE = 2_000
 
 
@@ -71,17 +74,14 @@ class Tail:
 
 
 SHAPES = {
-    "stream": Shape("a stream, confirms, 1,000 open, 100 B", {"": 8}, partial(run_publish, repeated)),
+    "stream": Shape("publisher with confirms, 1,000 open, 100 B", {"": 8}, partial(run_publish, repeated)),
     "stream-read": Shape(
-        "ten readers of a stream from the first message, 100 B", {"": 10}, partial(run_read, repeated)
+        f"ten readers from the first of {STORED:,} messages, 100 B", {"": 10}, partial(run_read, repeated)
     ),
-}
-
-APPLICATION_SHAPES = {
-    "app-stream": Shape("a stream, confirms, 1,000 open", {"": None}, partial(run_publish, different)),
+    "app-stream": Shape("publisher with confirms, 1,000 open", {"": None}, partial(run_publish, different)),
     "app-stream-read": Shape(
-        "ten readers of a stream from the first message", {"": None}, partial(run_read, different)
+        f"ten readers from the first of {STORED:,} messages", {"": None}, partial(run_read, different)
     ),
 }
 
-LATENCIES = {"stream-tail": ("age at the end of a stream, 2,000 messages/s, 100 B", Tail(TAIL_RATE).run)}
+LATENCIES = {"stream-tail": ("age of a message at the end, 2,000/s, 100 B", Tail(TAIL_RATE).run)}

@@ -4,7 +4,7 @@ from tests.bench.brokers import OURS, THEIRS
 from tests.bench.operation import MEASUREMENTS, management_text, restart_text
 from tests.bench.refreshes import Refreshed
 from tests.bench.restart import Restarted
-from tests.bench.side_by_side import HIGH_AVAILABILITY, NAMES
+from tests.bench.side_by_side import HIGH_AVAILABILITY, NAMES, STREAMS
 
 
 def test_restart_report_has_a_line_for_each_figure():
@@ -30,5 +30,6 @@ def test_management_report_has_a_line_for_each_kind_of_refresh():
     assert "| 17 ms | 150,000/s | 0.6 ms | 8 ms |" in lines[1]
 
 
-def test_restart_and_management_are_measured_after_the_shapes():
-    assert NAMES[-3:] == [*MEASUREMENTS, HIGH_AVAILABILITY] == ["restart", "management", "high-availability"]
+def test_groups_are_measured_after_the_shapes():
+    assert NAMES[-4:] == [*MEASUREMENTS, HIGH_AVAILABILITY, STREAMS]
+    assert [*MEASUREMENTS, HIGH_AVAILABILITY, STREAMS] == ["restart", "management", "high-availability", "streams"]

@@ -32,6 +32,7 @@ def test_performance_page_has_markers_for_every_section():
         "side by side",
         "operation",
         "high availability",
+        "streams",
         *(f"growth: {name}" for name in growth.NAMES),
     ):
         page.replaced(page.PAGE.read_text(), name, "")
