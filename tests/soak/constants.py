@@ -84,6 +84,7 @@ NOT_LIMITS = {
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
         wire.erlang_hash._MASK wire.erlang_hash._NIL
         store.database.placement_order._DIGEST_BYTES store.database.placement_order._MASK
+        broker.policies.ages._DIGITS
     """,
     "a time or an interval": """
         broker.jobs.request.DEFAULT_TTL_MS management.routes.jobs.MOST_WAIT_S management.routes.jobs.ASK_AGAIN_S

@@ -23,3 +23,12 @@ def test_age_is_a_number_and_a_unit(age, expected):
 @pytest.mark.parametrize("text", ["", "1", "s", "0s", "1x", "-1s", "+1s", " 1s", "1s ", "1.5h", "1d", "١s"])
 def test_other_text_is_not_an_age(text):
     assert age_ms(text) == -1
+
+
+@pytest.mark.parametrize("unit", "YMDhms")
+def test_number_of_an_age_has_any_length(unit):
+    billion_years_ms = 10**9 * age_ms("1Y")
+    assert age_ms("9" * 5000 + unit) > billion_years_ms
+    assert age_ms("1" + "0" * 5000 + unit) > billion_years_ms
+    assert age_ms("0" * 5000 + "7" + unit) == age_ms("7" + unit)
+    assert age_ms("0" * 5000 + unit) == -1
