@@ -14,6 +14,7 @@ _GUEST = ("guest", "guest")
 _HEARTBEAT_S = 10
 _CONNECTION_TIMEOUT_MS = 60_000
 _CREDENTIALS = re.compile(r"(?<=://)[^/?]*@|(?<=://).*@(?=[^@]*$)")
+_INTEGER = re.compile("[0-9]{1,18}", re.ASCII)
 _PARAMETER_SECRETS = re.compile(r"(?<=[?&])password=[^&]*&?")
 
 
@@ -113,7 +114,7 @@ def _integer(query: dict[str, str], name: str, otherwise: int) -> int:
     given = query.get(name)
     if given is None:
         return otherwise
-    if not (given.isascii() and given.isdigit()):
+    if not _INTEGER.fullmatch(given):
         raise UriError(f"{{invalid_amqp_params_parameter,{name},{erlang_string(given)}}}")
     return int(given)
 

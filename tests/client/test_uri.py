@@ -47,6 +47,11 @@ def test_tls_parameters_of_an_amqps_uri_are_parsed():
         ("amqp://[::1", "unable_to_parse_uri"),
         ("amqp://h/a/b", '{invalid_vhost,"a/b"}'),
         ("amqp://h?heartbeat=x", '{invalid_amqp_params_parameter,heartbeat,"x"}'),
+        pytest.param(
+            f"amqp://h?connection_timeout={'9' * 5000}",
+            f'{{invalid_amqp_params_parameter,connection_timeout,"{"9" * 5000}"}}',
+            id="too many digits",
+        ),
         ("amqp://h?auth_mechanism=x", '{invalid_amqp_params_parameter,auth_mechanism,"x"}'),
         ("amqps://h?verify=maybe", '{invalid_amqp_params_parameter,verify,"maybe"}'),
     ],
