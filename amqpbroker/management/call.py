@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
-import orjson
-
 from amqpbroker.broker.actions import Actions
 from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.management import failure
-from amqpbroker.management.nesting import MAX_BODY_LEVELS, too_deep
+from amqpbroker.management.decoding import DecodingError, decoded
+from amqpbroker.management.nesting import MAX_BODY_LEVELS
 from amqpbroker.management.peers import PART, is_from_peer
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 #: The methods of requests that change nothing.
 READING = ("GET", "HEAD")
+_NOT_JSON = "not_json"
 
 
 @final
@@ -169,18 +169,16 @@ class Call:
         if not self.raw.strip():
             return {}
         try:
-            decoded = orjson.loads(self.raw)
-        except orjson.JSONDecodeError:
-            raise failure.bad_request("not_json") from None
-        if decoded is None:
+            body = decoded(self.raw, MAX_BODY_LEVELS, _NOT_JSON)
+        except DecodingError as error:
+            raise failure.bad_request(str(error)) from None
+        if body is None:
             return {}
-        if isinstance(decoded, str):
+        if isinstance(body, str):
             raise failure.encoded_twice()
-        if too_deep(self.raw, decoded, MAX_BODY_LEVELS):
-            raise failure.too_deep(MAX_BODY_LEVELS)
-        if not isinstance(decoded, dict):
-            raise failure.bad_request("not_json")
-        return decoded
+        if not isinstance(body, dict):
+            raise failure.bad_request(_NOT_JSON)
+        return body
 
     def need(self, *names: str) -> dict[str, Any]:
         """The body, which must have all these keys. Raises ApiError 400."""

@@ -56,11 +56,6 @@ def conflict(reason: str) -> ApiError:
     return ApiError(409, "conflict", reason)
 
 
-def too_deep(levels: int) -> ApiError:
-    """Objects and lists inside one another, more than that many."""
-    return bad_request(f"nested too deeply: there may be {levels} objects and lists inside one another")
-
-
 def wrong_range(age: int, step: int, listed: bool) -> ApiError:
     """Samples that nobody can have; RabbitMQ calls that differently where it fills up a list."""
     error = "invalid_range_parameters" if listed else "bad_request"

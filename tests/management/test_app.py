@@ -131,6 +131,12 @@ async def test_request_body_that_is_not_a_json_object_is_refused(api, content):
     assert (answer.status_code, answer.json()) == (400, {"error": "bad_request", "reason": "not_json"})
 
 
+async def test_number_in_a_request_body_that_is_too_large_is_named(api):
+    answer = await api.put("echo/%2F/q", content='{"offset": ' + "9" * 5000 + "}")
+    assert answer.status_code == 400
+    assert answer.json()["reason"].startswith("the number at line 1, column 12 is too large")
+
+
 async def test_request_body_encoded_twice_as_json_is_refused_with_a_hint(api):
     answer = await api.put("echo/%2F/q", content='"{}"')
     assert answer.status_code == 400

@@ -20,15 +20,6 @@ class DefinitionsError(ValueError):
         return line if line.startswith(self.place) else f"{self.place}: {line}"
 
 
-def not_json() -> DefinitionsError:
-    return DefinitionsError("failed_to_parse_json")
-
-
-def too_deep(levels: int) -> DefinitionsError:
-    """Objects and lists inside one another, more than that many."""
-    return DefinitionsError(f"nested too deeply: there may be {levels} objects and lists inside one another")
-
-
 def malformed(where: str, what: str) -> DefinitionsError:
     """Return an error for the object at `where`, such as queues[3]."""
     return DefinitionsError(f"{where}: {what}", where)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, TypeVar, final
 
-import orjson
-
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchanges.exchange import ExchangeType, alternate_exchange
 from amqpbroker.broker.exchanges.registry import build_exchange_type, known_exchange_types, missing_exchange_type
@@ -24,6 +22,7 @@ from amqpbroker.broker.shovels.shovels import SHOVEL
 from amqpbroker.broker.users.passwords import MD5, SHA256
 from amqpbroker.broker.vhost import PREDECLARED
 from amqpbroker.errors import AmqpError
+from amqpbroker.management.decoding import DecodingError, decoded
 from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.left_out import LeftOut, quoted, warning
@@ -31,13 +30,15 @@ from amqpbroker.management.failure import ApiError, shown
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.formats.users import Credentials, credentials
 from amqpbroker.management.formats.vhosts import description, put_vhost
-from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS, too_deep
+from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS
 from amqpbroker.message.message import Message
 from amqpbroker.patterns import Pattern, PatternError
 from amqpbroker.wire.values import Table
 
 #: The global parameter by which a start knows the definitions that the start before has imported.
 IMPORTED_HASH = "imported_definition_hash_value"
+
+_NOT_JSON = "failed_to_parse_json"
 
 #: One action of an import. Raises DefinitionsError.
 Step = Callable[[], object]
@@ -54,13 +55,11 @@ def parsed(text: bytes) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise failure.not_json() from None
-    if too_deep(text, document, MAX_DEFINITIONS_LEVELS):
-        raise failure.too_deep(MAX_DEFINITIONS_LEVELS)
+        document = decoded(text, MAX_DEFINITIONS_LEVELS, _NOT_JSON)
+    except DecodingError as error:
+        raise DefinitionsError(str(error)) from None
     if not isinstance(document, dict):
-        raise failure.not_json()
+        raise DefinitionsError(_NOT_JSON)
     return document
 
 

@@ -54,6 +54,10 @@ async def test_definitions_of_one_vhost_are_exported_and_imported(api):
     ("content", "reason"),
     [
         ("{", "failed_to_parse_json"),
+        (
+            '{"queues":' + "9" * 5000 + "}",
+            "the number at line 1, column 11 is too large: write one between -1.8e308 and 1.8e308",
+        ),
         ('{"users":[{"name":"x"}]}', "tags_not_present"),
         ('{"queues":[{"vhost":"/","name":"x","arguments":5}]}', "arguments are to be an object"),
     ],
