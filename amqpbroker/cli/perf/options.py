@@ -1,6 +1,5 @@
 """Options that all commands of `amqpbroker perf` have, and their values."""
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from amqpbroker.cli.json_text import decoded
 from amqpbroker.cli.number import LONGEST_S, SECONDS, Number
 from amqpbroker.cli.perf.access import Tls, Uri
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
@@ -41,7 +41,7 @@ def parsed(text: str) -> dict[str, Any]:
     """Return the pairs of an option; values that look like numbers, true or false are converted. Raises ValueError."""
     if text.lstrip().startswith("{"):
         try:
-            found: dict[str, Any] = json.loads(text, parse_constant=_no_number)
+            found: dict[str, Any] = decoded(text)
         except ValueError as error:
             raise ValueError(f"this is not valid JSON: {error}") from None
         return found
@@ -99,11 +99,6 @@ def _timestamp(key: str, text: str) -> int:
     if seconds < 0:
         raise ValueError(f"{key} must be seconds since 1970, or of the form 2007-12-03T10:15:30+01:00")
     return seconds
-
-
-def _no_number(name: str) -> None:
-    """Raise ValueError for NaN and Infinity, which only Python's JSON has."""
-    raise ValueError(f"{name} is not a number")
 
 
 def _scalar(text: str) -> Any:

@@ -349,6 +349,35 @@ def test_ctl_adds_lists_and_deletes_super_streams(ctl):
     assert lines(ctl("-q", "list_super_streams"))[1:] == []
 
 
+DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("set_user_limits", "guest", f'{{"max-channels": {DIGITS}}}'), 69),
+        (("set_parameter", "c", "n", DIGITS), 69),
+        (("set_policy", "p", "x", f'{{"max-length": {DIGITS}}}'), 69),
+        (("declare_queue", "q", "--arguments", f'{{"x-max-length": {DIGITS}}}'), 64),
+    ],
+)
+def test_number_of_too_many_digits_in_json_is_refused_by_name(ctl, words, status):
+    problem = "the number 9999999999... is too large: write one between -1.8e308 and 1.8e308"
+    assert problem in ctl(*words, status=status)
+
+
+def test_number_of_too_many_digits_in_a_definitions_file_is_refused_by_name(ctl, tmp_path):
+    path = tmp_path / "definitions.json"
+    path.write_text(f'{{"queues": {DIGITS}}}')
+    problem = f"{path} is not valid JSON: the number 9999999999... is too large"
+    assert problem in ctl("import_definitions", str(path), status=65)
+
+
+def test_number_of_too_many_digits_in_a_word_is_refused(ctl):
+    assert "is not a number of nodes" in ctl("await_online_nodes", DIGITS, status=64)
+    assert "is not an age" in ctl("add_super_stream", "sup", "--max-age", f"P{DIGITS}D", status=64)
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

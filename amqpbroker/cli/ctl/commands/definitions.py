@@ -6,6 +6,7 @@ from pathlib import Path
 
 from amqpbroker.cli.ctl.command import Call, Command
 from amqpbroker.cli.ctl.failure import DATA, CtlError
+from amqpbroker.cli.json_text import decoded
 
 GROUP = "Definitions"
 
@@ -34,7 +35,7 @@ def import_definitions(call: Call) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise CtlError(f"cannot read {name}: {error}", DATA) from error
     try:
-        definitions = json.loads(text)
+        definitions = decoded(text)
     except ValueError as error:
         raise CtlError(f"{name} is not valid JSON: {error}", DATA) from error
     call.api.post("definitions", definitions)

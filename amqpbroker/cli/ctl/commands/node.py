@@ -1,5 +1,6 @@
 """Commands for the node: its status and its settings, and waiting for its start."""
 
+import re
 import time
 from typing import Any
 
@@ -209,7 +210,7 @@ def set_cluster_name(call: Call) -> None:
 def await_online_nodes(call: Call) -> None:
     """Wait until that many brokers run. Raises CtlError after the time limit, and at once if there is no database."""
     wanted, deadline = call.words[0], time.monotonic() + call.timeout_s
-    if not wanted.isdecimal():
+    if re.fullmatch("[0-9]{1,18}", wanted) is None:
         raise UsageError(f"{wanted} is not a number of nodes")
     await_startup(call)
     while wanted != "1":

@@ -1,25 +1,29 @@
 """Runtime parameters."""
 
 import json
+from typing import Any
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.failure import CtlError
+from amqpbroker.cli.json_text import decoded
 
 GROUP = "Parameters"
 
 
-def _decoded(text: str) -> object:
+def json_word(text: str) -> Any:
+    """Return the value of a word that is JSON. Raises CtlError."""
     try:
-        decoded: object = json.loads(text)
-    except ValueError:
+        return decoded(text)
+    except json.JSONDecodeError:
         raise CtlError(f"Could not parse JSON document: {text}") from None
-    return decoded
+    except ValueError as error:
+        raise CtlError(f"Could not parse JSON document: {error}") from None
 
 
 def set_parameter(call: Call) -> None:
     component, name, value = call.words
-    body = {"value": _decoded(value)}
+    body = {"value": json_word(value)}
     call.api.put(f"parameters/{quoted(component)}/{quoted(call.vhost)}/{quoted(name)}", body)
 
 
@@ -35,7 +39,7 @@ def list_parameters(call: Call) -> Rows:
 
 def set_global_parameter(call: Call) -> None:
     name, value = call.words
-    call.api.put(f"global-parameters/{quoted(name)}", {"value": _decoded(value)})
+    call.api.put(f"global-parameters/{quoted(name)}", {"value": json_word(value)})
 
 
 def clear_global_parameter(call: Call) -> None:

@@ -5,8 +5,8 @@ from functools import partial
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
-from amqpbroker.cli.ctl.commands.parameters import clear
-from amqpbroker.cli.ctl.failure import CtlError, UsageError
+from amqpbroker.cli.ctl.commands.parameters import clear, json_word
+from amqpbroker.cli.ctl.failure import UsageError
 from amqpbroker.cli.number import Number
 
 GROUP = "Policies"
@@ -20,13 +20,9 @@ def _set(path: str, call: Call) -> None:
         priority = _PRIORITY.parse(call.options.get("priority", "0"))
     except ValueError as error:
         raise UsageError(f"--priority: {error}") from None
-    try:
-        decoded = json.loads(definition)
-    except ValueError:
-        raise CtlError(f"Could not parse JSON document: {definition}") from None
     body = {
         "pattern": pattern,
-        "definition": decoded,
+        "definition": json_word(definition),
         "priority": priority,
         "apply-to": call.options.get("apply-to", "all"),
     }

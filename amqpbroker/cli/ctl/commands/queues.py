@@ -9,6 +9,7 @@ from typing import Any, Final
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.failure import DATA, SOFTWARE, ApiError, CtlError, UsageError
+from amqpbroker.cli.json_text import decoded
 
 GROUP = "Queues"
 GROUP_COLUMNS = ("key", "key_type", "state", "messages", "messages_unacknowledged", "messages_delayed")
@@ -36,9 +37,11 @@ def declare_queue(call: Call) -> str:
 def _decoded(text: str) -> dict[str, Any]:
     """Return the arguments of a queue. Raises UsageError."""
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = decoded(text)
+    except json.JSONDecodeError:
         found = None
+    except ValueError as error:
+        raise UsageError(f"--arguments: {error}") from None
     if not isinstance(found, dict):
         raise UsageError(f'--arguments is to be a JSON object such as {{"x-max-age": "7D"}}, not {text}')
     return found

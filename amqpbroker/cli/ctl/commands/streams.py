@@ -32,7 +32,7 @@ def reset_stream_offset(call: Call) -> None:
 _AGE: Final = re.compile("[0-9]+[YMDhms]", re.ASCII)
 #: A duration of ISO 8601, such as P5DT8H.
 _DURATION: Final = re.compile(
-    r"P(?=.)(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)D)?(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?", re.ASCII
+    r"P(?=.)(?:{0}Y)?(?:{0}M)?(?:{0}D)?(?:T(?=.)(?:{0}H)?(?:{0}M)?(?:{0}S)?)?".format("([0-9]{1,18})"), re.ASCII
 )
 _DURATION_S: Final = (365 * 86_400, 30 * 86_400, 86_400, 3600, 60, 1)
 

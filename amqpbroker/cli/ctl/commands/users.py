@@ -10,6 +10,7 @@ from typing import Any
 
 from amqpbroker.cli.ctl.api import Api, quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.commands.parameters import json_word
 from amqpbroker.cli.ctl.failure import DATA, NO_USER, SOFTWARE, ApiError, CtlError
 
 GROUP = "Users"
@@ -103,10 +104,7 @@ def hash_password(call: Call) -> str:
 
 def limits_of(word: str) -> dict[str, Any]:
     """Return a JSON object of limits. Raises CtlError."""
-    try:
-        limits = json.loads(word)
-    except ValueError:
-        limits = None
+    limits = json_word(word)
     if not isinstance(limits, dict):
         raise CtlError(f"Could not parse JSON document: {word}")
     return limits
