@@ -466,16 +466,21 @@ class LocalQueue(Queue):
             self.returns.delay([(entry, due_ms) for due_ms, entry in delayed])
 
     def unreadable(self, error: Exception) -> None:
+        """Note that stored messages temporarily cannot be read, and stop delivering them until they can."""
         if self._rereading is None:
             self._rereading = Rereading(self.clock, self.name, self.vhost.name)
         self._rereading.failed(error, self.read_again)
 
-    def read_again(self) -> None:
-        """Resume after a failed read: release due returns, apply the length limit, offer messages to consumers."""
+    def read_again(self) -> bool:
+        """Resume after a failed read: release due returns, apply the length limit, offer messages to consumers.
+
+        Always return True, which counts if no read has failed.
+        """
         if self.offering.delayed is not None:
             self.offering.delayed.release_due()
         self.limit.trim()
         self.offer_all(self.consumers.all)
+        return True
 
     def page_out(self) -> bool:
         """Move some waiting messages out of memory, because it is low; return whether there may be more to move.

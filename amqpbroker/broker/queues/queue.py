@@ -352,9 +352,6 @@ class Queue(BindingDestination):
     def recovered(self) -> None:
         """Start to work after the stored copies are recovered; see Holder."""
 
-    def unreadable(self, error: Exception) -> None:
-        """Note that stored messages temporarily cannot be read, and stop delivering them until they can."""
-
     def page_out(self) -> bool:
         """Move some waiting messages out of memory, because it is low; return whether there may be more to move."""
         return False

@@ -23,8 +23,12 @@ class Rereading:
         self._timer: Timer | None = None
         self._failed: bool = False
 
-    def failed(self, error: Exception, read_again: Callable[[], None]) -> None:
-        """Schedule another attempt by `read_again()`. Consecutive failures are logged once."""
+    def failed(self, error: Exception, read_again: Callable[[], bool]) -> None:
+        """Schedule another attempt by `read_again()`. Consecutive failures are logged once.
+
+        read_again(): calls this again if reading fails again; otherwise returns whether the messages can be read now.
+        There are no more attempts if they cannot: nobody waits for them any more.
+        """
         self._failed = True
         if self._timer is None:
             log.error("%s: messages cannot be read and wait until they can be: %s", self._where, error)
@@ -34,14 +38,15 @@ class Rereading:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _arm(self, read_again: Callable[[], None]) -> None:
+    def _arm(self, read_again: Callable[[], bool]) -> None:
         self._timer = self._clock.after(RETRY_MS, lambda: self._try(read_again))
 
-    def _try(self, read_again: Callable[[], None]) -> None:
+    def _try(self, read_again: Callable[[], bool]) -> None:
         self._failed = False
-        read_again()
+        is_readable = read_again()
         if self._failed:
             self._arm(read_again)
-        else:
-            self._timer = None
+            return
+        self._timer = None
+        if is_readable:
             log.warning("%s: messages can be read again", self._where)

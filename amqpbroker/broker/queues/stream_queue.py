@@ -60,6 +60,8 @@ class StreamQueue(Queue):
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}
         self._rereading: Rereading | None = None
+        #: Offset of the last message that a consumer could not read; -1 if none has failed in this attempt.
+        self._unread: int = -1
         #: Exists from the first consumer on whose offset is tracked.
         self._tracking: StreamTracking | None = None
         #: Offset of a message that was the oldest one, and when that was stored.
@@ -144,7 +146,7 @@ class StreamQueue(Queue):
             goes_on = reader.deliver(self, outstanding, self.vhost.clock.turn_ms)
         except (OSError, DamagedError) as error:
             goes_on = False
-            self.unreadable(error)
+            self._unreadable(reader.offset, error)
         self.delivered += outstanding.count - before
         if self._tracking is not None:
             self._tracking.moved()
@@ -163,10 +165,24 @@ class StreamQueue(Queue):
         for consumer in list(self._consumers.all):
             self.offer(consumer)
 
-    def unreadable(self, error: Exception) -> None:
+    def _unreadable(self, offset: int, error: Exception) -> None:
+        self._unread = offset
         if self._rereading is None:
             self._rereading = Rereading(self.vhost.clock, self.name, self.vhost.name)
-        self._rereading.failed(error, self._more_to_read)
+        self._rereading.failed(error, self._read_again)
+
+    def _read_again(self) -> bool:
+        """Offer messages to all consumers. Return whether the message that could not be read now can be, or is gone."""
+        offset, self._unread = self._unread, -1
+        self._more_to_read()
+        if self._unread >= 0:
+            return False
+        # A consumer that waited for the message may have been cancelled, or may take no message now.
+        try:
+            self.ready_following(offset, 1)
+        except UnreadableError:
+            return False
+        return True
 
     def get(self, no_ack: bool) -> Entry | None:
         raise errors.stream_refuses("basic.get", self.name, self.vhost.name)

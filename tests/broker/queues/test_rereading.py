@@ -154,6 +154,75 @@ def test_start_and_end_of_read_errors_are_logged_once(caplog):
     assert node.clock.next_due_ms() is None
 
 
+STREAM = {"x-queue-type": longstr("stream"), "x-stream-max-segment-size-bytes": Field("I", 1)}
+UNREADABLE = "queue 's' in vhost '/': messages cannot be read and wait until they can be: "
+READABLE = "queue 's' in vhost '/': messages can be read again"
+
+
+class DamagedStream:
+    """A node with a stream of three messages, the second of which is damaged, and a consumer that waits for it."""
+
+    def __init__(self):
+        node = Node(s=STREAM)
+        client = node.client()
+        for body in ("a", "b", "c"):
+            publish(client, body, queue="s")
+            client.turn()
+        self.node = node.crash()
+        self.segment = sorted(path for path in self.node.files.contents if path.suffix == ".stream")[1]
+        self.invert()
+        self.client = self.consumer()
+
+    def invert(self):
+        """Damage the message, or repair it."""
+        self.node.files.contents[self.segment][-1] ^= 1
+
+    def consumer(self):
+        client = self.node.client()
+        client.call(1, "basic.qos", prefetch_count=10)
+        client.send(1, "basic.consume", queue="s", consumer_tag="c", arguments={"x-stream-offset": longstr("first")})
+        assert [each.body for each in client.receive() if each.body is not None] == [b"a"]
+        return client
+
+    def waits(self):
+        self.node.clock.advance(3 * RETRY_MS)
+
+
+def logged(caplog):
+    return [record.getMessage() for record in caplog.records if "rereading" in record.name]
+
+
+def test_stream_can_be_read_again_after_its_repair(caplog):
+    stream = DamagedStream()
+    stream.waits()
+    stream.invert()
+    stream.waits()
+    assert [each.body for each in stream.client.receive() if each.body is not None] == [b"b", b"c"]
+    first, second = logged(caplog)
+    assert first.startswith(UNREADABLE)
+    assert second == READABLE
+
+
+def test_stream_still_cannot_be_read_after_its_consumer_is_cancelled(caplog):
+    stream = DamagedStream()
+    stream.client.call(1, "basic.cancel", consumer_tag="c")
+    stream.waits()
+    (line,) = logged(caplog)
+    assert line.startswith(UNREADABLE)
+    stream.consumer()
+    stream.invert()
+    stream.waits()
+    assert logged(caplog) == [line, line, READABLE]
+
+
+def test_stream_is_not_read_again_without_consumers(monkeypatch):
+    stream = DamagedStream()
+    stream.client.call(1, "basic.cancel", consumer_tag="c")
+    stream.waits()
+    monkeypatch.setattr(stream.node.files, "read", lambda *_: pytest.fail("the stream was read"))
+    stream.waits()
+
+
 def test_deleted_or_purged_queue_is_not_read_again():
     node = filled(q={}, other={})
     node.files.share = 1.0
