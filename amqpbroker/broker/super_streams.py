@@ -10,6 +10,7 @@ from amqpbroker.broker.queues.arguments import QUEUE_TYPE
 from amqpbroker.broker.queues.kinds import STREAM
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.wire.erlang import erlang_term
 from amqpbroker.wire.values import INTEGER_KINDS, Field, Table, longstr, text
 
 #: Argument of the exchange.
@@ -21,6 +22,7 @@ MAX_PARTITIONS: Final = 1000
 MAX_NAME_BYTES: Final = 255
 
 _LOCATOR: Final = "x-queue-leader-locator"
+_STREAM: Final = longstr(STREAM.name)
 
 
 class Partition(NamedTuple):
@@ -57,15 +59,16 @@ def super_streams(vhost: Vhost) -> list[str]:
 def create_super_stream(actions: Actions, name: str, binding_keys: Sequence[str], arguments: Table) -> None:
     """Create a super stream with a partition for each binding key, or nothing.
 
-    arguments: of the partitions. Raises AmqpError 403 without permission for each exchange, stream and binding, 406 if
-    one of the objects exists or cannot be declared, and 506.
+    arguments: of the partitions, whose type can only be stream. Raises AmqpError 403 without permission for each
+    exchange, stream and binding, 406 if one of the objects exists or cannot be declared, and 506.
     """
     vhost = actions.vhost
     found = [Partition(f"{name}-{key}", key) for key in binding_keys]
     _check_names(vhost, name, found)
+    _check_type(vhost, name, arguments.get(QUEUE_TYPE, _STREAM))
     _check_permissions(actions, name, [partition.stream for partition in found])
     _check_absent(vhost, name, found)
-    of_streams = {_LOCATOR: longstr("balanced"), **arguments, QUEUE_TYPE: longstr(STREAM.name)}
+    of_streams = {_LOCATOR: longstr("balanced"), **arguments, QUEUE_TYPE: _STREAM}
     try:
         with vhost.definitions.transaction():
             actions.declare_exchange(name, "direct", True, False, False, {SUPER_STREAM: Field("t", True)})
@@ -127,6 +130,15 @@ def _check_names(vhost: Vhost, name: str, found: Sequence[Partition]) -> None:
                 f"{where} cannot have two partitions '{partition.stream}': use different binding keys"
             )
         seen.add(partition.stream)
+
+
+def _check_type(vhost: Vhost, name: str, given: Field) -> None:
+    if given != _STREAM:
+        shown = f"'{text(given.value)}'" if given.kind == "S" else erlang_term(given)
+        raise errors.precondition_failed(
+            f"super stream '{name}' in vhost '{vhost.name}' cannot have partitions of the type {shown}: they are always"
+            f" streams, so leave out {QUEUE_TYPE}"
+        )
 
 
 def _check_permissions(actions: Actions, name: str, streams: Sequence[str]) -> None:

@@ -57,7 +57,7 @@ def node():
 
 
 def test_layout_is_that_of_rabbitmq(node):
-    node.create(**{"max-age": longstr("7D")})
+    node.create(**{"max-age": longstr("7D"), "queue-type": longstr("stream")})
     exchange = node.vhost.exchanges["s"]
     assert (exchange.type.name, exchange.durable, exchange.auto_delete, exchange.internal) == (
         "direct",
@@ -148,6 +148,14 @@ def test_nothing_is_created_if_a_partition_exists(node):
         ("s", ["a\nb"], {}, "names cannot have line breaks"),
         ("s", ["a"], {"max-age": longstr("soon")}, "invalid arg 'x-max-age'"),
         ("s", ["a"], {"message-ttl": Field("l", 1)}, "invalid arg 'x-message-ttl'"),
+        (
+            "s",
+            ["a"],
+            {"queue-type": longstr("classic")},
+            "super stream 's' in vhost '/' cannot have partitions of the type 'classic': they are always streams,"
+            " so leave out x-queue-type",
+        ),
+        ("s", ["a"], {"queue-type": Field("l", 5)}, "cannot have partitions of the type 5: they are always streams"),
     ],
 )
 def test_wrong_super_stream_is_refused_and_nothing_is_created(node, name, keys, arguments, problem):

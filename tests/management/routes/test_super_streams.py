@@ -55,6 +55,7 @@ async def test_arguments_are_those_of_the_streams(api):
         ({"binding_keys": ["a", "a"]}, "cannot have two partitions 's-a'"),
         ({"max-age": "1D"}, "max-age is not known here; the keys are partitions, binding_keys, arguments"),
         ({"arguments": {"x-max-age": "soon"}}, "invalid arg 'x-max-age' for queue 's-0'"),
+        ({"arguments": {"x-queue-type": "classic"}}, "cannot have partitions of the type 'classic'"),
     ],
 )
 async def test_wrong_body_is_refused(api, body, reason):
