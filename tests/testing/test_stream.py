@@ -209,9 +209,17 @@ def test_a_stream_is_read_over_http(b, vhost, channel):
     assert len(get(b, count=2).json()["messages"]) == 2
 
 
+INVALID_OFFSET = (
+    "offset = '{}': this must be 'first', 'last', 'next', a whole number of at most 18 digits, an age such as '1h',"
+    " or a time in milliseconds since 1970, such as 'timestamp:1800000000000'"
+)
+
+
 def test_wrong_requests_for_a_stream_are_refused_with_a_reason(b, vhost, channel):
     for parameters, status, reason in [
-        ({"offset": "frist"}, 400, "offset = 'frist': this must be 'first', 'last', 'next', a whole number, "),
+        ({"offset": "frist"}, 400, INVALID_OFFSET.format("frist")),
+        ({"offset": "9" * 19}, 400, INVALID_OFFSET.format("9" * 19)),
+        ({"offset": "timestamp:now"}, 400, INVALID_OFFSET.format("timestamp:now")),
         ({"offset": "timestamp:1" + "0" * 17}, 400, "offset = 'timestamp:1"),
         ({"ofset": 1}, 400, "there is no parameter 'ofset'; did you mean offset?"),
         ({"count": 1, "timeout": 0}, 409, "after 0 s stream 'events' has 0 messages from offset 0 on, not 1"),

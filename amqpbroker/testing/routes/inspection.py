@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from amqpbroker.broker.policies.ages import age_ms
+from amqpbroker.broker.queues.stream_offset import FIRST, LAST, NEXT
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
@@ -179,10 +181,16 @@ async def stream(instance: Instance, call: Call) -> dict[str, Any]:
 
 
 def _offset(text: str) -> Offset:
-    """Return the place in a stream that a parameter names; other text is refused later. Raises ApiError 400."""
+    """Return the place in a stream that a parameter names. Raises ApiError 400."""
+    if text in (FIRST, LAST, NEXT) or age_ms(text) >= 0:
+        return text
     number = text.removeprefix("timestamp:")
     if not number.removeprefix("-").isdecimal() or len(number) > MAX_DIGITS:
-        return text
+        raise failure.bad_request(
+            f"offset = {shown_name(text)!r}: this must be 'first', 'last', 'next', a whole number of at most"
+            f" {MAX_DIGITS} digits, an age such as '1h', or a time in milliseconds since 1970, such as"
+            " 'timestamp:1800000000000'"
+        )
     if number == text:
         return int(number)
     try:
