@@ -157,7 +157,7 @@ class Leadership:
             with suppress(_RemovedError):
                 self._raise_epoch(connection)
                 return True
-        if not has_lock and (row is None or not row.valid) and silent_s >= GRACE_S:
+        if not has_lock and row is not None and not row.valid and silent_s >= GRACE_S:
             values = {"lock": self._lock, "prefix": _PREFIX, "lease_s": self.lease_s}
             connection.execute(_END_HOLDER, values)
         return False

@@ -216,6 +216,17 @@ def test_a_broker_that_runs_is_not_disturbed_while_it_takes_a_log(brokers, waiti
     assert b.try_take("v1")
 
 
+def test_a_broker_that_takes_a_log_for_the_first_time_is_not_disturbed(brokers, pair):
+    """A broker that has just started is not in the table of brokers yet."""
+    a, b = pair
+    lock = a._session.run(Leadership(a._session, "v1", a._holder, 60.0).lock)
+    for _ in range(3):
+        assert not b.try_take("v1")
+        brokers.now_s += GRACE_S
+    assert lock
+    assert a.try_take("v1")
+
+
 def test_a_lease_that_was_seen_over_another_connection_is_not_known(brokers, pair):
     """The database may have been away, so that the holder could not renew either."""
     a, b = pair
