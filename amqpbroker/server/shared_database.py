@@ -116,6 +116,9 @@ class SharedDatabase:
                 schema.make_tables(self._tables)
                 self._tables.run(self._follower.read_on)
                 if self._follower.found[VhostDefinition] or self._follower.found[UserDefinition]:
+                    if LOG not in self._leaderships.held:
+                        # It may have the lock, which keeps others from leading.
+                        self._leaderships.abandon(LOG)
                     self._members.report(None)
                     self._reporting = Reporting(self._members, self._following.lag_s, self._report_beside)
                     self._tables.run(self._see_standbys)
