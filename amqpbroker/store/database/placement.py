@@ -17,8 +17,8 @@ class Vhost(NamedTuple):
 
     leader: identity of the broker that leads it, "" if it is free. last_leader: of the broker that led it last, "" if
     none ever did. successor: of the broker to which the last leader has handed it over, "" if it has not. wanted: of
-    the broker to which an operator wants the leader to hand it over, "" for none. stays: it moves only from a broker
-    that is not able any more.
+    the broker to which an operator wants the leader to hand it over, and which has accepted that, "" for none. stays:
+    it moves only from a broker that is not able any more.
     """
 
     name: str
