@@ -6,8 +6,8 @@ It is also a group of `make bench`, which writes both into docs/performance.md (
 
 The database has one synchronous standby, and both servers sync. Measures persistent messages with confirms, 1,000 of
 them open: those of an application, which differ in size and properties, and equal ones of 100 bytes. Then the time of a
-confirm at 500 messages a second, and the time from `kill -9` of the leader until a client that connects again has a
-confirm, with N messages of 100 bytes waiting (1,000,000 by default).
+confirm at 500 messages a second (percentiles of each round, and their medians), and the time from `kill -9` of the
+leader until a client that connects again has a confirm, with N messages of 100 bytes waiting (1,000,000 by default).
 
 The brokers of amqpbroker share the vhosts. All messages are in the default one, and its leader is the one that fails.
 For amqpbroker, also the time from other failures to a confirm: SIGSTOP of the leader, whose lease is ten seconds, a cut
@@ -317,6 +317,9 @@ def first_confirm_s(cluster: Cluster) -> float:
 
 def measured(cluster: Cluster, seconds: float, rounds: int, waiting: int) -> Found:
     """Measure one of both. Each figure is printed at once, so that it is not lost if the next one fails."""
+    # The system still frees the files of those that ran before.
+    os.sync()
+    time.sleep(REST_S)
     with LoadClient(cluster.leader_port()) as client:
         version = client.server_properties["version"].value.decode()
         found = Found(version, seconds, rounds, waiting)
@@ -330,9 +333,11 @@ def measured(cluster: Cluster, seconds: float, rounds: int, waiting: int) -> Fou
             print(f"{cluster.name}: {name}: {found.rates[name]:,.0f} confirmed messages/s", flush=True)
     # The servers are still flushing and removing earlier messages.
     time.sleep(REST_S)
-    found.confirm_ms |= confirm_ms(cluster, seconds)
+    confirms = [confirm_ms(cluster, seconds) for _ in range(rounds)]
+    found.confirm_ms |= {percent: statistics.median(each[percent] for each in confirms) for percent in confirms[0]}
     p50, p99 = found.confirm_ms[50.0], found.confirm_ms[99.0]
-    print(f"{cluster.name}: confirm at {RATE}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms", flush=True)
+    rounds_ms = ", ".join(f"{each[99.0]:.2f}" for each in confirms)
+    print(f"{cluster.name}: confirm at {RATE}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms ({rounds_ms})", flush=True)
     fill(cluster, waiting)
     found.failover_s[KILL] = failover_s(cluster)
     print(f"{cluster.name}: {found.failover_s[KILL]:.2f} s from {KILL} to a confirm, {waiting:,} messages waiting")

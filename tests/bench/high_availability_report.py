@@ -43,9 +43,9 @@ def text(found: dict[str, Found], conditions: str) -> str:
     return (
         f"{conditions}.\n\n"
         "**Several brokers.** Three brokers with one PostgreSQL database that has a synchronous standby, beside three"
-        f" nodes of RabbitMQ with a quorum queue. Rates are with {IN_FLIGHT:,} unconfirmed messages, and medians of"
-        f" {ours.rounds} rounds of {ours.seconds:g} s. {ours.waiting:,} messages wait when a leader fails, whose lease"
-        f" is {LEASE_S:g} s. One run.\n\n{table(('figure', THEIRS, OURS, 'ratio'), rows)}"
+        f" nodes of RabbitMQ with a quorum queue. Rates are with {IN_FLIGHT:,} unconfirmed messages. Rates, and times"
+        f" of confirms, are medians of {ours.rounds} rounds of {ours.seconds:g} s. {ours.waiting:,} messages wait when"
+        f" a leader fails, whose lease is {LEASE_S:g} s. One run.\n\n{table(('figure', THEIRS, OURS, 'ratio'), rows)}"
     )
 
 
