@@ -3,6 +3,7 @@
 import copy
 import errno
 import random
+from functools import partial
 from pathlib import Path
 
 SECTOR_BYTES = 512
@@ -20,6 +21,8 @@ class FaultyFiles:
     overwritten. cut_at: the number of the step (an operation that changes something) in which `PowerCut` is raised.
     `power_loss` discards unsynced data; `kill`, the end of the process, only closes open files.
     """
+
+    concurrency = 1
 
     def __init__(self):
         self.contents: dict[Path, bytearray] = {}
@@ -83,6 +86,9 @@ class FaultyFiles:
             raise OSError(errno.EIO, "Input/output error")
         self._step()
         self.synced[path] = len(self.contents[path])
+
+    def begin_sync(self, descriptor):
+        return partial(self.sync, descriptor)
 
     def sync_directory(self, directory):
         self._step()

@@ -1,6 +1,8 @@
 """A log in memory that fails on request and loses data that is not durable in a power failure."""
 
 import errno
+from collections.abc import Callable
+from functools import partial
 
 from amqpbroker.store import record
 from amqpbroker.store.living import LivingBySegment
@@ -35,6 +37,7 @@ class MemoryLog(Log):
         self.oldest = 0
         self.newest = 0
         self.durable = 0
+        self.concurrency = 1
         self.refuses = 0
         self.fails = False
         self.segments: dict[int, bytearray] = {}
@@ -86,7 +89,14 @@ class MemoryLog(Log):
         self._sizes[start >> OFFSET_BITS] += size
         return LogBatch(self._batches, start, start + size, groups)
 
-    def write(self, batch: LogBatch) -> None:
+    @property
+    def is_segment_full(self) -> bool:
+        return not self.newest or self._sizes[self.newest] >= self.segment_bytes
+
+    def begin(self, batch: LogBatch) -> Callable[[], None]:
+        return partial(self._write, batch)
+
+    def _write(self, batch: LogBatch) -> None:
         if self._epoch < self._lease.epoch:
             raise FencedError(errno.EPERM, "Another writer has opened the log", self.name)
         if self.refuses:

@@ -184,9 +184,9 @@ class Fanout(Way):
 #: Maximum number of calls alone, of calls for one more message, and of files.
 MOST = {
     Transient: (40, 17, 20),
-    Persistent: (100, 20, 34),
+    Persistent: (105, 20, 34),
     Get: (120, 52, 44),
-    Rejected: (150, 100, 47),
+    Rejected: (155, 100, 47),
     Fanout: (125, 58, 35),
 }
 

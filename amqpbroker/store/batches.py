@@ -22,15 +22,23 @@ _EMPTY: Final = Group()
 class Writing:
     """A batch to be written, None if only streams are. moved: copies that compaction rewrites with it.
 
-    size_bytes: of its groups.
+    size_bytes: of its groups. is_last: of its gathering. may_overlap: it may be written beside others of which that
+    also holds.
     """
 
-    __slots__ = ("batch", "moved", "size_bytes")
+    __slots__ = ("batch", "is_last", "may_overlap", "moved", "size_bytes")
 
     def __init__(self, batch: Batch | None, moved: list[Moved], size_bytes: int) -> None:
         self.batch = batch
         self.moved = moved
         self.size_bytes = size_bytes
+        self.is_last: bool = False
+        self.may_overlap: bool = False
+
+    def end_gathering(self, may_overlap: bool) -> None:
+        """Mark it as the last of its gathering."""
+        self.is_last = True
+        self.may_overlap = may_overlap
 
 
 class Encoder:

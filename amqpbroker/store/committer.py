@@ -3,9 +3,10 @@
 import queue
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from typing import NamedTuple
 
 from amqpbroker.store.log import Batch, Log
 
@@ -17,7 +18,7 @@ def _nothing() -> None:
 
 
 class Committer(ABC):
-    """Makes one batch at a time durable.
+    """Makes batches durable, by default one at a time.
 
     `before()` makes the prerequisites of a batch durable (the definitions of its queues, and what streams have); it may
     raise OSError.
@@ -33,18 +34,25 @@ class Committer(ABC):
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
         """Start writing a batch; with None, only make the prerequisites durable.
 
-        Wait for the last call's `on_done` first.
+        Wait for `on_done` of all earlier calls first.
         """
 
+    def start_beside(self, batch: Batch, on_done: OnDone) -> None:
+        """Start writing a batch that has no prerequisites, while earlier ones are under way.
+
+        At most `Log.concurrency` are, and they may end in any order.
+        """
+        self.start(batch, on_done)
+
     @abstractmethod
-    def close(self) -> OSError | None:
-        """Wait for the current batch, whose `on_done` may not be called any more, and stop; return its error."""
+    def close(self) -> None:
+        """Wait for the batches under way, call their `on_done`, and stop."""
 
     def commit(self, batch: Batch | None) -> None:
         """Write a batch synchronously. Raises the OSError that `start` passes to `on_done`."""
         self._before()
         if batch is not None:
-            self._log.write(batch)
+            self._log.begin(batch)()
 
     def remove(self, task: Callable[[], None]) -> None:
         """Call a task that removes files, such as `Log.remove_freed`, on a thread of its own if there is one."""
@@ -62,12 +70,20 @@ class InlineCommitter(Committer):
             return
         on_done(None)
 
-    def close(self) -> OSError | None:
-        return None
+    def close(self) -> None:
+        pass
+
+
+class _Work(NamedTuple):
+    """A batch to be written. prerequisites: to be made durable before it."""
+
+    batch: Batch | None
+    prerequisites: bool
+    on_done: OnDone
 
 
 class ThreadCommitter(Committer):
-    """Writes and syncs on a thread of its own, and removes segments on another.
+    """Writes and syncs on as many threads as there are batches under way, and removes segments on another.
 
     `call_on_loop(function)` schedules the function on the event loop's thread.
     """
@@ -80,39 +96,74 @@ class ThreadCommitter(Committer):
     ) -> None:
         super().__init__(log, before)
         self._call_on_loop = call_on_loop
-        self._failure: OSError | None = None
-        self._work: queue.SimpleQueue[tuple[Batch | None, OnDone] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._has_started = False
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        #: Results that were not passed on yet. Number of batches without one that was.
+        self._ended: deque[tuple[OnDone, OSError | None]] = deque()
+        self._under_way: int = 0
+        self._threads: list[threading.Thread] = []
+        #: Held by the thread that waits for a batch, until it has begun to write it: batches are begun in order.
+        self._beginning = threading.Lock()
         self._remover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="segments")
 
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
-        if not self._has_started:
+        self._add(_Work(batch, True, on_done))
+
+    def start_beside(self, batch: Batch, on_done: OnDone) -> None:
+        self._add(_Work(batch, False, on_done))
+
+    def _add(self, work: _Work) -> None:
+        self._under_way += 1
+        if len(self._threads) < self._under_way:
             # Only now: a store whose messages cannot be read is never closed.
-            self._has_started = True
-            self._thread.start()
-        self._work.put((batch, on_done))
+            thread = threading.Thread(target=self._run, name="journal", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._work.put(work)
 
     def remove(self, task: Callable[[], None]) -> None:
         self._remover.submit(task)
 
-    def close(self) -> OSError | None:
-        if self._has_started:
+    def close(self) -> None:
+        for _ in self._threads:
             self._work.put(None)
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
+        while self._ended:
+            self._report()
         self._remover.shutdown()
-        return self._failure
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            self._failure = self._try(work[0])
-            self._call_on_loop(partial(work[1], self._failure))
-            # Free the batch: it may be large, and the next may not come for a long time.
-            del work
+        # No batch is kept while the next one is waited for: it may be large.
+        while self._write_next():
+            pass
 
-    def _try(self, batch: Batch | None) -> OSError | None:
-        try:
-            self.commit(batch)
-        except OSError as error:
-            return error
-        return None
+    def _write_next(self) -> bool:
+        """Write the next batch; return False at the end."""
+        failure: OSError | None = None
+        finish: Callable[[], None] = _nothing
+        with self._beginning:
+            work = self._work.get()
+            if work is None:
+                return False
+            try:
+                if work.prerequisites:
+                    self._before()
+                if work.batch is not None:
+                    finish = self._log.begin(work.batch)
+            except OSError as error:
+                failure = error
+        if failure is None:
+            try:
+                finish()
+            except OSError as error:
+                failure = error
+        self._ended.append((work.on_done, failure))
+        self._call_on_loop(self._report)
+        return True
+
+    def _report(self) -> None:
+        """Pass a result on, unless `close` has done so."""
+        if self._ended:
+            on_done, failure = self._ended.popleft()
+            self._under_way -= 1
+            on_done(failure)

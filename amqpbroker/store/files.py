@@ -3,6 +3,8 @@
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,10 +16,12 @@ class Files:
     """The real file system. Paths are absolute. Every method raises OSError.
 
     at_once: maximum number of bytes that one system call reads; no system reads more than 2 GiB. parts_at_once: maximum
-    number of parts that one system call writes, called IOV_MAX in POSIX; the value of Linux and others.
+    number of parts that one system call writes, called IOV_MAX in POSIX; the value of Linux and others. concurrency:
+    number of syncs of one file that may be under way.
     """
 
     at_once = 1 << 30
+    concurrency = 1
     parts_at_once = 1024
 
     def names(self, directory: Path) -> list[str]:
@@ -65,6 +69,13 @@ class Files:
         Other kinds of files raise UnwrittenError where the file can be truncated and written again.
         """
         syscalls.sync(descriptor)
+
+    def begin_sync(self, descriptor: int) -> Callable[[], None]:
+        """Return a function that syncs what is written to a file by now, and may be called on another thread.
+
+        It raises errors as `sync` does.
+        """
+        return partial(self.sync, descriptor)
 
     def sync_directory(self, directory: Path) -> None:
         """Sync the names in a directory, if the system supports that."""

@@ -1,6 +1,7 @@
 """Operations on stored messages since the last batch, in groups that take effect as a whole or not at all."""
 
 from array import array
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -94,6 +95,30 @@ class Gathered:
             self.count += len(group)
 
 
+class Taken:
+    """A gathering that is being written. number: its own. count: number of its operations.
+
+    answers: bytes of answers that wait for it.
+    """
+
+    __slots__ = ("answers", "count", "number")
+
+    def __init__(self, number: int, count: int, answers: int) -> None:
+        self.number = number
+        self.count = count
+        self.answers = answers
+
+    def add_answer(self, size: int) -> None:
+        """Add the bytes of an answer."""
+        self.answers += size
+
+    def join(self, later: "Taken") -> None:
+        """End together with a later gathering, of which nothing needs to be written."""
+        self.number = later.number
+        self.count += later.count
+        self.answers += later.answers
+
+
 class Gathering(Store):
     """Gathers the operations on stored copies, until `take`.
 
@@ -111,9 +136,11 @@ class Gathering(Store):
         self._is_due: bool = False
         self._on_gathered: Callable[[], None] = _nothing
         self._number: int = 1
-        #: Bytes of answers that wait for the gathered operations, and for the operations being written.
+        #: Bytes of answers that wait for the gathered operations, and for those that are being written.
         self._answers: int = 0
         self._answers_under_way: int = 0
+        #: Gatherings that are being written, in order.
+        self._taken: deque[Taken] = deque()
         self._open: Group = self.loose
         self._pending: int = PENDING
         self._depth: int = 0
@@ -143,18 +170,28 @@ class Gathering(Store):
         gathered = Gathered(self.loose, self.groups)
         self.loose = self._open = Group()
         self.groups = []
-        self.waiting_bytes = self._answers_under_way = self._answers
+        self._taken.append(Taken(self._number, gathered.count, self._answers))
+        self._answers_under_way += self._answers
+        self.waiting_bytes = self._answers_under_way
         self._answers = 0
         self._folds_at = self._returns
         self._is_due = False
         self._number += 1
         return gathered
 
+    def _end_taken(self) -> None:
+        """Note that the first gathering that was being written is safe."""
+        taken = self._taken.popleft()
+        self.synced = max(self.synced, taken.number)
+        self.waiting_bytes -= taken.answers
+        self._answers_under_way -= taken.answers
+
     def count_answer(self, size: int) -> None:
         if self._is_due:
             self._answers += size
             self.waiting_bytes += size
-        elif self.appended > self.synced:
+        elif self.appended > self.synced and self._taken:
+            self._taken[-1].add_answer(size)
             self._answers_under_way += size
             self.waiting_bytes += size
 

@@ -1,6 +1,7 @@
 """The log seam: batches are appended to it, and read back. Bytes and positions only."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -51,8 +52,8 @@ class Span(NamedTuple):
 class Log(ABC):
     """Consecutive batches in numbered segments. Old data is removed a whole segment at a time.
 
-    All methods are called on the event loop's thread, except for `write`, which is called on another one, a batch at a
-    time, and `remove_freed`, which may be called on a third. `free` is called only between two batches.
+    All methods are called on the event loop's thread, except for `begin` and `write`, which are called on another one,
+    a batch at a time, and `remove_freed`, which may be called on a third. `free` is called only between two batches.
 
     A log has one writer. Opening a log that has a writer is refused (files: by the lock of the data directory), or
     fences that writer off: its next `write` raises FencedError, and none of that write is ever found. A log must be
@@ -61,7 +62,8 @@ class Log(ABC):
 
     name: for the operator. living: the live entries, updated by the callers that append and settle. segment_bytes: size
     from which another segment is begun. oldest, newest: numbers of segments; 0 if there is none. durable: everything
-    before that position survives the failures that the log protects against; grows with each `write`.
+    before that position survives the failures that the log protects against; grows with each `write`. concurrency:
+    number of batches that may be written at the same time.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Log(ABC):
     oldest: int
     newest: int
     durable: int
+    concurrency: int
 
     # --- recovery
     # -------------------------------------------------------------------------------------------------------
@@ -95,12 +98,26 @@ class Log(ABC):
         The batch must be passed to `write`, after all batches before it.
         """
 
+    @property
     @abstractmethod
+    def is_segment_full(self) -> bool:
+        """Return whether the next batch begins a segment, so that no other may be written at the same time."""
+
     def write(self, batch: Batch) -> None:
         """Make a batch durable.
 
         Raises UnwrittenError, after which the same batch and no other must be retried, and OSError (such as
         FencedError), after which nothing may be written any more. The batch is then there as a whole or not at all.
+        """
+        self.begin(batch)()
+
+    @abstractmethod
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Begin to write a batch, after the batches before it; return what makes it durable, on any thread.
+
+        Up to `concurrency` batches may be under way. A batch is recovered only together with all before it. Both raise
+        errors as `write` does; after an UnwrittenError, all batches from that one on must be written again, in order,
+        once none of them is under way any more.
         """
 
     # --- read -------------------------------------------------------------------------------------------------------
@@ -131,6 +148,11 @@ class Log(ABC):
     @abstractmethod
     def forget_up_to(self, position: int) -> None:
         """Remove the segments before `position`, oldest first; segments that are not written yet remain."""
+
+    @property
+    def has_free(self) -> bool:
+        """Return whether the oldest segment has no live entries, and is not the newest."""
+        return self.oldest != self.newest and not self.living.of(self.oldest).count
 
     def free(self) -> bool:
         """Remove the oldest segments without live entries, but never the newest; return whether any was removed."""

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 #: Pause of compaction after a part of the log could not be read.
 COMPACTION_RETRY_MS: Final = 10_000
 
+#: Most bytes of a batch that may be written while earlier ones are. Larger ones gather more meanwhile.
+OVERLAP_BYTES: Final = 65_536
+
 
 class Persistence(Gathering):
     """Gathers operations on stored messages and writes them.
@@ -70,8 +73,12 @@ class Persistence(Gathering):
         self._waits = waits
         self._moves = Moves()
         self._reader = Reader(log, self._moves)
-        self.writer = Writer(log.name, committer, clock, self._written, self._all_written, self.sync, on_failure)
+        self.writer = Writer(
+            log.name, committer, clock, self._written, self._gathering_written, self.sync, on_failure, log.concurrency
+        )
         self._committer = committer
+        #: Several batches may be written at the same time.
+        self._concurrent: bool = log.concurrency > 1
         #: Callbacks that wait for more data to be safe.
         self._unsafe: list[Callable[[], bool]] = []
         self._compaction = Compaction(log, self._moves, self._counts, self._dues, bounds.compaction_bytes)
@@ -85,8 +92,6 @@ class Persistence(Gathering):
         #: Definitions were changed that must be written even if there is no batch.
         self._definitions_due: bool = False
         self._encoder = Encoder(log, self._moves, self._counts, self._dues, self._compaction, bounds)
-        #: Number of operations being written.
-        self._under_way: int = 0
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
@@ -134,7 +139,10 @@ class Persistence(Gathering):
         writer = self.writer
         if not self._waits and not writer.has_failed:
             self.synced = self._number
-        if not self._is_due or writer.is_busy or writer.has_failed:
+        if not self._is_due or writer.has_failed:
+            return
+        overlaps = writer.is_busy
+        if overlaps and not (self._concurrent and self._may_overlap()):
             return
         try:
             writings = self._batches()
@@ -144,19 +152,41 @@ class Persistence(Gathering):
             return
         if writings:
             writer.write(writings)
+            if overlaps:
+                # Waiters tell the operations of this gathering from those of the next.
+                self._on_synced()
             return
-        self.synced = self._number - 1
-        self._under_way = 0
-        self.waiting_bytes -= self._answers_under_way
-        self._answers_under_way = 0
+        if overlaps:
+            unneeded = self._taken.pop()
+            self._taken[-1].join(unneeded)
+            return
+        self._end_taken()
         self._try_again()
         self.tidy()
         self._on_synced()
 
+    def _may_overlap(self) -> bool:
+        """Return whether the gathered operations may be written while the writer is busy."""
+        return self.writer.has_room and self.waiting_bytes <= OVERLAP_BYTES and self._is_lone_batch()
+
+    def _is_lone_batch(self) -> bool:
+        """Return whether a batch of the gathered operations needs nothing else to be written or read before it.
+
+        Segments are freed, and copies moved, while nothing is being written.
+        """
+        log = self.log
+        return (
+            not self.streamed
+            and not self._definitions_due
+            and not log.is_segment_full
+            and not log.has_free
+            and not self._compaction.is_due()
+        )
+
     def _batches(self) -> list[Writing]:
         """Return the gathered operations as batches; none if all operations have become unnecessary."""
+        is_lone = self._concurrent and self._is_lone_batch()
         gathered = self.take()
-        self._under_way = gathered.count
         self.stored += gathered.copies
         writings = self._encoder.batches(gathered)
         if self.streamed:
@@ -167,6 +197,10 @@ class Persistence(Gathering):
         if self._definitions_due:
             self._definitions_due = False
             writings = writings or [Writing(None, [], 0)]
+        if writings:
+            last = writings[-1]
+            is_lone = is_lone and len(writings) == 1 and not last.moved
+            last.end_gathering(is_lone and last.size_bytes <= OVERLAP_BYTES)
         if self._compaction.failure is not None:
             self._pause_compaction(self._compaction.failure)
         return writings
@@ -185,16 +219,13 @@ class Persistence(Gathering):
         waiting, self._unsafe = self._unsafe, []
         self._unsafe += [try_again for try_again in waiting if not try_again()]
 
-    def _all_written(self) -> None:
-        """Handle the end of the write of all batches."""
-        self.synced = self._number - 1
-        self._under_way = 0
-        self.waiting_bytes -= self._answers_under_way
-        self._answers_under_way = 0
+    def _gathering_written(self) -> None:
+        """Handle the end of the write of all batches of a gathering."""
+        self._end_taken()
         if not self._streams_written:
             self._streams_written = True
             self.streams.written()
-        if self.log.free():
+        if not (self._concurrent and self.writer.is_busy) and self.log.free():
             self._committer.remove(self.log.remove_freed)
         if self._compaction.is_due():
             self._is_due = True
@@ -295,6 +326,7 @@ class Persistence(Gathering):
             self._compaction_retry.cancel()
         try:
             self.writer.close()
+            self._taken.clear()
             if not self.writer.has_failed:
                 if self._is_due:
                     self.writer.commit(self._batches())
@@ -302,7 +334,7 @@ class Persistence(Gathering):
                 self.log.remove_freed()
                 self.streams.remove_freed()
         except (OSError, record.DamagedError) as failure:
-            lost = self._under_way + self.take().count
+            lost = sum([taken.count for taken in self._taken]) + self.take().count
             logger.error("%s: %d operations, not confirmed, are lost", self.log.name, lost)  # noqa: TRY400
             raise StoreError(f"the broker stopped before everything was written: {failure}") from failure
         finally:

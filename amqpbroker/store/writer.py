@@ -1,8 +1,9 @@
-"""Writes batches in order, retries while the disk refuses them, and syncs definitions with them."""
+"""Writes batches, retries while the disk refuses them, and syncs definitions with them."""
 
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from amqpbroker.clock import Clock, Timer
@@ -19,7 +20,10 @@ DEFINITIONS_MS: Final = 100
 
 
 class Writer:
-    """Writes the batches passed to `write`, by means of a committer.
+    """Writes the batches passed to `write`, by means of a committer, several at a time if they may overlap.
+
+    Their ends are reported in order. After an error, those that are under way end first; then the batch that had the
+    error is written again, and all later ones after it.
 
     has_failed: a write has failed that cannot be retried; nothing is written from then on.
     """
@@ -33,10 +37,11 @@ class Writer:
         on_done: Callable[[], None],
         on_ready: Callable[[], None],
         on_failure: Callable[[Exception], None],
+        concurrency: int = 1,
     ) -> None:
-        """name: of the log, for the operator.
+        """name: of the log, for the operator. concurrency: number of batches that may be written at the same time.
 
-        on_written(writing): called when a batch is safe. on_done(): called when all batches passed to `write` are safe.
+        on_written(writing): called when a batch is safe. on_done(): called when the last one of a gathering is, too.
         on_ready(): called when definitions were synced without a batch, for which `write` had to wait.
         on_failure(error): called when has_failed is set.
         """
@@ -49,13 +54,18 @@ class Writer:
         self._on_done = on_done
         self._on_ready = on_ready
         self._on_failure = on_failure
-        #: The first is being written.
+        self._concurrency: int = concurrency
+        #: The first `_started` ones are being written, or have ended as `_ended` says, and wait for an earlier one.
         self._writings: deque[Writing] = deque()
+        self._started: int = 0
+        self._ended: dict[Writing, OSError | None] = {}
         self._stuck: bool = False
         self._retry: Timer | None = None
         self._definitions: Timer | None = None
         self._syncing: bool = False
         self._closed: bool = False
+        #: Error of what was under way at the end.
+        self._error: OSError | None = None
 
     def watch(self, on_stuck: Callable[[OSError | None], None]) -> None:
         """Call `on_stuck` with the error when the disk has refused a batch, which is retried every second, and with
@@ -67,9 +77,22 @@ class Writer:
         """Return whether a write or a sync is in progress."""
         return self._syncing or bool(self._writings)
 
+    @property
+    def has_room(self) -> bool:
+        """Return whether one more batch that may overlap is written at once, although the writer is busy."""
+        return (
+            len(self._writings) < self._concurrency
+            and not self._syncing
+            and not self._stuck
+            and all(writing.may_overlap for writing in self._writings)
+        )
+
     def write(self, writings: list[Writing]) -> None:
-        """Write these batches, unless the writer is busy or has failed."""
+        """Write these batches. Call it only if the writer is not busy, or has room, and has not failed."""
         self._writings.extend(writings)
+        if self._definitions is not None:
+            self._definitions.cancel()
+            self._definitions = None
         self._start()
 
     def fail(self, error: Exception) -> None:
@@ -79,33 +102,60 @@ class Writer:
             self._on_failure(error)
 
     def _start(self) -> None:
+        """Start to write what can be written now."""
         self._retry = None
-        if self._definitions is not None:
-            self._definitions.cancel()
-            self._definitions = None
-        self._committer.start(self._writings[0].batch, self._done)
+        # A committer without a thread has ended some within `start`.
+        while (index := self._started) < len(self._writings) and self._retry is None and not self.has_failed:
+            writing = self._writings[index]
+            batch = writing.batch
+            if index == 0:
+                self._started = 1
+                self._committer.start(batch, partial(self._done, writing))
+            elif batch is not None and self._may_follow(index):
+                self._started += 1
+                self._committer.start_beside(batch, partial(self._done, writing))
+            else:
+                return
 
-    def _done(self, error: OSError | None) -> None:
-        if self._closed:
-            return
-        if isinstance(error, UnwrittenError):
-            self._wait(error)
-            return
-        writing = self._writings.popleft()
-        if error is not None:
-            self.fail(error)
-            return
-        if self._stuck:
-            self._stuck = False
-            log.warning("%s: the disk accepts data again", self._name)
-            self._on_stuck(None)
-        self._on_written(writing)
-        if self._writings:
-            # Clients that wait for the disk are released only when everything is written (`on_done`): otherwise they
-            # send faster than the disk writes.
+    def _may_follow(self, index: int) -> bool:
+        """Return whether a batch may be written beside those before it."""
+        before, writing = self._writings[index - 1], self._writings[index]
+        return before.may_overlap and writing.may_overlap and index < self._concurrency and not self._stuck
+
+    def _done(self, writing: Writing, error: OSError | None) -> None:
+        self._ended[writing] = error
+        while self._writings and (first := self._writings[0]) in self._ended:
+            error = self._ended[first]
+            if error is not None:
+                if len(self._ended) == self._started:
+                    self._ended.clear()
+                    self._started = 0
+                    self._refused(error)
+                return
+            del self._ended[first]
+            self._writings.popleft()
+            self._started -= 1
+            if self._stuck:
+                self._stuck = False
+                log.warning("%s: the disk accepts data again", self._name)
+                self._on_stuck(None)
+            self._on_written(first)
+            # Clients that wait for the disk are released only when everything is written: otherwise they send faster
+            # than the disk writes.
+            if first.is_last and not self._closed:
+                self._on_done()
+        if self._writings and not self._closed:
             self._start()
+
+    def _refused(self, error: OSError) -> None:
+        """Handle the error of the first batch, while none is under way."""
+        if self._closed:
+            self._error = error
+        elif isinstance(error, UnwrittenError):
+            self._wait(error)
         else:
-            self._on_done()
+            self._writings.popleft()
+            self.fail(error)
 
     def _wait(self, error: OSError) -> None:
         """Schedule a retry."""
@@ -134,9 +184,10 @@ class Writer:
         self._committer.start(None, self._definitions_done)
 
     def _definitions_done(self, error: OSError | None) -> None:
-        if self._closed:
-            return
         self._syncing = False
+        if self._closed:
+            self._error = error
+            return
         if isinstance(error, UnwrittenError):
             log.error("%s; the sync of definitions is retried every second", error)
             self._definitions = self._clock.after(RETRY_MS, self._sync_definitions)
@@ -152,19 +203,15 @@ class Writer:
 
         Raises OSError.
         """
-        error = self._committer.close()
         self._closed = True
-        again = self._retry is not None or isinstance(error, UnwrittenError)
+        self._committer.close()
         for timer in (self._retry, self._definitions):
             if timer is not None:
                 timer.cancel()
         if self.has_failed:
             return
-        if not again:
-            if error is not None:
-                raise error
-            if self._writings:
-                self._on_written(self._writings.popleft())
+        if self._error is not None and not isinstance(self._error, UnwrittenError):
+            raise self._error
         self.commit([])
 
     def commit(self, writings: list[Writing]) -> None:

@@ -35,7 +35,7 @@ class LaterCommitter(Committer):
         self.work.append((batch, on_done))
 
     def close(self):
-        return None
+        self.finish()
 
     def finish(self):
         work, self.work = self.work, []
@@ -54,11 +54,6 @@ class StepCommitter(LaterCommitter):
         if batch is not None:
             self.sizes.append(sum(map(len, batch.parts)))
         super().start(batch, on_done)
-
-    def close(self):
-        """Close like a thread, without notifications."""
-        for batch, _ in self.work:
-            self.commit(batch)
 
 
 class Node:

@@ -1,5 +1,6 @@
 """The journal's threads in a simulated process."""
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -22,16 +23,17 @@ class SimulatedCommitter(Committer):
         self._writer: Thread | None = None
         self._remover: Thread | None = None
         self._removals: list[Callable[[], None]] = []
-        self._failure: OSError | None = None
+        self._ended: deque[tuple[OnDone, OSError | None]] = deque()
 
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
         self._writer = self._threads.start(partial(self._run, batch, on_done))
 
-    def close(self) -> OSError | None:
+    def close(self) -> None:
         self._on_close()
         while self._writer is not None or self._remover is not None:
             pause()
-        return self._failure
+        while self._ended:
+            self._report()
 
     def remove(self, task: Callable[[], None]) -> None:
         self._removals.append(task)
@@ -41,13 +43,19 @@ class SimulatedCommitter(Committer):
     # ----------------------------------------------------------------------------------------------------------------
 
     def _run(self, batch: Batch | None, on_done: OnDone) -> None:
-        self._failure = None
+        failure = None
         try:
             self.commit(batch)
         except OSError as error:
-            self._failure = error
+            failure = error
         self._writer = None
-        self._loop.call_soon_threadsafe(partial(on_done, self._failure))
+        self._ended.append((on_done, failure))
+        self._loop.call_soon_threadsafe(self._report)
+
+    def _report(self) -> None:
+        if self._ended:
+            on_done, failure = self._ended.popleft()
+            on_done(failure)
 
     def _remove(self) -> None:
         while self._removals:

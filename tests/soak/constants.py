@@ -163,7 +163,7 @@ NOT_LIMITS = {
         store.database.sharing._AT_ONCE store.streams.chunk._LARGE_BYTES
         store.database.database_files.DatabaseFiles.at_once store.database.database_files._ROW_BYTES
         store.database.follower.STEP_BYTES store.database.vhost_followers.STEP_BYTES
-        store.database.vhost_logs._FILES_AT_ONCE
+        store.database.vhost_logs._FILES_AT_ONCE store.persistence.OVERLAP_BYTES
     """,
     "of the port for other brokers, which a test drives past its bound (server/test_peer_port.py)": """
         server.peer_port.MOST_GREETINGS server.peer_port.MOST_GREETING_BYTES
@@ -184,7 +184,10 @@ NOT_LIMITS = {
     """,
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
-    "the threads or sessions of a pool": "server.vhost_serving._WORKERS store.database.sessions.WRITERS",
+    "the threads or sessions of a pool": """
+        server.vhost_serving._WORKERS store.database.sessions.WRITERS store.database.fence.ROWS_AT_ONCE
+        store.files.Files.concurrency
+    """,
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE
         management.failure._SHOWN store.directory.dump.BODY_BYTES

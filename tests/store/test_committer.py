@@ -1,6 +1,10 @@
+import errno
+import queue
 import threading
+from functools import partial
 
 from amqpbroker.store.committer import ThreadCommitter
+from amqpbroker.store.log import UnwrittenError
 
 
 class Journal:
@@ -27,7 +31,7 @@ def test_removing_segments_blocks_neither_the_caller_nor_a_batch():
     assert safe.wait(10)
     assert journal.removed == 0
     journal.over.set()
-    assert committer.close() is None
+    committer.close()
     assert journal.removed == 1
 
 
@@ -39,3 +43,66 @@ def test_freed_segments_are_removed_before_close_returns():
         committer.remove(journal.remove_freed)
     committer.close()
     assert journal.removed == 3
+
+
+class Deep:
+    """A log that several batches are written to at the same time. Each ends when the test sets its event."""
+
+    concurrency = 3
+
+    def __init__(self):
+        self.begun = []
+        self.may_end = {batch: threading.Event() for batch in "abc"}
+
+    def begin(self, batch):
+        self.begun.append(batch)
+        return lambda: self._finish(batch)
+
+    def _finish(self, batch):
+        assert self.may_end[batch].wait(10)
+        if batch == "b":
+            raise UnwrittenError(errno.EIO, "refused")
+
+    def remove_freed(self):
+        pass
+
+
+def started(log, prepared):
+    """Start three batches; return the committer, what its event loop is to call, and the results."""
+    calls, results = queue.SimpleQueue(), []
+
+    def on_done(batch, error):
+        results.append((batch, error and error.strerror))
+
+    committer = ThreadCommitter(log, calls.put, lambda: prepared.append(1))
+    committer.start("a", partial(on_done, "a"))
+    for batch in "bc":
+        committer.start_beside(batch, partial(on_done, batch))
+    return committer, calls, results
+
+
+def test_batches_beside_each_other_are_begun_in_order_and_end_in_any():
+    log, prepared = Deep(), []
+    committer, calls, results = started(log, prepared)
+    for batch in "cab":
+        log.may_end[batch].set()
+        calls.get(timeout=10)()
+    assert log.begun == ["a", "b", "c"]
+    assert results == [("c", None), ("a", None), ("b", "refused")]
+    assert prepared == [1]
+    committer.start("a", lambda error: results.append(error))
+    calls.get(timeout=10)()
+    assert results[3:] == [None]
+    committer.close()
+
+
+def test_closing_reports_what_is_under_way_once():
+    log = Deep()
+    committer, calls, results = started(log, [])
+    for event in log.may_end.values():
+        event.set()
+    committer.close()
+    assert sorted(results) == [("a", None), ("b", "refused"), ("c", None)]
+    while not calls.empty():
+        calls.get()()
+    assert len(results) == 3

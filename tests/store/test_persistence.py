@@ -624,3 +624,138 @@ def test_an_answer_waits_for_the_batch_being_written():
     assert store.waiting_bytes == 1
     node.committer.finish()
     assert store.waiting_bytes == 0
+
+
+# --- several batches at the same time ---------------------------------------------------------------------------------
+
+
+class DeepFiles(FaultyFiles):
+    concurrency = 3
+
+
+class DeepCommitter(LaterCommitter):
+    """Ends the batches under way in order."""
+
+    def end_first(self):
+        batch, on_done = self.work.pop(0)
+        self.inline.start(batch, on_done)
+
+
+def deep(**queues):
+    node = Node(DeepFiles(), committer=DeepCommitter, **queues)
+    client = node.client()
+    client.call(1, "confirm.select")
+    # The first batch of a segment is written alone.
+    publish(client, "first")
+    client.turn()
+    node.committer.end_first()
+    assert confirmed(client) == [1]
+    return node, client
+
+
+def confirmed(client):
+    return [got.arguments["delivery_tag"] for got in client.receive() if got.name == "basic.ack"]
+
+
+def test_messages_that_arrive_while_others_are_written_are_written_beside_them():
+    node, client = deep()
+    for count, body in enumerate("abc", 1):
+        publish(client, body)
+        client.turn()
+        assert len(node.committer.work) == count
+    for body in "de":
+        publish(client, body)
+        client.turn()
+    assert len(node.committer.work) == 3
+    node.committer.end_first()
+    assert confirmed(client) == [2]
+    # The place that is free has everything that was gathered meanwhile.
+    assert len(node.committer.work) == 3
+    for tag in (3, 4, 6):
+        node.committer.end_first()
+        assert confirmed(client) == [tag]
+    assert not node.committer.work
+    assert bodies(node.crash()) == ["first", *"abcde"]
+
+
+def test_a_gathering_of_which_nothing_is_written_ends_with_the_one_under_way():
+    node, client = deep(q={}, other={})
+    publish(client, "a")
+    client.turn()
+    client.consume("other", no_ack=True)
+    client.receive()
+    publish(client, "gone", queue="other")
+    assert confirmed(client) == []
+    assert len(node.committer.work) == 1
+    node.committer.end_first()
+    assert confirmed(client) == [3]
+    assert node.persistence.waiting_bytes == 0
+
+
+@pytest.mark.parametrize("what", ["a large message", "a definition", "the first batch of a segment", "a stream"])
+def test_what_needs_more_than_its_own_batch_waits_for_the_others(what):
+    node, client = deep()
+    node.persistence._gathers_definitions = True
+    publish(client, "a")
+    client.turn()
+    if what == "a definition":
+        node.persistence.definitions_changed()
+    if what == "the first batch of a segment":
+        node.persistence.log.segment_bytes = 10
+    if what == "a stream":
+        node.persistence.streamed = True
+    publish(client, "x" * (100_000 if what == "a large message" else 1))
+    client.turn()
+    assert len(node.committer.work) == 1
+    node.committer.end_first()
+    assert len(node.committer.work) == 1
+    publish(client, "b")
+    client.turn()
+    assert len(node.committer.work) == 1
+    while node.committer.work:
+        node.committer.end_first()
+    assert confirmed(client) == [4]
+
+
+def test_segments_are_freed_and_compacted_although_batches_are_always_under_way():
+    node, client = deep(q={}, kept={})
+    log = node.persistence.log
+    log.segment_bytes = 2_000
+    publish(client, "kept", queue="kept")
+    busy = 0
+    for number in range(600):
+        publish(client, f"{number:0200}")
+        client.turn()
+        client.get("q")
+        if len(node.committer.work) > 1 or number % 2:
+            busy += len(node.committer.work) > 1
+            node.committer.end_first()
+        confirmed(client)
+    assert busy > 100
+    assert log.newest > 20
+    assert log.newest - log.oldest < 8
+    while node.committer.work:
+        node.committer.end_first()
+    assert bodies(node.crash(), "kept") == ["kept"]
+
+
+@pytest.mark.parametrize("ended", range(4))
+def test_a_crash_keeps_the_batches_that_were_confirmed(ended):
+    node, client = deep()
+    for body in "abc":
+        publish(client, body)
+        client.turn()
+    for _ in range(ended):
+        node.committer.end_first()
+    assert confirmed(client)[-1:] == [1 + ended][: min(ended, 1)]
+    assert bodies(node.crash()) == ["first", *"abc"[:ended]]
+
+
+def test_closing_writes_what_is_under_way_and_what_is_gathered():
+    node, client = deep()
+    for body in "abcd":
+        publish(client, body)
+        client.turn()
+    assert len(node.committer.work) == 3
+    node.persistence.close()
+    assert bodies(node.crash()) == ["first", *"abcd"]

@@ -5,8 +5,11 @@ import logging
 
 import pytest
 
-from amqpbroker.store.committer import InlineCommitter
+from amqpbroker.clock import ManualClock
+from amqpbroker.store.batches import Writing
+from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.log import StoreError, UnwrittenError
+from amqpbroker.store.writer import RETRY_MS, Writer
 from tests.broker.storing import (
     BODY,
     LaterCommitter,
@@ -201,6 +204,162 @@ def test_a_batch_with_an_unknown_outcome_is_never_retried(how):
     assert bodies(node.crash()) == ["safe"]
 
 
+# --- several batches at the same time -------------------------------------------------------------------------------
+
+
+class Starts(Committer):
+    """Records what is started, until the test ends it."""
+
+    def __init__(self):
+        self.under_way = {}
+        self.beside = []
+        self.later = []
+
+    def start(self, batch, on_done):
+        assert not self.under_way
+        self.under_way[batch] = on_done
+
+    def start_beside(self, batch, on_done):
+        assert self.under_way
+        self.beside.append(batch)
+        self.under_way[batch] = on_done
+
+    def end(self, batch, error=None):
+        self.under_way.pop(batch)(error)
+
+    def commit(self, batch):
+        self.later.append(batch)
+
+    def close(self):
+        for batch in [*self.under_way]:
+            self.end(batch)
+
+
+class Writes:
+    """A writer, and what it reports. Batches are letters; those in upper case are written alone."""
+
+    def __init__(self, concurrency=3):
+        self.clock = ManualClock()
+        self.committer = Starts()
+        self.reports = []
+        self.writer = Writer(
+            "log",
+            self.committer,
+            self.clock,
+            lambda writing: self.reports.append(writing.batch),
+            lambda: self.reports.append("."),
+            lambda: None,
+            self.reports.append,
+            concurrency,
+        )
+
+    def write(self, *batches):
+        made = [Writing(batch, [], 1) for batch in batches]
+        made[-1].end_gathering(len(batches) == 1 and batches[0].islower())
+        self.writer.write(made)
+
+    @property
+    def under_way(self):
+        return "".join(self.committer.under_way)
+
+    @property
+    def reported(self):
+        return "".join(self.reports)
+
+
+def test_batches_that_may_overlap_are_written_at_the_same_time():
+    writes = Writes()
+    assert writes.writer.is_busy is False
+    for at, batch in enumerate("abc", 1):
+        assert writes.writer.has_room
+        writes.write(batch)
+        assert writes.under_way == "abc"[:at]
+    assert not writes.writer.has_room
+    assert writes.committer.beside == ["b", "c"]
+    for batch, reported in ("c", ""), ("a", "a."), ("b", "a.b.c."):
+        writes.committer.end(batch)
+        assert writes.reported == reported
+    assert not writes.writer.is_busy
+
+
+def test_a_batch_that_may_not_overlap_waits_for_those_before_it_and_is_waited_for():
+    writes = Writes()
+    writes.write("a")
+    writes.write("B")
+    assert (writes.under_way, writes.writer.has_room) == ("a", False)
+    writes.committer.end("a")
+    assert (writes.under_way, writes.writer.has_room) == ("B", False)
+    writes.committer.end("B")
+    assert (writes.reported, writes.under_way) == ("a.B.", "")
+    assert writes.committer.beside == []
+
+
+def test_the_batches_of_one_gathering_are_written_one_after_the_other():
+    writes = Writes()
+    writes.write("a", "b", "c")
+    for at, batch in enumerate("abc"):
+        assert writes.under_way == batch
+        assert writes.reported == "abc"[:at]
+        writes.committer.end(batch)
+    assert writes.reported == "abc."
+
+
+def test_a_committer_that_writes_one_batch_at_a_time_has_no_room_for_another():
+    writes = Writes(concurrency=1)
+    writes.write("a")
+    assert not writes.writer.has_room
+
+
+@pytest.mark.parametrize("refused", ["a", "b", "ab", "bc", "cba"])
+def test_batches_from_a_refused_one_on_are_retried_once_all_have_ended(refused):
+    writes = Writes()
+    for batch in "abc":
+        writes.write(batch)
+    before = "" if "a" in refused else "a."
+    for batch in refused:
+        writes.committer.end(batch, UnwrittenError(errno.EIO, "refused"))
+    for batch in sorted(set("abc") - set(refused)):
+        writes.clock.advance(2 * RETRY_MS)
+        assert batch in writes.under_way
+        writes.committer.end(batch)
+    assert (writes.under_way, writes.reported) == ("", before)
+    writes.clock.advance(RETRY_MS - 1)
+    assert (writes.under_way, writes.writer.has_room) == ("", False)
+    writes.clock.advance(1)
+    # One at a time, until one is accepted.
+    first = "b" if before else "a"
+    assert writes.under_way == first
+    writes.committer.end(first)
+    assert writes.reported == f"{before}{first}."
+    for batch in writes.under_way:
+        writes.committer.end(batch)
+    assert writes.reported == "a.b.c."
+
+
+def test_an_error_that_does_not_end_stops_the_writer_once_earlier_batches_have_ended():
+    writes = Writes()
+    for batch in "abc":
+        writes.write(batch)
+    error = OSError(errno.EIO, "refused")
+    writes.committer.end("b", error)
+    writes.committer.end("c")
+    assert not writes.writer.has_failed
+    writes.committer.end("a")
+    assert writes.writer.has_failed
+    assert writes.reports == ["a", ".", error]
+    assert writes.under_way == ""
+
+
+def test_batches_under_way_at_the_end_are_waited_for_and_those_from_a_refused_one_on_written_again():
+    writes = Writes()
+    for batch in "abc":
+        writes.write(batch)
+    writes.committer.end("b", UnwrittenError(errno.EIO, "refused"))
+    writes.writer.close()
+    assert writes.committer.later == ["b", "c"]
+    assert writes.reported == "abc"
+
+
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 
@@ -365,12 +524,15 @@ def test_close_logs_how_much_could_not_be_written(caplog):
 
 
 def test_written_batches_survive_a_failed_sync_of_definitions_at_close(caplog):
-    node = Node()
+    node, definitions = defining(LaterCommitter)
     client = node.client()
     publish(client, "safe")
     client.turn()
+    node.committer.finish()
+    node.persistence.writer.definitions_changed()
+    node.clock.advance(100)
     publish(client, "gathered")
-    node.committer.close = lambda: OSError(errno.EIO, "refused")
+    definitions.error = OSError(errno.EIO, "refused")
     with caplog.at_level(logging.ERROR), pytest.raises(StoreError, match="refused"):
         node.persistence.close()
     assert "1 operations, not confirmed, are lost" in caplog.text

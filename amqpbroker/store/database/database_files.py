@@ -2,18 +2,22 @@
 
 Segments are written at their ends, read in parts, and removed as a whole, so that a table never has dead rows, and the
 space of a removed one is free at once.
+
+Several rows of a segment may be inserted at the same time, each by its own transaction. If the first of them fails,
+or is lost together with the leader, others follow a gap. They were not confirmed: readers end before the gap, and the
+next write removes them.
 """
 
 import errno
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 from psycopg import sql
 
-from amqpbroker.store.database.fence import REMOVAL_LOCK, Fence, Statement, insertion, numbered_insertion
+from amqpbroker.store.database.fence import REMOVAL_LOCK, ROWS_AT_ONCE, Fence, Statement, insertion, numbered_insertion
 from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import SCHEMA, Session, TimedConnection
 from amqpbroker.store.files import Files
@@ -29,22 +33,31 @@ _ROW_BYTES: Final = 4 << 20
 class _Kept:
     """A file.
 
-    size: its size for the broker. written: the bytes of it that are durable. appended: what follows them, not written
-    yet. exists: its table exists. has_rest: rows after `written` may exist.
+    size: its size for the broker. written: the bytes of it that are durable. rows: those that follow and are under way,
+    by their starts. appended: what follows them, not written yet. exists: its table exists. has_rest: rows after
+    `written` may exist that are not under way.
     """
 
-    def __init__(self, table: str, size: int = 0, exists: bool = False) -> None:
+    def __init__(self, table: str, size: int = 0, exists: bool = False, has_rest: bool = False) -> None:
         self.table = sql.Identifier(table)
         #: The newest file of the journal is never removed, unlike a stream.
         self.is_lasting = "/journal/" in table
         self.written = size
+        self.rows: dict[int, bytes] = {}
+        #: Starts of rows that are durable, while an earlier one is under way.
+        self._ended: set[int] = set()
         self.appended: list[bytes] = []
         self.exists = exists
-        self.has_rest = False
+        self.has_rest = has_rest
 
     @property
     def size(self) -> int:
-        return self.written + sum(map(len, self.appended))
+        return self._end + sum(map(len, self.appended))
+
+    @property
+    def _end(self) -> int:
+        """The end of the last row that is durable or under way."""
+        return self.written + sum(map(len, self.rows.values()))
 
     @cached_property
     def insertion(self) -> Repeated:
@@ -64,11 +77,36 @@ class _Kept:
         self.appended.clear()
         self.exists, self.has_rest = True, False
 
+    def begin_row(self) -> tuple[int, bytes]:
+        """Return the start and the contents of a row that has all appended bytes, and is under way from now on."""
+        start, data = self._end, b"".join(self.appended)
+        self.rows[start] = data
+        self.appended.clear()
+        return start, data
+
+    def end_row(self, start: int) -> Statement | None:
+        """Record that a row is written; return a query that finds the last one of which all before it are, too.
+
+        Return None if there is none, or if the row was cut off meanwhile.
+        """
+        if start not in self.rows:
+            return None
+        self._ended.add(start)
+        proof = None
+        while self.written in self._ended:
+            self._ended.remove(self.written)
+            proof = self.proof()
+            self.written += len(self.rows.pop(self.written))
+        return proof
+
     def doubt(self) -> None:
-        """Record that the appended bytes may be written, although that was reported as failed."""
+        """Record that bytes may be written, although that was reported as failed."""
         self.has_rest = True
 
     def truncate(self, size: int) -> None:
+        for start in [start for start in self.rows if start >= size]:
+            del self.rows[start]
+            self._ended.discard(start)
         rest = self.size - size
         while rest > 0 and self.appended:
             last = self.appended.pop()
@@ -86,7 +124,11 @@ class _Kept:
 
     def is_row(self, data: bytes) -> bool:
         """Return whether writing `data`, the appended bytes, only inserts a row."""
-        return self.exists and not self.has_rest and 0 < len(data) <= _ROW_BYTES
+        return self.is_row_of(len(data))
+
+    def is_row_of(self, size: int) -> bool:
+        """Return whether writing this number of bytes only inserts a row."""
+        return self.exists and not self.has_rest and 0 < size <= _ROW_BYTES
 
     def statements(self, data: bytes) -> list[Statement]:
         """Return what writes `data`, the appended bytes."""
@@ -129,6 +171,7 @@ class DatabaseFiles(Files):
         self._log = log
         self._reading = reading
         self._fence = fence
+        self.concurrency = fence.concurrency
         self._removal = removal
         self._files: dict[Path, _Kept] = reading.run(self._found)
         #: Files that the next `flush` writes.
@@ -147,9 +190,8 @@ class DatabaseFiles(Files):
         ).fetchall()
         found = {}
         for (name,) in names:
-            last = "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1"
-            row = connection.execute(sql.SQL(last).format(sql.Identifier(name))).fetchone()
-            found[Path("/") / name.removeprefix(prefix)] = _Kept(name, row[0] if row else 0, exists=True)
+            end, last = find_ends(sql.Identifier(name), connection)
+            found[Path("/") / name.removeprefix(prefix)] = _Kept(name, end, exists=True, has_rest=last > end)
         return found
 
     def read_with(self, reading: Session) -> None:
@@ -192,7 +234,7 @@ class DatabaseFiles(Files):
         if kept is None:
             raise FileNotFoundError(str(path))
         with self._changing:
-            if kept in self._under_way:
+            if kept in self._under_way or kept.rows:
                 raise OSError(errno.EBUSY, "it is being written", str(path))
             self._due.pop(kept, None)
         if kept.exists:
@@ -225,6 +267,27 @@ class DatabaseFiles(Files):
     def sync(self, descriptor: int) -> None:
         self.flush()
 
+    def begin_sync(self, descriptor: int) -> Callable[[], None]:
+        with self._changing:
+            kept = self._kept(descriptor)
+            if kept.is_lasting and [*self._due] == [kept] and kept.is_row_of(sum(map(len, kept.appended))):
+                del self._due[kept]
+                return partial(self._insert, kept, *kept.begin_row())
+        return self.flush
+
+    def _insert(self, kept: _Kept, start: int, data: bytes) -> None:
+        """Commit a row that was begun, while others may be under way."""
+        try:
+            self._fence.insert_row(kept.insertion, start, data)
+        except OSError:
+            with self._changing:
+                kept.doubt()
+            raise
+        with self._changing:
+            proof = kept.end_row(start)
+            if proof is not None:
+                self._fence.prove(proof)
+
     def sync_directory(self, directory: Path) -> None:
         pass
 
@@ -254,6 +317,8 @@ class DatabaseFiles(Files):
 
     def _write(self, due: list[tuple[_Kept, bytes]]) -> None:
         """Commit these bytes of files."""
+        if any(kept.has_rest for kept, _ in due):
+            self._fence.end_doubtful()
         kept, data = due[0]
         if len(due) == 1 and kept.is_row(data):
             self._fence.insert(kept.insertion, kept.written, data, kept.proof() if kept.is_lasting else None)
@@ -265,7 +330,7 @@ class DatabaseFiles(Files):
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         with self._changing:
             kept = self._kept(descriptor)
-            written, appended = kept.written, b"".join(kept.appended)
+            written, appended = kept.written, b"".join([*kept.rows.values(), *kept.appended])
         end = offset + size
         stop = min(end, written)
         found = [
@@ -279,6 +344,20 @@ class DatabaseFiles(Files):
 
     def _kept(self, descriptor: int) -> _Kept:
         return self._files[self._open[descriptor]]
+
+
+def find_ends(table: sql.Identifier, connection: TimedConnection) -> tuple[int, int]:
+    """Return the end of the bytes of a file that have no gap before them, and that of its last row."""
+    query = sql.SQL("SELECT start, start + length(data) FROM {} ORDER BY start DESC LIMIT %s").format(table)
+    rows = connection.execute(query, [ROWS_AT_ONCE]).fetchall()
+    rows.reverse()
+    # Rows before the last ones have no gap.
+    end = rows[0][0] if len(rows) == ROWS_AT_ONCE else 0
+    for start, stop in rows:
+        if start != end:
+            break
+        end = stop
+    return end, rows[-1][1] if rows else 0
 
 
 def read_part(table: sql.Identifier, start: int, stop: int, connection: TimedConnection) -> bytes:

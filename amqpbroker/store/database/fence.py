@@ -1,6 +1,7 @@
 """Transactions that only the present leader of a log can commit."""
 
 import errno
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, LiteralString, NamedTuple
 
@@ -41,6 +42,10 @@ _NUMBER: Final[LiteralString] = (
 )
 _FIND_NUMBER: Final[LiteralString] = "SELECT 1 FROM proof WHERE log = %s AND epoch = %s AND number >= %s"
 
+#: Rows of a file that a leader may insert at the same time. Rows may follow a missing one, so readers look for a gap
+#: among that many: a later version must not have a lower number.
+ROWS_AT_ONCE: Final = 4
+
 #: Least rate of a large transaction, by which its time limit grows.
 _BYTES_PER_S: Final = 1_000_000
 
@@ -67,16 +72,24 @@ def numbered_insertion(table: sql.Identifier) -> Repeated:
 
 
 class Fence:
-    """Writes as the leader of a log, in one transaction for each call, until `close`. Used by a thread at a time.
+    """Writes as the leader of a log, in one transaction for each call, until `close`. Used by a thread at a time,
+    except for `insert_row`.
 
     After a new connection, which may be to another server, the last write must still be there.
     """
 
-    def __init__(self, session: Session, log: str, epoch: int, proves: bool = True) -> None:
+    def __init__(
+        self, session: Session, log: str, epoch: int, proves: bool = True, beside: Sequence[Session] = ()
+    ) -> None:
         """session: may be shared by the fences of several logs. proves: only one object of a leader may; the others
-        write what may be lost.
+        write what may be lost. beside: further sessions, for rows that are inserted at the same time.
         """
         self._session = session
+        self._sessions = (session, *beside)
+        #: Sessions that insert a row, and those whose last write had an error, and may still have an effect.
+        self._inserting: set[Session] = set()
+        self._in_doubt: set[Session] = set()
+        self._choosing = threading.Lock()
         self._log = log
         self._epoch = epoch
         self._proves = proves
@@ -85,12 +98,17 @@ class Fence:
         self._number: int = 0
         #: A query that finds something if the last write is there, and the number of the connection that was checked.
         self._proof: Statement | None = None
-        self._checked_on: int = 0
+        self._checked_on: dict[Session, int] = dict.fromkeys(self._sessions, 0)
 
     @property
     def epoch(self) -> int:
         """Return the epoch of the leadership."""
         return self._epoch
+
+    @property
+    def concurrency(self) -> int:
+        """Return the number of rows that may be inserted at the same time."""
+        return len(self._sessions)
 
     def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
         """Commit these statements in one transaction, which is durable as the server's `synchronous_commit` says.
@@ -119,7 +137,8 @@ class Fence:
                     connection.rollback()
                 raise
 
-        self._commit(commit, proof)
+        self._commit(commit)
+        self.prove(proof)
 
     def _next_place(self) -> tuple[str, int, int]:
         """Return the number of a write, with its log and its epoch."""
@@ -135,10 +154,41 @@ class Fence:
         if proof is None:
             place = self._next_place()
             values, proof = (start, data, *place), Statement(_FIND_NUMBER, place)
+        self._insert(self._session, statement, values)
+        self.prove(proof)
+
+    def insert_row(self, statement: Repeated, start: int, data: bytes) -> None:
+        """Commit one row as `insert` does, while up to `concurrency` rows are inserted by other threads.
+
+        statement: `insertion` of the file. The caller passes the proof to `prove` when all earlier rows are there, too.
+        """
+        with self._choosing:
+            free = [session for session in self._sessions if session not in self._inserting]
+            # Other logs may use some of these sessions.
+            session = next((session for session in free if not session.is_busy), free[0])
+            self._inserting.add(session)
+        try:
+            self._insert(session, statement, (start, data, self._log, self._epoch))
+        finally:
+            self._inserting.discard(session)
+
+    def prove(self, proof: Statement | None) -> None:
+        """Set the query that finds something as long as the last write is there."""
+        self._proof = proof
+
+    def end_doubtful(self) -> None:
+        """End writes that had an error, so that they have no effect from now on. Raises OSError."""
+        for session in list(self._in_doubt):
+            # A new connection ends the old one first.
+            session.run(_nothing, self._caller)
+            self._in_doubt.discard(session)
+
+    def _insert(self, session: Session, statement: Repeated, values: tuple[int | str | bytes, ...]) -> None:
+        size = len(values[1]) if isinstance(values[1], bytes) else 0
 
         def commit(connection: TimedConnection) -> None:
             try:
-                with connection.extended(len(data) / _BYTES_PER_S):
+                with connection.extended(size / _BYTES_PER_S):
                     inserted = connection.change(statement, values)
             except errors.UndefinedTable:
                 # A later leader may have removed it.
@@ -148,22 +198,29 @@ class Fence:
             if not inserted:
                 raise self._fenced()
 
-        self._commit(commit, proof)
+        self._commit(commit, session)
 
-    def _commit(self, commit: Callable[[TimedConnection], None], proof: Statement | None) -> None:
-        """Call `commit` with a connection that has the last write."""
+    def _commit(self, commit: Callable[[TimedConnection], None], session: Session | None = None) -> None:
+        """Call `commit` with a connection that has the last write. session: by default the first one."""
+        used = session or self._session
 
         def checked(connection: TimedConnection) -> None:
-            if self._session.connections != self._checked_on:
+            if used.connections != self._checked_on[used]:
                 self._check(connection)
+                self._checked_on[used] = used.connections
             commit(connection)
 
-        self._session.run(checked, self._caller)
-        self._proof = proof
+        try:
+            used.run(checked, self._caller)
+        except OSError:
+            self._in_doubt.add(used)
+            raise
+        self._in_doubt.discard(used)
 
     def close(self) -> None:
-        """Write nothing more. The session stays open, for others that share it."""
-        self._session.discard(self._caller)
+        """Write nothing more. The sessions stay open, for others that share them."""
+        for session in self._sessions:
+            session.discard(self._caller)
 
     def _fenced(self) -> FencedError:
         return FencedError(errno.EPERM, "Another broker leads now", self._log)
@@ -179,7 +236,10 @@ class Fence:
         """
         if self._proof is not None and not _is_found(connection, self._proof):
             raise lost() if self._still_leads(connection) else self._fenced()
-        self._checked_on = self._session.connections
+
+
+def _nothing(connection: TimedConnection) -> None:
+    pass
 
 
 def _is_found(connection: TimedConnection, query: Statement) -> bool:

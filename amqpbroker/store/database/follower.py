@@ -1,11 +1,11 @@
 """Following the journal of another leader, so that a takeover reads only what came last."""
 
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 
 from psycopg import errors, sql
 
 from amqpbroker.store import record
-from amqpbroker.store.database.database_files import read_part
+from amqpbroker.store.database.database_files import find_ends, read_part
 from amqpbroker.store.database.session import SCHEMA, TimedConnection
 from amqpbroker.store.log import StoreError
 from amqpbroker.store.recovered import Recovered
@@ -69,9 +69,7 @@ class Follower:
     def _read_segment(self, connection: TimedConnection, number: int) -> bool:
         """Read a step of a segment; return whether all of it was read."""
         table = sql.Identifier(f"{self._prefix}{number:016x}{_SUFFIX}")
-        last: Any = "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1"
-        row = connection.execute(sql.SQL(last).format(table)).fetchone()
-        size = row[0] if row is not None else 0
+        size, _ = find_ends(table, connection)
         step = self._step_bytes
         while True:
             before = self.segments.get(number, Followed(b"", 0))

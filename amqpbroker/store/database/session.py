@@ -141,6 +141,11 @@ class Session:
         self._connecting: threading.Thread | None = None
         self._ended: bool = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a call is under way."""
+        return self._calling.locked()
+
     def run(self, task: Callable[[TimedConnection], T], caller: str = "") -> T:
         """Call the task with a connection, in autocommit mode, and return its result. It waits for calls under way.
 

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from typing import Final
 
+from amqpbroker.store.database.fence import ROWS_AT_ONCE
 from amqpbroker.store.database.leadership import session_name
 from amqpbroker.store.database.session import Session
 
@@ -12,7 +13,8 @@ DEADLINE_S: Final = 10.0
 #: The same for the event loop, and the time in which it does not try again: other clients wait meanwhile.
 READING_DEADLINE_S: Final = 2.0
 READING_REST_S: Final = 3.0
-#: Sessions that write. Each commits for one log at a time, so this is also the greatest number of concurrent commits.
+#: Sessions that write, at least ROWS_AT_ONCE. Each commits for one log at a time, so this is also the greatest number
+#: of concurrent commits.
 WRITERS: Final = 8
 
 
@@ -48,6 +50,11 @@ class Sessions:
             chosen = min(self._writers, key=self._logs.__getitem__)
             self._logs[chosen] += 1
         return chosen
+
+    def beside(self, writer: Session) -> list[Session]:
+        """Return the sessions over which the logs of a writing session also write, at the same time."""
+        first = self._writers.index(writer)
+        return [self._writers[(first + number) % WRITERS] for number in range(1, ROWS_AT_ONCE)]
 
     def leave(self, writer: Session) -> None:
         """Use a writing session for one log less."""

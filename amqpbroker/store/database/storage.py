@@ -23,7 +23,7 @@ class DatabaseStorage:
         self._writer = sessions.writer()
         self._recovery = sessions.recovery(log)
         self.log = log
-        self.fence = Fence(self._writer, log, epoch)
+        self.fence = Fence(self._writer, log, epoch, beside=sessions.beside(self._writer))
         self.removal = Fence(sessions.removal, log, epoch, proves=False)
 
     def open(self) -> None:

@@ -4,9 +4,11 @@ import errno
 import itertools
 import logging
 import secrets
+import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -91,8 +93,15 @@ class Journal(Log):
         self.living = LivingBySegment()
         self.batches: int = 0
         self.segment_bytes = segment_bytes
+        self.concurrency = files.concurrency
         self._synced = synced
+        #: The first batch that has to be written again.
         self._unwritten: Batch | None = None
+        #: Batches under way, in order, and those of them that are durable.
+        self._under_way: deque[Batch] = deque()
+        self._ended: set[int] = set()
+        #: Held while a batch is appended, and while its end is noted: several may end at the same time.
+        self._changing = threading.Lock()
         self._freed: deque[Segment] = deque()
         #: The first of them, if it could not be removed.
         self._refused: Segment | None = None
@@ -188,6 +197,11 @@ class Journal(Log):
         segment.resize(stop & OFFSET_MASK)
         return Batch(self.batches, start, stop, parts)
 
+    @property
+    def is_segment_full(self) -> bool:
+        segment = self.segments.get(self.newest)
+        return segment is None or segment.size >= self.segment_bytes
+
     def _current(self) -> Segment:
         segment = self.segments.get(self.newest)
         if segment is None or segment.size >= self.segment_bytes:
@@ -196,31 +210,51 @@ class Journal(Log):
             self._adopt(segment)
         return segment
 
-    def write(self, batch: Batch) -> None:
-        """Append a batch, and sync it unless `synced` is off."""
-        segment = self.segments[batch.position >> OFFSET_BITS]
-        is_new = segment.descriptor < 0
-        if is_new:
-            self._create(segment, batch)
-        try:
-            self.files.write(segment.descriptor, *batch.parts)
-        except OSError as error:
-            self._cut_off(batch, is_new, error)
-        if self._unwritten is not None:
-            self._read_back(batch)
-            self._unwritten = None
-        if is_new:
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Append a batch; return what syncs it, unless `synced` is off."""
+        with self._changing:
+            segment = self.segments[batch.position >> OFFSET_BITS]
+            if self._unwritten is not None and self._is_cut_off(batch):
+                raise UnwrittenError(errno.EIO, "An earlier batch was refused", str(segment.path))
+            is_new = segment.descriptor < 0
+            if is_new:
+                self._create(segment, batch)
             try:
-                self.files.sync_directory(self.directory)
+                self.files.write(segment.descriptor, *batch.parts)
             except OSError as error:
-                self._cut_off(batch, is_new, error, _TOO_MANY_FILES)
-        if self._synced:
-            try:
-                self.files.sync(segment.descriptor)
-            except UnwrittenError as error:
+                self._cut_off(batch, is_new, error)
+            if self._unwritten is not None:
+                self._read_back(batch)
+                self._unwritten = None
+            if is_new:
+                try:
+                    self.files.sync_directory(self.directory)
+                except OSError as error:
+                    self._cut_off(batch, is_new, error, _TOO_MANY_FILES)
+            self._under_way.append(batch)
+            sync = self.files.begin_sync(segment.descriptor) if self._synced else _nothing
+        return partial(self._finish, batch, sync)
+
+    def _finish(self, batch: Batch, sync: Callable[[], None]) -> None:
+        """Make a batch durable."""
+        try:
+            sync()
+        except UnwrittenError as error:
+            with self._changing:
                 # The header of a new segment is durable, so that only the batch has to be cut off.
                 self._cut_off(batch, False, error)
-        self.durable = batch.stop
+        with self._changing:
+            if self._unwritten is not None and self._is_cut_off(batch):
+                return
+            self._ended.add(batch.number)
+            while self._under_way and (first := self._under_way[0]).number in self._ended:
+                self._ended.remove(first.number)
+                self._under_way.popleft()
+                self.durable = first.stop
+
+    def _is_cut_off(self, batch: Batch) -> bool:
+        """Return whether a batch was cut off together with an earlier one."""
+        return self._unwritten is not None and self._unwritten.number < batch.number
 
     def _create(self, segment: Segment, batch: Batch) -> None:
         """Create the file of a segment for its first batch."""
@@ -237,13 +271,17 @@ class Journal(Log):
                 self._cut_off(batch, True, error)
 
     def _cut_off(self, batch: Batch, is_new: bool, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
-        """Remove a partly written batch, and its segment if that is new.
+        """Remove a partly written batch, with those after it that are under way, and its segment if that is new.
 
         Raises UnwrittenError if the error is one of the temporary ones in `for_now`, otherwise the OSError.
         """
         if error.errno not in for_now:
             raise error
         segment = self.segments[batch.position >> OFFSET_BITS]
+        while self._under_way and self._under_way[-1].number >= batch.number:
+            self._ended.discard(self._under_way.pop().number)
+        if self._is_cut_off(batch):
+            raise error
         if not is_new:
             self.files.truncate(segment.descriptor, batch.position & OFFSET_MASK)
             self._check_size(segment, batch.position & OFFSET_MASK)
@@ -327,6 +365,10 @@ class Journal(Log):
         self.segments.clear()
         self._freed.clear()
         self.oldest = self.newest = 0
+
+
+def _nothing() -> None:
+    pass
 
 
 def _segment_numbers(directory: Path, files: Files) -> list[int]:

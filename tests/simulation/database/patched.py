@@ -12,8 +12,9 @@ from unittest.mock import patch
 from amqpbroker.config import Config
 from amqpbroker.server import shared_database, vhost_following, vhost_recovery, vhost_serving
 from amqpbroker.store import committer
-from amqpbroker.store.database import leaderships, members, reporting, session, sessions, vhost_followers
+from amqpbroker.store.database import fence, leaderships, members, reporting, session, sessions, vhost_followers
 from amqpbroker.store.database.leadership import Target
+from amqpbroker.store.journal import journal
 from tests.simulation.database import threading_module
 from tests.simulation.database.broker import BrokerProcess
 from tests.simulation.database.connection import Connection
@@ -92,6 +93,8 @@ def simulated() -> Iterator[None]:
             (committer, "ThreadPoolExecutor", threading_module.ThreadPoolExecutor),
             (leaderships, "time", time),
             (leaderships.Leaderships.__init__, "__defaults__", (threading_module.monotonic,)),
+            (fence, "threading", threading_module),
+            (journal, "threading", threading_module),
             (members, "threading", threading_module),
             (reporting, "threading", threading_module),
             (session, "threading", threading_module),

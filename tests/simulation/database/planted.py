@@ -60,6 +60,14 @@ PLANTED: Final = (
         "            self._under_way = set()\n            return\n",
     ),
     Planted(
+        "a refused row not repeated",
+        "database_files.py",
+        "                kept.doubt()\n            raise\n",
+        "                kept.doubt()\n            return\n",
+    ),
+    Planted("a gap not found", "database_files.py", "        if start != end:\n            break\n", "        pass\n"),
+    Planted("rows behind a gap kept", "database_files.py", "has_rest=last > end)", "has_rest=False)"),
+    Planted(
         "a takeover that no standby has",
         "leadership.py",
         "with connection.transaction():\n            found",

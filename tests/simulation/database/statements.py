@@ -437,12 +437,10 @@ def find_part(session: Backend, names: Names, values: Any) -> Result:
     return FOUND if values[0] in session.open_transaction.rows(names[0]) else NOTHING
 
 
-def find_end(session: Backend, names: Names, values: Any) -> Result:
+def find_ends(session: Backend, names: Names, values: Any) -> Result:
     rows = _parts(session.open_transaction, names[0])
-    if not rows:
-        return NOTHING
-    last = max(rows)
-    return Result([(last + len(rows[last][0]),)], 1)
+    last = sorted(rows, reverse=True)[: values[0]]
+    return Result([(start, start + len(rows[start][0])) for start in last], len(last))
 
 
 def read_parts(session: Backend, names: Names, values: Any) -> Result:
@@ -688,7 +686,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     # files
     "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)": find_tables,
     "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename >= %s AND tablename < %s": find_tables_between,
-    "SELECT start + length(data) FROM {} ORDER BY start DESC LIMIT 1": find_end,
+    "SELECT start, start + length(data) FROM {} ORDER BY start DESC LIMIT %s": find_ends,
     "SELECT 1 FROM {} WHERE start = %s": find_part,
     "CREATE TABLE IF NOT EXISTS {} (start bigint PRIMARY KEY, data bytea NOT NULL)": create_named,
     "ALTER TABLE {} ALTER data SET STORAGE EXTERNAL": nothing,
@@ -730,7 +728,7 @@ STATEMENTS: Final[dict[str, Function]] = {
 
 #: Functions that neither change nor lock anything.
 READERS: Final[frozenset[Function]] = frozenset(
-    {find_schema, select_version, find_tables, select_leader, find_part, find_end, read_parts, synchronous}
+    {find_schema, select_version, find_tables, select_leader, find_part, find_ends, read_parts, synchronous}
     | {find_last_id, select_definitions, select_definitions_of_log, find_write, find_leadership, select_write}
     | {select_leaders, select_brokers, select_logs, find_log, find_one}
     | {find_tables_between, find_leader}

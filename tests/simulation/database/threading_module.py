@@ -53,6 +53,9 @@ class Lock:
             task.wait()
         self._is_held = True
 
+    def locked(self) -> bool:
+        return self._is_held
+
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self._is_held = False
         waiting, self._waiting = self._waiting, []

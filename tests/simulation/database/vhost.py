@@ -22,8 +22,11 @@ from tests.simulation.database.ledger import Attempt
 if TYPE_CHECKING:
     from tests.simulation.database.broker import Broker
 
-#: Time between two batches.
-BATCH_S: Final = (0.01, 1.2)
+#: Time between two bursts, numbers of messages of a burst, and the time between two of them: most are written while
+#: others are.
+BURST_S: Final = (0.01, 1.2)
+BURSTS: Final = (1, 1, 2, 3, 6)
+NEXT_S: Final = (0.0, 0.004)
 SIZES: Final = (20, 20, 200, 700)
 #: Number of live messages from which the oldest are settled.
 MOST: Final = 8
@@ -123,22 +126,27 @@ class Vhost:
     # --- the client ---------------------------------------------------------------------------------------------------
 
     async def publish(self, checks: Watching) -> None:
-        """Publish a message after the other, until the vhost is closed."""
+        """Publish bursts of messages, until the vhost is closed."""
         storage, chance = self.storage, self._chance
         store = storage.store
         assert isinstance(store, Persistence)
         while True:
-            await asyncio.sleep(chance.uniform(*BATCH_S))
-            if storage.is_closed or store.writer.has_failed:
-                return
-            sequence = checks.next_sequence()
-            copy, attempt = self._gather(sequence)
-            checks.attempted(self, attempt)
-            if not await written(storage):
-                return
-            self.queue.live[sequence] = copy.position
-            self.last_place = copy.position >> OFFSET_BITS, copy.position & OFFSET_MASK
-            checks.acknowledged(self, sequence)
+            await asyncio.sleep(chance.uniform(*BURST_S))
+            under_way = []
+            for _ in range(chance.choice(BURSTS)):
+                if storage.is_closed or store.writer.has_failed:
+                    return
+                sequence = checks.next_sequence()
+                copy, attempt = self._gather(sequence)
+                checks.attempted(self, attempt)
+                under_way.append((sequence, copy, store.appended))
+                await asyncio.sleep(chance.uniform(*NEXT_S))
+            for sequence, copy, number in under_way:
+                if not await written(storage, number):
+                    return
+                self.queue.live[sequence] = copy.position
+                self.last_place = copy.position >> OFFSET_BITS, copy.position & OFFSET_MASK
+                checks.acknowledged(self, sequence)
 
     def _gather(self, sequence: int) -> tuple[HeldCopy, Attempt]:
         """Make the store's next batch."""
@@ -150,7 +158,7 @@ class Vhost:
         if queue:
             definitions = self.storage.definitions
             definitions.put(QueueDefinition(self.name, queue, definitions.new_id(), False, b""))
-        streamed = sequence % 2 == 1
+        streamed = sequence % 4 == 1
         if streamed:
             self._stream.append(message)
             self._stream.remove_oldest()
@@ -161,10 +169,9 @@ class Vhost:
         return copy, Attempt(sequence, tuple(settled), queue, streamed, self.last_id if queue else 0)
 
 
-async def written(storage: Storage) -> bool:
-    """Wait until everything that the storage has gathered is safe; return False if it was closed before."""
+async def written(storage: Storage, number: int) -> bool:
+    """Wait until a gathering of the storage is safe; return False if it was closed before."""
     store = storage.store
-    number = store.appended
     while store.synced < number:
         if storage.is_closed or (isinstance(store, Persistence) and store.writer.has_failed):
             return False

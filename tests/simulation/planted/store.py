@@ -6,8 +6,8 @@ STORE = (
     Planted(
         "a sync not waited for",
         "journal.py",
-        "self.files.sync(segment.descriptor)\n            except UnwrittenError as error:\n                # The",
-        "pass\n            except UnwrittenError as error:\n                # The",
+        "            sync()\n        except UnwrittenError",
+        "            pass\n        except UnwrittenError",
     ),
     Planted("a directory not synced", "journal.py", "self.files.sync_directory(self.directory)", "pass"),
     Planted("definitions not synced with a batch", "committer.py", "self._before()\n        if", "if"),
@@ -19,9 +19,9 @@ STORE = (
     ),
     Planted(
         "synced too far",
-        "persistence.py",
-        'Handle the end of the write of all batches."""\n        self.synced = self._number - 1',
-        'Handle the end of the write of all batches."""\n        self.synced = self._number',
+        "gathering.py",
+        "self.synced = max(self.synced, taken.number)",
+        "self.synced = max(self.synced, taken.number + 1)",
     ),
     Planted(
         "a settling not stored",
@@ -33,8 +33,8 @@ STORE = (
     Planted(
         "a failed write is taken as done",
         "writer.py",
-        "if isinstance(error, UnwrittenError):\n            self._wait(error)\n            return",
-        "if isinstance(error, UnwrittenError):\n            error = None",
+        "if error is not None:\n                if len(self._ended)",
+        "if error is not None and not isinstance(error, UnwrittenError):\n                if len(self._ended)",
     ),
     Planted(
         "a failed write is not tried again",
@@ -52,8 +52,8 @@ STORE = (
     Planted(
         "nothing written behind a batch",
         "writer.py",
-        "if self._writings:\n            # Clients that wait",
-        "if False:\n            # Clients that wait",
+        "if self._writings and not self._closed:",
+        "if False:",
     ),
     Planted(
         "a lost wake-up of the gathering",

@@ -10,7 +10,7 @@ from functools import partial
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
-from amqpbroker.store.database.fence import LOG, Fence, Statement
+from amqpbroker.store.database.fence import LOG, ROWS_AT_ONCE, Fence, Statement
 from amqpbroker.store.database.leadership import Leader, Leadership, session_name
 from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import Session
@@ -35,6 +35,11 @@ class FaultyFence(Fence):
         with self._faulty():
             self.insertions += 1
             super().insert(statement, start, data, proof)
+
+    def insert_row(self, statement: Repeated, start: int, data: bytes) -> None:
+        with self._faulty():
+            self.insertions += 1
+            super().insert_row(statement, start, data)
 
     @contextmanager
     def _faulty(self) -> Iterator[None]:
@@ -66,7 +71,10 @@ class Opened:
         )
         while not self.leadership.try_take():
             time.sleep(0.01)
-        self.fence = FaultyFence(self.session(url, "writing"), LOG, self.leadership.epoch)
+        uses = ["writing", *[f"writing {number}" for number in range(1, ROWS_AT_ONCE)]]
+        self.writing = [self.session(url, use) for use in uses]
+        first, *beside = self.writing
+        self.fence = FaultyFence(first, LOG, self.leadership.epoch, beside=beside)
         self.reading = self.session(url, "reading")
         removal = Fence(self.session(url, "removal"), LOG, self.leadership.epoch)
         self.files = DatabaseFiles(LOG, self.reading, self.fence, removal)

@@ -2,17 +2,22 @@
 
 import errno
 import inspect
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from itertools import permutations
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from amqpbroker.store.database.fence import ROWS_AT_ONCE
+from amqpbroker.store.database.repeated import Repeating
 from amqpbroker.store.database.session import SCHEMA
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.log import FencedError, Log, UnwrittenError
+from amqpbroker.store.record import OFFSET_MASK
 from tests.store import test_log
 from tests.store.database.opening import Opened
 from tests.store.test_log import SEGMENT_BYTES, Filling
@@ -86,6 +91,151 @@ def test_a_refused_batch_behind_the_header_of_a_new_segment_is_written_again(fil
                 log.write(batch)
         log.write(batch)
     assert test_log.found_sequences(filling.reopen()) == [1, 2]
+
+
+# --- several batches at the same time -------------------------------------------------------------------------------
+
+
+def begun(filling, *sequences):
+    """Begin to write batches; return what makes each durable, and the batches."""
+    made = [test_log.made(filling.log, sequence)[0] for sequence in sequences]
+    return [filling.log.begin(batch) for batch in made], made
+
+
+def write(filling, sequence):
+    filling.log.write(test_log.made(filling.log, sequence)[0])
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_batches_that_end_in_any_order_become_durable_in_theirs(filling, order):
+    write(filling, 1)
+    before = filling.log.durable
+    finish, batches = begun(filling, 2, 3, 4)
+    ended = set()
+    for index in order:
+        finish[index]()
+        ended.add(index)
+        contiguous = [batch.stop for at, batch in enumerate(batches) if ended >= {*range(at + 1)}]
+        assert filling.log.durable == max(contiguous, default=before)
+    # Also the first batch, behind the header of its segment.
+    assert filling.opened.fence.insertions == 4
+    assert test_log.found_sequences(filling.reopen()) == [1, 2, 3, 4]
+
+
+def test_as_many_batches_as_the_depth_are_inserted_by_sessions_of_their_own(filling, monkeypatch):
+    write(filling, 1)
+    together = threading.Barrier(ROWS_AT_ONCE)
+    inserting = Repeating.change
+
+    def change(*given):
+        together.wait(10)
+        return inserting(*given)
+
+    assert filling.log.concurrency == ROWS_AT_ONCE
+    finish, _ = begun(filling, *range(2, 2 + ROWS_AT_ONCE))
+    monkeypatch.setattr(Repeating, "change", change)
+    with ThreadPoolExecutor(ROWS_AT_ONCE) as pool:
+        for done in [pool.submit(each) for each in finish]:
+            done.result(20)
+    monkeypatch.undo()
+    assert test_log.found_sequences(filling.reopen()) == [*range(1, 2 + ROWS_AT_ONCE)]
+
+
+@pytest.mark.parametrize("refused", range(3))
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_no_batch_behind_one_that_was_refused_is_found(filling, order, refused):
+    write(filling, 1)
+    finish, _ = begun(filling, 2, 3, 4)
+    for index in order:
+        if index == refused:
+            filling.opened.fence.refuses = LOST
+            with pytest.raises(UnwrittenError):
+                finish[index]()
+        else:
+            finish[index]()
+    expected = [1, *range(2, 2 + refused)]
+    assert test_log.found_sequences(filling.reopen()) == expected
+    # Also if the next broker has written nothing. The first write replaces the rows that followed the gap.
+    assert test_log.found_sequences(filling.reopen()) == expected
+    write(filling, 9)
+    assert test_log.found_sequences(filling.reopen()) == [*expected, 9]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("refused", [(0,), (1,), (2,), (0, 1), (1, 2), (2, 0), (2, 1, 0)])
+def test_batches_from_a_refused_one_on_are_written_again(filling, refused, lost):
+    write(filling, 1)
+    before = filling.log.durable
+    finish, batches = begun(filling, 2, 3, 4)
+    first = min(refused)
+    for index in [*refused, *(set(range(3)) - {*refused})]:
+        if index in refused:
+            setattr(filling.opened.fence, "loses" if lost else "refuses", LOST)
+            with pytest.raises(UnwrittenError):
+                finish[index]()
+        else:
+            finish[index]()
+    assert filling.log.durable == (batches[first - 1].stop if first else before)
+    for batch in batches[first:]:
+        filling.log.write(batch)
+        assert filling.log.durable == batch.stop
+    finish, _ = begun(filling, 5, 6)
+    for each in reversed(finish):
+        each()
+    assert test_log.found_sequences(filling.reopen()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_batch_is_not_begun_after_an_earlier_one_was_refused(filling):
+    write(filling, 1)
+    first, second = [test_log.made(filling.log, sequence)[0] for sequence in (2, 3)]
+    finish = filling.log.begin(first)
+    filling.opened.fence.refuses = LOST
+    with pytest.raises(UnwrittenError):
+        finish()
+    with pytest.raises(UnwrittenError, match="An earlier batch was refused"):
+        filling.log.begin(second)
+    for batch in (first, second):
+        filling.log.write(batch)
+    assert test_log.found_sequences(filling.reopen()) == [1, 2, 3]
+
+
+def test_a_batch_is_read_back_while_it_is_written(filling):
+    write(filling, 1)
+    finish, (batch, _) = begun(filling, 2, 3)
+    data = b"".join(batch.parts)
+    for each in reversed(finish):
+        assert filling.log.read(batch.position, len(data)) == data
+        each()
+    assert filling.log.read(batch.position, len(data)) == data
+
+
+def test_rows_without_an_answer_have_an_end_before_others_are_written_again(filling, database):
+    """A transaction that nobody waits for any more would still commit, beside the repeated one."""
+    write(filling, 1)
+    finish, batches = begun(filling, 2, 3)
+    for session in filling.opened.writing:
+        session.run(lambda _: None)
+        session.limit(0.5, 0)
+    blocked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'writing%'"
+    with ThreadPoolExecutor(2) as pool, psycopg.connect(database) as one, psycopg.connect(database) as two:
+        ends = []
+        for number, (other, batch, each) in enumerate(zip((one, two), batches, finish, strict=True)):
+            place = batch.position & OFFSET_MASK
+            other.execute(f"INSERT INTO {SCHEMA}.\"0/journal/{1:016x}.seg\" VALUES ({place}, 'x')")
+            ends.append(pool.submit(each))
+            wait_for(filling.opened.reading, f"{blocked} OFFSET {number}")
+        for end in ends:
+            with pytest.raises(UnwrittenError, match="no answer"):
+                end.result(20)
+        for session in filling.opened.writing:
+            session.limit(10, 0)
+        one.rollback()
+        filling.log.write(batches[0])
+        two.rollback()
+    # The second one could commit now.
+    wait_for(filling.opened.reading, f"SELECT 1 WHERE NOT EXISTS ({blocked})")
+    filling.log.write(batches[1])
+    assert test_log.found_sequences(filling.reopen()) == [1, 2, 3]
 
 
 @pytest.fixture

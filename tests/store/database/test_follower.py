@@ -9,7 +9,7 @@ from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.follower import Follower
 from amqpbroker.store.log import StoreError
 from tests.store.database.test_database_files import Database
-from tests.store.test_log import appended, made
+from tests.store.test_log import appended, found_sequences, made
 
 
 @pytest.fixture
@@ -93,6 +93,35 @@ def test_a_long_journal_is_read_in_steps(filling):
     expected = shown(filling.start(), filling.log)
     found, continued = taken_over(filling, follower)
     assert shown(found, continued) == expected
+
+
+def test_a_batch_behind_one_that_is_still_written_is_read_with_it(filling):
+    appended(filling.log, 1)
+    follower = Follower(LOG)
+    first, second = [filling.log.begin(made(filling.log, sequence)[0]) for sequence in (2, 3)]
+    second()
+    assert read_on(filling, follower) == 1
+    assert follower.found.batches == 1
+    first()
+    read_on(filling, follower)
+    assert follower.found.batches == 3
+    expected = shown(filling.start(), filling.log)
+    found, continued = taken_over(filling, follower)
+    assert shown(found, continued) == expected
+
+
+def test_a_takeover_with_a_follower_replaces_a_batch_behind_one_that_was_lost(filling):
+    appended(filling.log, 1)
+    follower = Follower(LOG)
+    _, second = [filling.log.begin(made(filling.log, sequence)[0]) for sequence in (2, 3)]
+    second()
+    read_on(filling, follower)
+    _, continued = taken_over(filling, follower)
+    appended(continued, 9, size=50)
+    found = filling.start()
+    assert (found_sequences(found), found.batches) == ([1, 9], 2)
+    read_on(filling, follower)
+    assert follower.found.batches == 2
 
 
 def test_a_journal_whose_next_segments_are_gone_cannot_be_followed(filling):

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from amqpbroker.store.database.fence import ROWS_AT_ONCE
 from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import WRITERS, Sessions
 from amqpbroker.store.log import UnwrittenError
@@ -28,6 +29,13 @@ def test_logs_are_spread_over_a_bounded_number_of_sessions(sessions):
     left = next(iter(used))
     sessions.leave(left)
     assert sessions.writer() is left
+
+
+def test_a_log_writes_over_further_sessions_besides_its_own(sessions):
+    for writer in [sessions.writer() for _ in range(WRITERS)]:
+        beside = sessions.beside(writer)
+        assert len({writer, *beside}) == ROWS_AT_ONCE
+    assert {each for writer in sessions._writers for each in sessions.beside(writer)} == {*sessions._writers}
 
 
 def test_only_sessions_that_are_used_connect(sessions, database):
