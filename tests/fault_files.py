@@ -87,6 +87,9 @@ class FaultyFiles:
         self._step()
         self.synced[path] = len(self.contents[path])
 
+    def is_next_alone(self, descriptor):
+        return False
+
     def begin_sync(self, descriptor):
         return partial(self.sync, descriptor)
 

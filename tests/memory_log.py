@@ -90,8 +90,8 @@ class MemoryLog(Log):
         return LogBatch(self._batches, start, start + size, groups)
 
     @property
-    def is_segment_full(self) -> bool:
-        return not self.newest or self._sizes[self.newest] >= self.segment_bytes
+    def is_next_alone(self) -> bool:
+        return True
 
     def begin(self, batch: LogBatch) -> Callable[[], None]:
         return partial(self._write, batch)

@@ -70,6 +70,10 @@ class Files:
         """
         syscalls.sync(descriptor)
 
+    def is_next_alone(self, descriptor: int) -> bool:
+        """Return whether no other sync of a file may be under way at the same time as the next one."""
+        return self.concurrency == 1
+
     def begin_sync(self, descriptor: int) -> Callable[[], None]:
         """Return a function that syncs what is written to a file by now, and may be called on another thread.
 

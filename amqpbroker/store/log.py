@@ -100,8 +100,8 @@ class Log(ABC):
 
     @property
     @abstractmethod
-    def is_segment_full(self) -> bool:
-        """Return whether the next batch begins a segment, so that no other may be written at the same time."""
+    def is_next_alone(self) -> bool:
+        """Return whether no other may be written at the same time as the next batch: the first of a segment is one."""
 
     def write(self, batch: Batch) -> None:
         """Make a batch durable.

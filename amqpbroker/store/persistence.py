@@ -178,7 +178,7 @@ class Persistence(Gathering):
         return (
             not self.streamed
             and not self._definitions_due
-            and not log.is_segment_full
+            and not log.is_next_alone
             and not log.has_free
             and not self._compaction.is_due()
         )

@@ -60,6 +60,8 @@ class Writer:
         self._started: int = 0
         self._ended: dict[Writing, OSError | None] = {}
         self._stuck: bool = False
+        #: The next attempt waits.
+        self._resting: bool = False
         self._retry: Timer | None = None
         self._definitions: Timer | None = None
         self._syncing: bool = False
@@ -103,9 +105,8 @@ class Writer:
 
     def _start(self) -> None:
         """Start to write what can be written now."""
-        self._retry = None
         # A committer without a thread has ended some within `start`.
-        while (index := self._started) < len(self._writings) and self._retry is None and not self.has_failed:
+        while (index := self._started) < len(self._writings) and not (self._resting or self.has_failed):
             writing = self._writings[index]
             batch = writing.batch
             if index == 0:
@@ -116,6 +117,12 @@ class Writer:
                 self._committer.start_beside(batch, partial(self._done, writing))
             else:
                 return
+
+    def _start_again(self) -> None:
+        """Retry what was refused."""
+        self._resting = False
+        self._retry = None
+        self._start()
 
     def _may_follow(self, index: int) -> bool:
         """Return whether a batch may be written beside those before it."""
@@ -163,7 +170,8 @@ class Writer:
             self._stuck = True
             log.error("%s; nothing is confirmed until the write succeeds; it is retried every second", error)
             self._on_stuck(error)
-        self._retry = self._clock.after(RETRY_MS, self._start)
+        self._resting = True
+        self._retry = self._clock.after(RETRY_MS, self._start_again)
 
     # --- definitions ------------------------------------------------------------------------------------------------
 

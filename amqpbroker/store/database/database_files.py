@@ -176,7 +176,7 @@ class DatabaseFiles(Files):
         self._files: dict[Path, _Kept] = reading.run(self._found)
         #: Files that the next `flush` writes.
         self._due: dict[_Kept, None] = {}
-        #: Files that are being written.
+        #: Files that are being written alone.
         self._under_way: set[_Kept] = set()
         self._open: dict[int, Path] = {}
         self._next: int = 0
@@ -267,12 +267,22 @@ class DatabaseFiles(Files):
     def sync(self, descriptor: int) -> None:
         self.flush()
 
+    def is_next_alone(self, descriptor: int) -> bool:
+        with self._changing:
+            kept = self._kept(descriptor)
+            return not kept.exists or kept.has_rest
+
     def begin_sync(self, descriptor: int) -> Callable[[], None]:
         with self._changing:
             kept = self._kept(descriptor)
+            if self._under_way:
+                raise OSError(errno.EBUSY, "it is being written alone", str(self._open[descriptor]))
             if kept.is_lasting and [*self._due] == [kept] and kept.is_row_of(sum(map(len, kept.appended))):
                 del self._due[kept]
                 return partial(self._insert, kept, *kept.begin_row())
+            if kept.rows:
+                raise OSError(errno.EBUSY, "it has to be written alone", str(self._open[descriptor]))
+            self._under_way = set(self._due)
         return self.flush
 
     def _insert(self, kept: _Kept, start: int, data: bytes) -> None:
@@ -281,7 +291,7 @@ class DatabaseFiles(Files):
             self._fence.insert_row(kept.insertion, start, data)
         except OSError:
             with self._changing:
-                kept.doubt()
+                kept.truncate(start)
             raise
         with self._changing:
             proof = kept.end_row(start)

@@ -198,9 +198,11 @@ class Journal(Log):
         return Batch(self.batches, start, stop, parts)
 
     @property
-    def is_segment_full(self) -> bool:
+    def is_next_alone(self) -> bool:
         segment = self.segments.get(self.newest)
-        return segment is None or segment.size >= self.segment_bytes
+        if segment is None or segment.size >= self.segment_bytes or segment.descriptor < 0:
+            return True
+        return self.files.is_next_alone(segment.descriptor)
 
     def _current(self) -> Segment:
         segment = self.segments.get(self.newest)

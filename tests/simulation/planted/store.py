@@ -39,7 +39,7 @@ STORE = (
     Planted(
         "a failed write is not tried again",
         "writer.py",
-        "self._retry = self._clock.after(RETRY_MS, self._start)",
+        "self._retry = self._clock.after(RETRY_MS, self._start_again)",
         "pass",
     ),
     Planted(

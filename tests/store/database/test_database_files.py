@@ -161,6 +161,35 @@ def test_no_batch_behind_one_that_was_refused_is_found(filling, order, refused):
     assert test_log.found_sequences(filling.reopen()) == [*expected, 9]
 
 
+def test_the_first_batch_of_a_leader_that_replaces_rows_behind_a_gap_is_written_alone(filling):
+    assert filling.log.is_next_alone
+    write(filling, 1)
+    assert not filling.log.is_next_alone
+    _, second = begun(filling, 2, 3)[0]
+    second()
+    filling.reopen()
+    assert filling.log.is_next_alone
+    write(filling, 7)
+    assert not filling.log.is_next_alone
+    for finish in reversed(begun(filling, 8, 9)[0]):
+        finish()
+    assert test_log.found_sequences(filling.reopen()) == [1, 7, 8, 9]
+
+
+@pytest.mark.parametrize("large", ["the first", "the second"])
+def test_a_batch_that_needs_several_rows_is_not_written_beside_another(filling, large):
+    filling.log.segment_bytes = 50_000_000
+    write(filling, 1)
+    first, second = [
+        test_log.made(filling.log, sequence, size=5_000_000 if large == name else 20)[0]
+        for sequence, name in ((2, "the first"), (3, "the second"))
+    ]
+    filling.log.begin(first)
+    with pytest.raises(OSError, match="alone") as raised:
+        filling.log.begin(second)
+    assert not isinstance(raised.value, UnwrittenError)
+
+
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("refused", [(0,), (1,), (2,), (0, 1), (1, 2), (2, 0), (2, 1, 0)])
 def test_batches_from_a_refused_one_on_are_written_again(filling, refused, lost):
