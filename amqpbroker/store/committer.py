@@ -100,6 +100,7 @@ class ThreadCommitter(Committer):
         #: Results that were not passed on yet. Number of batches without one that was.
         self._ended: deque[tuple[OnDone, OSError | None]] = deque()
         self._under_way: int = 0
+        self._closing: bool = False
         self._threads: list[threading.Thread] = []
         #: Held by the thread that waits for a batch, until it has begun to write it: batches are begun in order.
         self._beginning = threading.Lock()
@@ -124,12 +125,14 @@ class ThreadCommitter(Committer):
         self._remover.submit(task)
 
     def close(self) -> None:
+        # From now on the event loop reports nothing: the caller may be another thread.
+        self._closing = True
         for _ in self._threads:
             self._work.put(None)
         for thread in self._threads:
             thread.join()
         while self._ended:
-            self._report()
+            self._report_first()
         self._remover.shutdown()
 
     def _run(self) -> None:
@@ -162,8 +165,11 @@ class ThreadCommitter(Committer):
         return True
 
     def _report(self) -> None:
-        """Pass a result on, unless `close` has done so."""
-        if self._ended:
-            on_done, failure = self._ended.popleft()
-            self._under_way -= 1
-            on_done(failure)
+        """Pass a result on, unless `close` does so."""
+        if not self._closing:
+            self._report_first()
+
+    def _report_first(self) -> None:
+        on_done, failure = self._ended.popleft()
+        self._under_way -= 1
+        on_done(failure)

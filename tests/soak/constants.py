@@ -203,6 +203,7 @@ NOT_BOUNDS_IN_CODE = {
     "errors: len(encoded) > 255": "the length of a reply text",
     "client.protocol: len(payload) < 14": "the size of a content header",
     "store.committer: max_workers=1": "one thread",
+    "store.database.database_files: maxlen=ROWS_AT_ONCE": "the rows that may have been committed in another order",
     "wire.certificate: len(digits) != 14": "the length of a date",
     "wire.methods: len(raw) > 255": "the length of a name",
 }

@@ -10,6 +10,7 @@ next write removes them.
 
 import errno
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -49,6 +50,8 @@ class _Kept:
         self.appended: list[bytes] = []
         self.exists = exists
         self.has_rest = has_rest
+        #: Starts of the last rows that are durable, without those of `write`.
+        self._latest: deque[int] = deque(maxlen=ROWS_AT_ONCE)
 
     @property
     def size(self) -> int:
@@ -68,12 +71,17 @@ class _Kept:
     def _finding(self) -> sql.Composed:
         return sql.SQL("SELECT 1 FROM {} WHERE start = %s").format(self.table)
 
+    @cached_property
+    def _finding_all(self) -> sql.Composed:
+        return sql.SQL("SELECT 1 WHERE %s = (SELECT count(*) FROM {} WHERE start = ANY(%s))").format(self.table)
+
     def append(self, parts: Iterable[bytes]) -> None:
         self.appended += [bytes(part) for part in parts if part]
 
     def write(self, size: int) -> None:
         """Record that all appended bytes, `size` in number, are written."""
         self.written += size
+        self._latest.clear()
         self.appended.clear()
         self.exists, self.has_rest = True, False
 
@@ -85,9 +93,10 @@ class _Kept:
         return start, data
 
     def end_row(self, start: int) -> Statement | None:
-        """Record that a row is written; return a query that finds the last one of which all before it are, too.
+        """Record that a row is written; return a query that finds all rows, up to the last that has no gap before it.
 
-        Return None if there is none, or if the row was cut off meanwhile.
+        It looks only for those that may have been committed after others: the server may have lost any of the last
+        ones. Return None if there are none, or if the row was cut off meanwhile.
         """
         if start not in self.rows:
             return None
@@ -95,7 +104,8 @@ class _Kept:
         proof = None
         while self.written in self._ended:
             self._ended.remove(self.written)
-            proof = self.proof()
+            self._latest.append(self.written)
+            proof = Statement(self._finding_all, (len(self._latest), [*self._latest]))
             self.written += len(self.rows.pop(self.written))
         return proof
 
@@ -286,13 +296,11 @@ class DatabaseFiles(Files):
         return self.flush
 
     def _insert(self, kept: _Kept, start: int, data: bytes) -> None:
-        """Commit a row that was begun, while others may be under way."""
-        try:
-            self._fence.insert_row(kept.insertion, start, data)
-        except OSError:
-            with self._changing:
-                kept.truncate(start)
-            raise
+        """Commit a row that was begun, while others may be under way.
+
+        If that fails, the row stays under way until `truncate`, so that another one is never written in its place.
+        """
+        self._fence.insert_row(kept.insertion, start, data)
         with self._changing:
             proof = kept.end_row(start)
             if proof is not None:
@@ -307,8 +315,9 @@ class DatabaseFiles(Files):
         Called on the thread that writes. Raises OSError as `Fence.write`; then everything is still to be written.
         """
         with self._changing:
-            due = [(kept, b"".join(kept.appended)) for kept in self._due]
-            self._under_way = set(self._due)
+            # Rows of a journal are removed only together with what replaces them: another broker may have read them.
+            due = [(kept, b"".join(kept.appended)) for kept in self._due if kept.appended or not kept.is_lasting]
+            self._under_way = {kept for kept, _ in due}
         if not due:
             return
         try:

@@ -62,8 +62,9 @@ PLANTED: Final = (
     Planted(
         "a refused row not repeated",
         "database_files.py",
-        "                kept.truncate(start)\n            raise\n",
-        "                kept.truncate(start)\n            return\n",
+        "        self._fence.insert_row(kept.insertion, start, data)\n",
+        "        try:\n            self._fence.insert_row(kept.insertion, start, data)\n"
+        "        except OSError:\n            pass\n",
     ),
     Planted("a gap not found", "database_files.py", "        if start != end:\n            break\n", "        pass\n"),
     Planted("rows behind a gap kept", "database_files.py", "has_rest=last > end)", "has_rest=False)"),

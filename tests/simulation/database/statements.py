@@ -437,6 +437,12 @@ def find_part(session: Backend, names: Names, values: Any) -> Result:
     return FOUND if values[0] in session.open_transaction.rows(names[0]) else NOTHING
 
 
+def find_parts(session: Backend, names: Names, values: Any) -> Result:
+    count, starts = values
+    rows = session.open_transaction.rows(names[0])
+    return FOUND if count == sum(start in rows for start in starts) else NOTHING
+
+
 def find_ends(session: Backend, names: Names, values: Any) -> Result:
     rows = _parts(session.open_transaction, names[0])
     last = sorted(rows, reverse=True)[: values[0]]
@@ -688,6 +694,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename >= %s AND tablename < %s": find_tables_between,
     "SELECT start, start + length(data) FROM {} ORDER BY start DESC LIMIT %s": find_ends,
     "SELECT 1 FROM {} WHERE start = %s": find_part,
+    "SELECT 1 WHERE %s = (SELECT count(*) FROM {} WHERE start = ANY(%s))": find_parts,
     "CREATE TABLE IF NOT EXISTS {} (start bigint PRIMARY KEY, data bytea NOT NULL)": create_named,
     "ALTER TABLE {} ALTER data SET STORAGE EXTERNAL": nothing,
     "DELETE FROM {} WHERE start >= %s": delete_parts,
@@ -728,7 +735,7 @@ STATEMENTS: Final[dict[str, Function]] = {
 
 #: Functions that neither change nor lock anything.
 READERS: Final[frozenset[Function]] = frozenset(
-    {find_schema, select_version, find_tables, select_leader, find_part, find_ends, read_parts, synchronous}
+    {find_schema, select_version, find_tables, select_leader, find_part, find_ends, read_parts, synchronous, find_parts}
     | {find_last_id, select_definitions, select_definitions_of_log, find_write, find_leadership, select_write}
     | {select_leaders, select_brokers, select_logs, find_log, find_one}
     | {find_tables_between, find_leader}

@@ -469,19 +469,21 @@ class World:
     def promote_lagging(self) -> None:
         """Promote an asynchronous standby. A leader must not go on if that lacks what was confirmed."""
         cluster = self.cluster
-        # The segment of a last batch may be removed.
-        led = [
-            (broker, each, self.logs[each.log].last_row)
-            for broker in self.brokers
-            for each in broker.served
-            if self.logs[each.log].last_row[1] in cluster.rows(self.logs[each.log].last_row[0])
-        ]
+        led = []
+        for broker in self.brokers:
+            for each in broker.served:
+                table, last = self.logs[each.log].last_row
+                rows = cluster.rows(table)
+                # The segment of a last batch may be removed.
+                if last in rows:
+                    # They may have been committed in another order.
+                    led.append((broker, each, table, {start for start in rows if start <= last}))  # type: ignore[operator] # offsets
         self.lossy = cluster.would_lose(synchronous=False) > 0
         cluster.crash(silent=False)
         cluster.promote(synchronous=False)
         assert cluster.primary is not None
-        for broker, each, (table, key) in led:
-            if key not in cluster.primary.tables.get(table, {}):
+        for broker, each, table, starts in led:
+            if starts - {*cluster.primary.tables.get(table, {})}:
                 self.must_stop.add((broker.name, broker.lives, each.log, each.epoch))
         self.fault_until(self.scheduler.now + 3 * SECOND)
         self.rest()

@@ -16,7 +16,7 @@ from amqpbroker.store.database.fence import ROWS_AT_ONCE
 from amqpbroker.store.database.repeated import Repeating
 from amqpbroker.store.database.session import SCHEMA
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.log import FencedError, Log, UnwrittenError
+from amqpbroker.store.log import FencedError, Log, LostError, UnwrittenError
 from amqpbroker.store.record import OFFSET_MASK
 from tests.store import test_log
 from tests.store.database.opening import Opened
@@ -226,6 +226,70 @@ def test_a_batch_is_not_begun_after_an_earlier_one_was_refused(filling):
     for batch in (first, second):
         filling.log.write(batch)
     assert test_log.found_sequences(filling.reopen()) == [1, 2, 3]
+
+
+def test_a_batch_that_is_begun_while_an_earlier_one_fails_follows_a_gap(filling, monkeypatch):
+    """The insertion of the first one fails before the second one is appended, and the journal notices it after that."""
+    write(filling, 1)
+    first, second = [test_log.made(filling.log, sequence)[0] for sequence in (2, 3)]
+    finish_first = filling.log.begin(first)
+    failed, append = threading.Event(), filling.opened.files.write
+
+    def refuse(*_):
+        failed.set()
+        raise LOST
+
+    def append_later(*given):
+        ends.append(pool.submit(finish_first))
+        assert failed.wait(10)
+        # The thread goes on until it needs what the journal has locked.
+        time.sleep(0.05)
+        append(*given)
+
+    ends = []
+    with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patched:
+        patched.setattr(filling.opened.fence, "insert_row", refuse)
+        patched.setattr(filling.opened.files, "write", append_later)
+        finish_second = filling.log.begin(second)
+        patched.undo()
+        finish_second()
+        with pytest.raises(UnwrittenError):
+            ends[0].result(10)
+    for batch in (first, second):
+        filling.log.write(batch)
+    assert test_log.found_sequences(filling.reopen()) == [1, 2, 3]
+
+
+def test_a_batch_that_is_begun_after_an_error_that_does_not_end_follows_a_gap(filling):
+    write(filling, 1)
+    first, second = [test_log.made(filling.log, sequence)[0] for sequence in (2, 3)]
+    finish = filling.log.begin(first)
+    filling.opened.fence.refuses = OSError(errno.EINVAL, "refused")
+    with pytest.raises(OSError, match="refused"):
+        finish()
+    # The writer does not know of the error yet.
+    filling.log.begin(second)()
+    assert test_log.found_sequences(filling.reopen()) == [1]
+
+
+@pytest.mark.parametrize("lost", range(2))
+@pytest.mark.parametrize("order", [*permutations(range(2))])
+def test_the_loss_of_any_of_the_last_batches_is_noticed_with_the_next_connection(filling, order, lost):
+    """A standby may have any of them that was committed before the others."""
+    write(filling, 1)
+    finish, batches = begun(filling, 2, 3)
+    for index in order:
+        finish[index]()
+    place = batches[lost].position & OFFSET_MASK
+    filling.opened.reading.run(
+        lambda connection: connection.execute(f'DELETE FROM {SCHEMA}."0/journal/{1:016x}.seg" WHERE start = {place}')
+    )
+    filling.opened.end_writing()
+    batch = test_log.made(filling.log, 4)[0]
+    with pytest.raises(UnwrittenError):
+        filling.log.write(batch)
+    with pytest.raises(LostError):
+        filling.log.write(batch)
 
 
 def test_a_batch_is_read_back_while_it_is_written(filling):

@@ -1,5 +1,6 @@
 """A broker that follows the journal of another one, and takes over with what it has read."""
 
+import errno
 import random
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from amqpbroker.store import record
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.follower import Follower
-from amqpbroker.store.log import StoreError
+from amqpbroker.store.log import StoreError, UnwrittenError
 from tests.store.database.test_database_files import Database
 from tests.store.test_log import appended, found_sequences, made
 
@@ -122,6 +123,24 @@ def test_a_takeover_with_a_follower_replaces_a_batch_behind_one_that_was_lost(fi
     assert (found_sequences(found), found.batches) == ([1, 9], 2)
     read_on(filling, follower)
     assert follower.found.batches == 2
+
+
+def test_a_row_that_another_broker_has_read_is_not_removed_before_it_is_written_again(filling):
+    """Otherwise its leader may end between, and the next one writes another row in its place."""
+    appended(filling.log, 1)
+    follower = Follower(LOG)
+    filling.opened.fence.loses = UnwrittenError(errno.EIO, "no answer")
+    with pytest.raises(UnwrittenError):
+        appended(filling.log, 2)
+    read_on(filling, follower)
+    assert follower.found.batches == 2
+    # As before each batch that is written alone.
+    filling.opened.files.flush()
+    found = filling.reopen()
+    assert found_sequences(found) == [1, 2]
+    appended(filling.log, 8)
+    found, _ = taken_over(filling, follower)
+    assert found_sequences(found) == [1, 2, 8]
 
 
 def test_a_journal_whose_next_segments_are_gone_cannot_be_followed(filling):
