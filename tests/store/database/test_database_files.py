@@ -2,24 +2,31 @@
 
 import errno
 import inspect
+import queue
+import random
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from itertools import permutations
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from amqpbroker.clock import ManualClock
+from amqpbroker.store.batches import Writing
+from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.database.fence import ROWS_AT_ONCE
 from amqpbroker.store.database.repeated import Repeating
 from amqpbroker.store.database.session import SCHEMA
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.log import FencedError, Log, LostError, UnwrittenError
 from amqpbroker.store.record import OFFSET_MASK
+from amqpbroker.store.writer import RETRY_MS, Writer
 from tests.store import test_log
-from tests.store.database.opening import Opened
+from tests.store.database.opening import FaultyFence, Opened
 from tests.store.test_log import SEGMENT_BYTES, Filling
 
 FULL = UnwrittenError(errno.ENOSPC, "could not extend file")
@@ -290,6 +297,62 @@ def test_the_loss_of_any_of_the_last_batches_is_noticed_with_the_next_connection
         filling.log.write(batch)
     with pytest.raises(LostError):
         filling.log.write(batch)
+
+
+@pytest.fixture
+def quick_switches():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_threads_write_all_batches_in_order_although_insertions_fail(filling, monkeypatch, quick_switches, seed):
+    chance, count = random.Random(seed), 150
+
+    @contextmanager
+    def uncertain(_):
+        drawn = chance.random()
+        if drawn < 0.1:
+            raise LOST
+        yield
+        if drawn < 0.2:
+            raise LOST
+
+    monkeypatch.setattr(FaultyFence, "_faulty", uncertain)
+    log, calls, clock, written, failures = filling.log, queue.SimpleQueue(), ManualClock(), [], []
+    committer = ThreadCommitter(log, calls.put, filling.opened.files.flush)
+    writer = Writer(
+        "log",
+        committer,
+        clock,
+        lambda writing: written.append(writing.batch.stop),
+        lambda: None,
+        lambda: None,
+        failures.append,
+        log.concurrency,
+    )
+    sequence, overlapping = 0, 0
+    while len(written) < count and not failures:
+        while sequence < count and (not writer.is_busy or writer.has_room):
+            sequence += 1
+            may_overlap = not log.is_next_alone
+            overlapping += writer.is_busy
+            writing = Writing(test_log.made(log, sequence)[0], [], 1)
+            writing.end_gathering(may_overlap)
+            writer.write([writing])
+        try:
+            calls.get(timeout=0.02)()
+        except queue.Empty:
+            clock.advance(RETRY_MS)
+        if written:
+            assert written[-1] <= log.durable
+    writer.close()
+    assert failures == []
+    assert overlapping > count / 10
+    monkeypatch.undo()
+    assert test_log.found_sequences(filling.reopen()) == [*range(1, count + 1)]
 
 
 def test_a_batch_is_read_back_while_it_is_written(filling):
