@@ -23,6 +23,9 @@ settings.load_profile("tests")
 # A shell makes background jobs ignore SIGINT, and their children inherit that; tests end processes by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup makes them ignore the end of their terminal in the same way.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 guard.install()
