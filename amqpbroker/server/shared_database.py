@@ -120,9 +120,10 @@ class SharedDatabase:
                         # It may have the lock, which keeps others from leading.
                         self._leaderships.abandon(LOG)
                     self._members.report(None)
-                    self._reporting = Reporting(self._members, self._following.lag_s, self._report_beside)
                     self._tables.run(self._see_standbys)
                     self._sessions.connect()
+                    # Last, since its thread does the same, and nothing ends it if this is repeated.
+                    self._reporting = Reporting(self._members, self._following.lag_s, self._report_beside)
                     return
                 if LOG in self._leaderships.held or self._leaderships.try_take(LOG):
                     self._make_definitions()
