@@ -93,8 +93,8 @@ class World:
         self.rested = False
         self.lossy = False
         self.failure = ""
-        #: Leaders whose confirmed batches were lost: name, life, log and epoch.
-        self.must_stop: set[tuple[str, int, str, int]] = set()
+        #: Leaders whose confirmed batches were lost (name, life, log and epoch) -> the last message before that.
+        self.must_stop: dict[tuple[str, int, str, int], int] = {}
         self._sequence = 0
         self.cluster.on_stall = self._stalled
         self.cluster.on_terminate = self._terminated
@@ -364,7 +364,9 @@ class World:
 
     def acknowledged(self, vhost: Vhost, sequence: int) -> None:
         broker = vhost.broker
-        if (broker.name, vhost.life, vhost.log, vhost.epoch) in self.must_stop:
+        since = self.must_stop.get((broker.name, vhost.life, vhost.log, vhost.epoch))
+        # The answer to an earlier one may have been on its way.
+        if since is not None and sequence > since:
             self.report(f"{broker.name} goes on with {vhost.log}, although the database has lost what it had confirmed")
         known = self._log(vhost.log)
         known.acknowledged_ns, known.acknowledged_epoch = self.scheduler.now, vhost.epoch
@@ -484,7 +486,7 @@ class World:
         assert cluster.primary is not None
         for broker, each, table, starts in led:
             if starts - {*cluster.primary.tables.get(table, {})}:
-                self.must_stop.add((broker.name, broker.lives, each.log, each.epoch))
+                self.must_stop[broker.name, broker.lives, each.log, each.epoch] = self._sequence
         self.fault_until(self.scheduler.now + 3 * SECOND)
         self.rest()
 
