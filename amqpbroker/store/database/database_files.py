@@ -132,12 +132,8 @@ class _Kept:
         """Return a query that finds the row that `statements` inserts, until the file is removed."""
         return Statement(self._finding, (self.written,))
 
-    def is_row(self, data: bytes) -> bool:
-        """Return whether writing `data`, the appended bytes, only inserts a row."""
-        return self.is_row_of(len(data))
-
-    def is_row_of(self, size: int) -> bool:
-        """Return whether writing this number of bytes only inserts a row."""
+    def is_row(self, size: int) -> bool:
+        """Return whether writing this number of appended bytes only inserts a row."""
         return self.exists and not self.has_rest and 0 < size <= _ROW_BYTES
 
     def statements(self, data: bytes) -> list[Statement]:
@@ -287,7 +283,7 @@ class DatabaseFiles(Files):
             kept = self._kept(descriptor)
             if self._under_way:
                 raise OSError(errno.EBUSY, "it is being written alone", str(self._open[descriptor]))
-            if kept.is_lasting and [*self._due] == [kept] and kept.is_row_of(sum(map(len, kept.appended))):
+            if kept.is_lasting and [*self._due] == [kept] and kept.is_row(sum(map(len, kept.appended))):
                 del self._due[kept]
                 return partial(self._insert, kept, *kept.begin_row())
             if kept.rows:
@@ -339,7 +335,7 @@ class DatabaseFiles(Files):
         if any(kept.has_rest for kept, _ in due):
             self._fence.end_doubtful()
         kept, data = due[0]
-        if len(due) == 1 and kept.is_row(data):
+        if len(due) == 1 and kept.is_row(len(data)):
             self._fence.insert(kept.insertion, kept.written, data, kept.proof() if kept.is_lasting else None)
             return
         statements = [statement for kept, data in due for statement in kept.statements(data)]
