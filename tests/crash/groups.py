@@ -54,7 +54,8 @@ class GroupLedger(Ledger):
         self.lock = threading.RLock()
         self.keys: dict[int, str] = {}
         self.out: dict[str, tuple[int, GroupSession]] = {}
-        #: Messages that were delivered again, with the sessions that had them, whose connections must have ended.
+        #: Messages that were delivered again, with the sessions that had them. Their connections have ended, or are
+        #: with a broker that is stopped: nothing that they send has an effect.
         self.taken: dict[int, GroupSession] = {}
         self.last: dict[str, int] = {}
         #: The newest message of each key of which a delivery is synced.
@@ -221,29 +222,35 @@ class GroupSession(Session):
 
     def ack(self, number: int, until: float = float("inf")) -> None:
         with self.ledger.lock:
-            super().ack(number, until)
-            self._settle(number)
+            if self._was_taken(number):
+                self._next.acked[number] = until
+            else:
+                super().ack(number, until)
+            self.ledger.settled(number, self)
 
     def give_back(self, number: int) -> None:
         with self.ledger.lock:
             super().give_back(number)
-            self._settle(number)
+            self.ledger.settled(number, self)
 
-    def _settle(self, number: int) -> None:
-        if self.ledger.taken.get(number) is self:
-            self.ledger.complain(number, "was delivered to another consumer while this one had it")
-        self.ledger.settled(number, self)
+    def _was_taken(self, number: int) -> bool:
+        """Return whether another consumer has got a message that this one had."""
+        return self.ledger.taken.get(number) is self
 
     def reject(self, number: int) -> None:
         """Record a rejection for good. Call it before it is sent."""
         with self.ledger.lock:
             self.give_back(number)
-            self.ledger.stop(number, self._next.returned[number], self)
+            if not self._was_taken(number):
+                self.ledger.stop(number, self._next.returned[number], self)
 
     def synced(self, mark: Mark) -> None:
         ledger = self.ledger
         with ledger.lock:
             super().synced(mark)
+            for number in (*mark.acked, *mark.returned):
+                if self._was_taken(number):
+                    ledger.complain(number, "was delivered to another consumer while this one had it")
             for number in mark.delivered:
                 key = ledger.keys[number]
                 ledger.newest[key] = max(ledger.newest.get(key, 0), number)

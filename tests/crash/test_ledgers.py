@@ -493,13 +493,28 @@ def test_message_of_a_lost_connection_may_come_before_its_consumer_knows_of_the_
     assert "q: message 2 is delivered while message 1 of its group is not settled" in grouped.wrong
 
 
-def test_message_that_another_consumer_gets_while_the_first_one_goes_on_is_wrong(grouped):
+@pytest.mark.parametrize("settle", ["ack", "give_back", "reject"])
+def test_message_that_another_consumer_gets_while_the_first_one_goes_on_is_wrong(grouped, settle):
     one, other = grouped.session(), grouped.session()
     deliver(one, 1)
     deliver(other, 1, redelivered=True)
+    getattr(one, settle)(1)
     assert grouped.wrong == []
-    one.ack(1)
-    assert grouped.wrong == ["q: message 1 was delivered to another consumer while this one had it"]
+    sync(one)
+    assert "q: message 1 was delivered to another consumer while this one had it" in grouped.wrong
+
+
+@pytest.mark.parametrize("settle", ["ack", "give_back", "reject"])
+def test_what_a_consumer_sends_to_a_broker_that_is_stopped_has_no_effect(grouped, settle):
+    one, other = grouped.session(), grouped.session()
+    deliver(one, 1)
+    deliver(other, 1, redelivered=True)
+    getattr(one, settle)(1)
+    one.end()
+    other.give_back(1)
+    deliver(other, 1, redelivered=True)
+    assert grouped.wrong == []
+    assert "message 1 was confirmed and is lost" in settled(grouped)
 
 
 def test_delivery_while_another_consumer_has_a_message_of_the_group_is_wrong(grouped):
