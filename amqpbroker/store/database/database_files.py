@@ -180,6 +180,9 @@ class DatabaseFiles(Files):
         self.concurrency = fence.concurrency
         self._removal = removal
         self._files: dict[Path, _Kept] = reading.run(self._found)
+        #: Connections that have removed the last file, and that remove the next one.
+        self._removed_on: TimedConnection | None = None
+        self._removing_on: TimedConnection | None = None
         #: Files that the next `flush` writes.
         self._due: dict[_Kept, None] = {}
         #: Files that are being written alone.
@@ -190,15 +193,23 @@ class DatabaseFiles(Files):
         self._changing = threading.Lock()
 
     def _found(self, connection: TimedConnection) -> dict[Path, _Kept]:
+        found = {}
+        for path in self._paths(connection):
+            table = self._table(path)
+            end, last = find_ends(sql.Identifier(table), connection)
+            found[path] = _Kept(table, end, exists=True, has_rest=last > end)
+        return found
+
+    def _paths(self, connection: TimedConnection) -> list[Path]:
+        """Return the paths of the files that exist in the database."""
         prefix = f"{self._log}/"
-        names = connection.execute(
+        found = connection.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)", [SCHEMA, prefix]
         ).fetchall()
-        found = {}
-        for (name,) in names:
-            end, last = find_ends(sql.Identifier(name), connection)
-            found[Path("/") / name.removeprefix(prefix)] = _Kept(name, end, exists=True, has_rest=last > end)
-        return found
+        return [Path("/") / name.removeprefix(prefix) for (name,) in found]
+
+    def _table(self, path: Path) -> str:
+        return f"{self._log}{path}"
 
     def read_with(self, reading: Session) -> None:
         """Read with another session from now on."""
@@ -215,7 +226,7 @@ class DatabaseFiles(Files):
     def create(self, path: Path) -> int:
         if path in self._files:
             raise FileExistsError(str(path))
-        table = f"{self._log}{path}"
+        table = self._table(path)
         if len(table.encode()) > _NAME_BYTES:
             raise StoreError(f"{table} is too long for the name of a table")
         with self._changing:
@@ -244,10 +255,24 @@ class DatabaseFiles(Files):
                 raise OSError(errno.EBUSY, "it is being written", str(path))
             self._due.pop(kept, None)
         if kept.exists:
-            drop = sql.SQL("DROP TABLE IF EXISTS {}").format(kept.table)
-            self._removal.write([REMOVAL_LOCK, Statement(drop)])
+            self._removal.write([REMOVAL_LOCK, _table_removal(kept.table)], also=partial(self._lost_removals, path))
+            self._removed_on = self._removing_on
         with self._changing:
             del self._files[path]
+
+    def _lost_removals(self, path: Path, connection: TimedConnection) -> list[Statement]:
+        """Return what removes the files before this one again that a server still has after a failover to it.
+
+        Otherwise this one would be missing between two others of the journal, or of a stream.
+        """
+        self._removing_on = connection
+        if self._removed_on is None or self._removed_on is connection:
+            return []
+        # Not those behind it: a new file of which it is not known whether it was made may be made again.
+        before = [each for each in self._paths(connection) if _series(each) == _series(path) and each.name < path.name]
+        with self._changing:
+            lost = [each for each in before if each not in self._files]
+        return [_table_removal(sql.Identifier(self._table(each))) for each in lost]
 
     # --- contents -----------------------------------------------------------------------------------------------------
 
@@ -359,6 +384,16 @@ class DatabaseFiles(Files):
 
     def _kept(self, descriptor: int) -> _Kept:
         return self._files[self._open[descriptor]]
+
+
+def _series(path: Path) -> str:
+    """Return what the paths of the segments of a journal or of a stream have in common; their names have an order."""
+    before, _, name = str(path).rpartition("/")
+    return f"{before}/{name.rpartition('-')[0]}"
+
+
+def _table_removal(table: sql.Identifier) -> Statement:
+    return Statement(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 
 def find_ends(table: sql.Identifier, connection: TimedConnection) -> tuple[int, int]:

@@ -110,13 +110,19 @@ class Fence:
         """Return the number of rows that may be inserted at the same time."""
         return len(self._sessions)
 
-    def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
+    def write(
+        self,
+        statements: Sequence[Statement],
+        proof: Statement | None = None,
+        also: Callable[[TimedConnection], Sequence[Statement]] | None = None,
+    ) -> None:
         """Commit these statements in one transaction, which is durable as the server's `synchronous_commit` says.
 
         proof: a query that finds something as long as this write is there, until the next write; None if there is no
-        such query. Raises UnwrittenError, after which the same statements, which must have the same effect if they are
-        repeated, may be passed again; FencedError if another broker leads; LostError if the last write is not there;
-        another OSError for an error that does not end by itself.
+        such query. also: returns further statements, which come last; called with the connection that commits. Raises
+        UnwrittenError, after which the same statements, which must have the same effect if they are repeated, may be
+        passed again; FencedError if another broker leads; LostError if the last write is not there; another OSError for
+        an error that does not end by itself.
         """
         if proof is None and self._proves:
             place = self._next_place()
@@ -124,12 +130,13 @@ class Fence:
         size = sum(len(value) for _, values in statements for value in values if isinstance(value, bytes))
 
         def commit(connection: TimedConnection) -> None:
+            further = [] if also is None else also(connection)
             try:
                 # One round trip, unlike psycopg's transactions.
                 with connection.extended(size / _BYTES_PER_S), connection.pipeline():
                     connection.execute("BEGIN")
                     connection.execute(_GUARD, (self._log, self._epoch))
-                    for query, values in statements:
+                    for query, values in (*statements, *further):
                         connection.execute(query, values)
                     connection.execute("COMMIT")
             except BaseException:

@@ -3,7 +3,7 @@
 import itertools
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -13,7 +13,7 @@ from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import LOG, ROWS_AT_ONCE, Fence, Statement
 from amqpbroker.store.database.leadership import Leader, Leadership, session_name
 from amqpbroker.store.database.repeated import Repeated
-from amqpbroker.store.database.session import Session
+from amqpbroker.store.database.session import Session, TimedConnection
 
 
 class FaultyFence(Fence):
@@ -27,9 +27,14 @@ class FaultyFence(Fence):
     loses: OSError | None = None
     insertions = 0
 
-    def write(self, statements: Sequence[Statement], proof: Statement | None = None) -> None:
+    def write(
+        self,
+        statements: Sequence[Statement],
+        proof: Statement | None = None,
+        also: Callable[[TimedConnection], Sequence[Statement]] | None = None,
+    ) -> None:
         with self._faulty():
-            super().write(statements, proof)
+            super().write(statements, proof, also)
 
     def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement | None) -> None:
         with self._faulty():
@@ -76,7 +81,7 @@ class Opened:
         first, *beside = self.writing
         self.fence = FaultyFence(first, LOG, self.leadership.epoch, beside=beside)
         self.reading = self.session(url, "reading")
-        removal = Fence(self.session(url, "removal"), LOG, self.leadership.epoch)
+        removal = Fence(self.session(url, "removal"), LOG, self.leadership.epoch, proves=False)
         self.files = DatabaseFiles(LOG, self.reading, self.fence, removal)
         self.definitions = DatabaseDefinitions(LOG, self.reading, self.fence)
 
@@ -85,10 +90,10 @@ class Opened:
         self._open.callback(made.close)
         return made
 
-    def end_writing(self) -> None:
-        """End the connection of the thread that writes, as the server can."""
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'writing'"
-        self.reading.run(lambda connection: connection.execute(ended))
+    def end_session(self, use: str = "writing") -> None:
+        """End the connection of a session, as the server can, and wait for its end."""
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+        self.reading.run(lambda connection: connection.execute(ended, [use]))
 
     def close(self) -> None:
         self._open.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from amqpbroker.clock import ManualClock
 from amqpbroker.store.batches import Writing
@@ -93,7 +94,7 @@ def test_a_refused_batch_behind_the_header_of_a_new_segment_is_written_again(fil
         with pytest.raises(UnwrittenError):
             log.write(batch)
         if lost:
-            filling.opened.end_writing()
+            filling.opened.end_session()
             with pytest.raises(UnwrittenError):
                 log.write(batch)
         log.write(batch)
@@ -291,7 +292,7 @@ def test_the_loss_of_any_of_the_last_batches_is_noticed_with_the_next_connection
     filling.opened.reading.run(
         lambda connection: connection.execute(f'DELETE FROM {SCHEMA}."0/journal/{1:016x}.seg" WHERE start = {place}')
     )
-    filling.opened.end_writing()
+    filling.opened.end_session()
     batch = test_log.made(filling.log, 4)[0]
     with pytest.raises(UnwrittenError):
         filling.log.write(batch)
@@ -477,6 +478,42 @@ def test_a_removed_file_is_gone(opened, take_over):
     assert take_over().files.names(Path("/journal")) == []
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_removals_that_a_failover_has_lost_are_made_again_with_the_next_one(opened, take_over, database, waits):
+    files = opened.files
+    for path in (*[f"/journal/{number}" for number in range(1, 5)], "/streams/1-1", "/streams/2-1", "/streams/2-2"):
+        descriptor = files.create(Path(path))
+        files.write(descriptor, b"data")
+        files.sync(descriptor)
+    for path in ("/streams/1-1", "/streams/2-1", "/journal/1", "/journal/2"):
+        files.remove(Path(path))
+    # The other server has not received them, and has a newer file.
+    for path in ("/streams/1-1", "/streams/2-1", "/journal/1", "/journal/2", "/journal/5"):
+        table = sql.SQL("CREATE TABLE {} (start bigint PRIMARY KEY, data bytea)").format(sql.Identifier(f"0{path}"))
+        opened.reading.run(lambda connection, table=table: connection.execute(table))
+
+    def remove_on_new_connection(path):
+        opened.end_session("removal")
+        with pytest.raises(UnwrittenError, match="closed the connection"):
+            files.remove(Path(path))
+        files.remove(Path(path))
+
+    if waits:
+        backup = opened.session(database, "backup")
+        backup.run(lambda connection: connection.execute("BEGIN"))
+        backup.run(lambda connection: connection.execute('SELECT * FROM "0/journal/1"'))
+        with pytest.raises(UnwrittenError, match="lock timeout"):
+            remove_on_new_connection("/journal/3")
+        backup.close()
+        files.remove(Path("/journal/3"))
+    else:
+        remove_on_new_connection("/journal/3")
+    remove_on_new_connection("/streams/2-2")
+    later = take_over().files
+    assert later.names(Path("/journal")) == ["4", "5"]
+    assert later.names(Path("/streams")) == ["1-1"]
+
+
 def test_a_file_is_truncated_with_the_next_write(opened, take_over):
     files = opened.files
     file = files.create(PATH)
@@ -543,11 +580,11 @@ def test_the_loss_of_an_append_to_a_stream_is_noticed_with_the_next_connection(o
 
     for _ in range(3):
         append()
-    opened.end_writing()
+    opened.end_session()
     with pytest.raises(UnwrittenError):
         append()
     files.flush()
-    opened.end_writing()
+    opened.end_session()
     opened.reading.run(lambda connection: connection.execute("UPDATE proof SET number = number - 1"))
     with pytest.raises(UnwrittenError):
         append()
@@ -682,7 +719,7 @@ def test_the_loss_of_a_write_is_noticed_with_the_next_connection(opened, loss):
         files.sync(file)
 
     def write_after_a_new_connection(part):
-        opened.end_writing()
+        opened.end_session()
         files.write(file, part)
         with pytest.raises(UnwrittenError):
             files.sync(file)
@@ -700,7 +737,7 @@ def test_a_file_that_a_later_broker_has_removed_is_not_lost(opened, take_over):
     file = files.create(PATH)
     files.write(file, b"abc")
     files.sync(file)
-    opened.end_writing()
+    opened.end_session()
     take_over().files.remove(PATH)
     files.write(file, b"def")
     with pytest.raises(UnwrittenError):
