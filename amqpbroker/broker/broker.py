@@ -353,6 +353,9 @@ class Broker:
         vhost = self.vhosts.pop(name, None)
         if vhost is not None:
             vhost.storage.remove(name)
+            if vhost.storage is not self.storage:
+                # Everything in it is removed when the deletion is safe; until then, it may be undone.
+                vhost.storage.store.abandon()
         self._vhost_deleted(name)
         if vhost is not None:
             vhost.close()

@@ -323,10 +323,9 @@ class SharedVhosts(Shared):
         with self._definitions.following():
             follow(self._broker, *changes)
             undone = self._own_changes.compare(found, epoch)
-            follow(self._broker, *undone)
-        for definition in undone.put:
-            if isinstance(definition, VhostDefinition):
-                self._serving.reopen(definition.name)
+            follow(self._broker, undone.put, undone.removed)
+        for vhost in undone.returned:
+            self._serving.reopen(vhost)
 
     def _leader_of(self, vhost: str) -> Leader | None:
         return self._sharing.leaders.get(vhost)

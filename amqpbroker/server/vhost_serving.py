@@ -353,7 +353,7 @@ class VhostServing(VhostServer):
         elif (served := self._broker.vhosts.get(vhost)) is not None and served.storage is storage:
             self._broker.close_vhost(vhost)
         end = self._loop.time() + _WRITTEN_S
-        while error is None and store.synced < store.appended and self._loop.time() < end:
+        while not store.writer.has_failed and store.synced < store.appended and self._loop.time() < end:
             store.sync()
             await asyncio.sleep(_LOOK_S)
         try:

@@ -102,7 +102,8 @@ class Persistence(Gathering):
         self.streams.remove(stream)
 
     def _remove_freed_segments(self) -> None:
-        self._committer.remove(self.streams.remove_freed)
+        if not self.writer.has_failed:
+            self._committer.remove(self.streams.remove_freed)
 
     # --- notifications
     # --------------------------------------------------------------------------------------------------
@@ -320,6 +321,9 @@ class Persistence(Gathering):
         self.defined = self.appended = self._number
         if not self._is_due:
             self._gather()
+
+    def abandon(self) -> None:
+        self.writer.abandon()
 
     def close(self) -> None:
         if self._compaction_retry is not None:

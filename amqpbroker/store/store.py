@@ -214,6 +214,13 @@ class Store(metaclass=ABCMeta):
         """
 
     @abstractmethod
+    def abandon(self) -> None:
+        """Write and remove nothing from now on: what is stored is removed as a whole, or another broker continues it.
+
+        A batch that is being written may still become durable.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Write everything that is not written yet, and end.
 
@@ -321,6 +328,9 @@ class MemoryStore(Store):
         pass
 
     def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:
+        pass
+
+    def abandon(self) -> None:
         pass
 
     def close(self) -> None:

@@ -25,7 +25,8 @@ class Writer:
     Their ends are reported in order. After an error, those that are under way end first; then the batch that had the
     error is written again, and all later ones after it.
 
-    has_failed: a write has failed that cannot be retried; nothing is written from then on.
+    has_failed: a write has failed that cannot be retried, or the owner has abandoned what is not written; nothing is
+    written from then on.
     """
 
     def __init__(
@@ -100,8 +101,12 @@ class Writer:
     def fail(self, error: Exception) -> None:
         """Write nothing from now on."""
         if not self.has_failed:
-            self.has_failed = True
+            self.abandon()
             self._on_failure(error)
+
+    def abandon(self) -> None:
+        """Write nothing from now on, which is no failure."""
+        self.has_failed = True
 
     def _start(self) -> None:
         """Start to write what can be written now."""

@@ -365,3 +365,14 @@ async def test_a_vhost_whose_deletion_was_undone_is_served_again(sites):
     a.serving.reopen("v")
     await sites.until(lambda: len(a.broker.vhosts) == 2)
     assert a.leaderships.held == {"v1": 2, "v2": 1}
+
+
+async def test_a_vhost_whose_deletion_is_not_written_is_handed_over_with_its_messages(sites, caplog):
+    a = sites.add("a")
+    b = await led_by(sites, a, caplog)
+    a.broker.remove_vhost("v")
+    a.members.set_drained("process a", True)
+    await sites.until(lambda: len(b.broker.vhosts) == 2)
+    client = Wire(b.broker).log_in(vhost="v")
+    assert [client.get("q").body for _ in range(2)] == [b"1", b"2"]
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]

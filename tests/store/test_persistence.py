@@ -7,10 +7,12 @@ import pytest
 
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import (
+    STREAMS,
     LaterCommitter,
     Node,
     bodies,
     depth,
+    finish,
     publish,
 )
 from tests.fault_files import FaultyFiles
@@ -759,3 +761,24 @@ def test_closing_writes_what_is_under_way_and_what_is_gathered():
     assert len(node.committer.work) == 3
     node.persistence.close()
     assert bodies(node.crash()) == ["first", *"abcd"]
+
+
+def test_an_abandoned_store_writes_and_removes_nothing_but_what_is_under_way():
+    files = FaultyFiles()
+    node = Node(files, committer=LaterCommitter, q={}, s={"x-queue-type": longstr("stream")})
+    client = node.client()
+    publish(client, "streamed", queue="s")
+    client.turn()
+    finish(node)
+    publish(client, "kept")
+    client.turn()
+    streams = files.names(STREAMS)
+    assert streams
+    assert len(node.committer.work) == 1
+    node.persistence.abandon()
+    node.broker.vhosts["/"].close()
+    node.broker.sync()
+    assert finish(node) == 1
+    node.persistence.close()
+    assert files.names(STREAMS) == streams
+    assert bodies(node.crash()) == ["kept"]

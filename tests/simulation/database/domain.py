@@ -86,6 +86,7 @@ class Domain:
         self.definitions.remove_vhost(name)
         del self.defined_vhosts[name]
         if name in self.vhosts:
+            self.vhosts[name].storage.store.abandon()
             self._discard(name)
 
     def sync(self) -> None:
