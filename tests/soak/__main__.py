@@ -46,21 +46,24 @@ def shares(phases: list[Phase], number: int) -> list[list[Phase]]:
     return [share for first in range(number) if (share := phases[first::number])]
 
 
-def drive(names: list[str], divisor: int) -> tuple[int, int]:
-    """Run phases and print their results; return the number of passed and failed ones.
+def drive(names: list[str], divisor: int) -> tuple[int, list[str]]:
+    """Run phases and print their results; return the number of passed ones, and what was printed of the failed ones.
 
     names: of the phases, because a phase itself cannot be sent to another process.
     """
     phases = [phase for phase in PHASES if phase.name in names]
-    passed = failed = 0
+    passed, failed = 0, list[str]()
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
         for phase, took_s, memory, wrong in run(phases, Path(directory), divisor):
             lines = [f"{phase.name:32} {took_s:6.1f} s {memory / 1e6:6.1f} MB  {'WRONG' if wrong else 'ok'}"]
             lines += [f"    {line}" for line in wrong]
             # One write, because other processes print as well.
-            print("\n".join(lines) + "\n", end="", flush=True)
-            failed += bool(wrong)
-            passed += not wrong
+            text = "\n".join(lines) + "\n"
+            print(text, end="", flush=True)
+            if wrong:
+                failed.append(text)
+            else:
+                passed += 1
     return passed, failed
 
 
@@ -75,8 +78,10 @@ def main() -> int:
     names = [[phase.name for phase in share] for share in shares(phases, given.at_once)]
     with ProcessPoolExecutor(given.at_once, multiprocessing.get_context("fork")) as pool:
         counts = list(pool.map(drive, names, [given.divisor] * len(names)))
-    passed, failed = sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
-    print(f"{passed} passed, {failed} failed")
+    failed = [text for _, texts in counts for text in texts]
+    # They would be hard to find among the others.
+    print("".join(failed), end="")
+    print(f"{sum(passed for passed, _ in counts)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
