@@ -315,9 +315,13 @@ class FailoverRounds(Rounds):
                 assert pause_s < limit_s, f"{vhost}: {pause_s:.1f} of {limit_s:.1f} s: {self.brokers_at_work.logs}"
 
     def check_leaders(self):
-        """Check that all vhosts have their leaders still."""
-        lost = [vhost for vhost, leader in self.leaders.items() if not leader.serves(vhost)]
-        assert lost == [], self.brokers_at_work.logs
+        """Check that all vhosts have their leaders still, which may answer late on a busy machine."""
+        for vhost, leader in self.leaders.items():
+            end = time.monotonic() + PATIENCE_S
+            while not leader.serves(vhost):
+                others = [broker for broker in self.brokers_at_work if broker is not leader and broker.serves(vhost)]
+                assert others == [], f"another broker leads {vhost}: {self.brokers_at_work.logs}"
+                assert time.monotonic() < end, f"nobody leads {vhost}: {self.brokers_at_work.logs}"
 
     def check_progress(self):
         """Check that all vhosts confirm after the fault, and that replaced leaders have closed all connections."""
