@@ -67,17 +67,33 @@ class Repeating:
         self._names += 1
         name = f"repeated{self._names}"
         prepare = sql.SQL("PREPARE {} ({}) AS {}")
-        connection.execute(prepare.format(sql.Identifier(name), sql.SQL(statement.types), statement.query))
+        _run(connection, prepare.format(sql.Identifier(name), sql.SQL(statement.types), statement.query))
         self._prepared[statement] = name.encode()
         if len(self._prepared) > MOST:
             _, earliest = self._prepared.popitem(last=False)
             with suppress(errors.InvalidSqlStatementName):
-                connection.execute(sql.SQL("DEALLOCATE {}").format(sql.Identifier(earliest.decode())))
+                _run(connection, sql.SQL("DEALLOCATE {}").format(sql.Identifier(earliest.decode())))
 
     def _execute(self, connection: psycopg.Connection[Any], statement: Repeated, encoded: list[bytes]) -> PGresult:
         connection.pgconn.send_query_prepared(self._prepared[statement], encoded, [Format.BINARY] * len(encoded))
-        results: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
-        return results[-1]
+        return _result(connection)
+
+
+def _run(connection: psycopg.Connection[Any], command: sql.Composed) -> None:
+    """Execute a command. Raises psycopg.Error.
+
+    `Connection.execute` would deallocate all prepared statements after it, if psycopg has that to do since a rollback.
+    """
+    connection.pgconn.send_query_params(command.as_bytes(connection), None)
+    result = _result(connection)
+    if result.status != ExecStatus.COMMAND_OK:
+        raise errors.error_from_result(result)
+
+
+def _result(connection: psycopg.Connection[Any]) -> PGresult:
+    """Wait for the result of what was sent."""
+    results: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
+    return results[-1]
 
 
 def _encoded(value: Value) -> bytes:

@@ -23,6 +23,13 @@ def insert_into(table):
     return Repeated(sql.SQL(INSERT).format(sql.Identifier(table)), "bigint, text, bytea")
 
 
+def change_table(connection, prepared_query):
+    """Change a table, after a query that psycopg prepares."""
+    with connection.pipeline():
+        connection.execute(prepared_query, prepare=True)
+        connection.execute("ALTER TABLE b ALTER z SET STORAGE EXTERNAL")
+
+
 def prepared(connection):
     return connection.execute("SELECT name FROM pg_prepared_statements WHERE from_sql").fetchall()
 
@@ -56,6 +63,18 @@ def test_a_statement_that_the_server_does_not_have_any_more_is_prepared_again(co
         connection.execute("DEALLOCATE ALL")
     repeating.change(connection, insert_into("b"), (0, "", b""))
     assert connection.execute("SELECT count(*) FROM a").fetchone() == (4,)
+
+
+def test_a_statement_is_prepared_again_although_psycopg_has_to_deallocate_all(connection):
+    repeating, statement = Repeating(), insert_into("a")
+    repeating.change(connection, statement, (0, "", b""))
+    # After a table has changed, psycopg deallocates all that is prepared, when it has executed the next query.
+    change_table(connection, "SELECT 1")
+    connection.execute("SELECT 0")
+    change_table(connection, "SELECT 2")
+    assert repeating.change(connection, statement, (1, "", b"")) == 1
+    assert repeating.change(connection, insert_into("b"), (1, "", b"")) == 1
+    assert connection.execute("SELECT count(*) FROM a").fetchone() == (2,)
 
 
 def test_an_error_leaves_the_connection_as_it_was(connection):
