@@ -229,7 +229,7 @@ class Relaying:
     def _end_others(self) -> None:
         """End connections to earlier leaders, which may be gone without a word, again and again."""
         for relay, (vhost, leader) in list(self._relays.items()):
-            if self._target(vhost) not in (None, leader):
+            if self._is_here(vhost) or self._target(vhost) not in (None, leader):
                 relay.end()
         self._looking = self._loop.call_later(OTHERS_S, self._end_others) if self._relays else None
 

@@ -278,17 +278,32 @@ def test_connections_to_an_earlier_leader_end(brokers, monkeypatch):
         brokers.await_idle()
 
 
+def lead_here(brokers):
+    """Have the vhost led by the broker that relays."""
+    brokers.targets["x"] = None
+    broker = brokers.a.broker
+    broker.shares_vhosts = False
+    broker.restore_vhost(broker.defined_vhosts["x"])
+    broker.shares_vhosts = True
+    broker.users.set_permissions("guest", "x", ".*", ".*", ".*")
+
+
+def test_connections_to_an_earlier_leader_end_when_this_broker_leads_the_vhost(brokers, monkeypatch):
+    monkeypatch.setattr(relaying, "OTHERS_S", 0.05)
+    with brokers.connect() as connection:
+        round_trip(connection)
+        brokers.call(lead_here, brokers)
+        with pytest.raises(pika.exceptions.StreamLostError):
+            connection.process_data_events(PATIENCE_S)
+    with brokers.connect() as connection:
+        round_trip(connection)
+        assert brokers.call(lambda: [session.vhost.name for session in brokers.a.broker.sessions]) == ["x"]
+    brokers.await_idle()
+
+
 def test_a_client_that_waits_is_served_here_when_this_broker_comes_to_lead_the_vhost(brokers):
     brokers.targets["x"] = None
-
-    def lead():
-        broker = brokers.a.broker
-        broker.shares_vhosts = False
-        broker.restore_vhost(broker.defined_vhosts["x"])
-        broker.shares_vhosts = True
-        broker.users.set_permissions("guest", "x", ".*", ".*", ".*")
-
-    timer = threading.Timer(0.3, brokers.call, [lead])
+    timer = threading.Timer(0.3, brokers.call, [lead_here, brokers])
     timer.start()
     with brokers.connect() as connection:
         round_trip(connection)
