@@ -38,6 +38,8 @@ _BUSY_S: Final = 0.25
 #: Time for a new vhost's definition to be followed, or for a connection, and for the last operations to be written.
 _KNOWN_S: Final = 5.0
 _WRITTEN_S: Final = 5.0
+#: Time for the deletion of a vhost to be followed.
+_DELETED_S: Final = 1.0
 _LOOK_S: Final = 0.02
 #: Time to wait for the journal that this broker has followed; then the vhost's messages are read instead.
 _FOLLOWED_S: Final = 3.0
@@ -319,9 +321,9 @@ class VhostServing(VhostServer):
                 self._operate(name, opened.epoch, partial(self._close, name, undone))
 
     async def _remove(self, removed: VhostLog, epoch: int) -> None:
-        opened = self._opened.pop(removed.name, None)
-        if opened is not None:
-            await self._end(opened, OSError("the vhost is deleted"))
+        if removed.name in self._opened:
+            await self._until_deleted(self._opened[removed.name])
+            await self._end(self._opened.pop(removed.name), OSError("the vhost is deleted"))
         database = DatabaseStorage(self._sessions, epoch, removed.name)
         try:
             await self._run(partial(_remove_stored, removed, database))
@@ -329,6 +331,15 @@ class VhostServing(VhostServer):
         except (OSError, StoreError) as error:
             log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", removed.vhost, error)  # noqa: TRY400
             self._released.put(Released(removed.name, epoch))
+
+    async def _until_deleted(self, opened: _Opened) -> None:
+        """Wait until this broker has followed the deletion of a vhost, which it tells the clients.
+
+        It does not if a vhost of the same name was created at once.
+        """
+        end = self._loop.time() + _DELETED_S
+        while not opened.storage.is_closed and self._loop.time() < end:
+            await asyncio.sleep(_LOOK_S)
 
     async def _close(self, name: str, error: OSError | None, successor: str = "") -> None:
         """Serve a vhost no longer. error: why nothing may be written, None to write what is left, and to release it."""

@@ -219,6 +219,20 @@ async def test_what_a_deleted_vhost_has_stored_is_removed_by_its_leader(sites):
     assert list(a.broker.vhosts) == ["w"]
 
 
+async def test_clients_of_a_vhost_that_another_broker_has_deleted_are_told_so(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    client = Wire(a.broker).log_in(vhost="v")
+    sites.opened.definitions.remove_vhost("v")
+    sites.opened.definitions.sync()
+    await a.step()
+    assert client.receive() == []
+    # It follows the deletion after it has seen that the log is removed.
+    a.broker.remove_vhost("v")
+    await sites.until(lambda: len(sites.opened.reading.run(read_logs)) == 1)
+    assert client.closed() == (320, "CONNECTION_FORCED - vhost 'v' is deleted")
+
+
 def slowed(site, log, delay_s):
     """Make a broker take its time to read a log."""
     recovered = site.serving._recovered
