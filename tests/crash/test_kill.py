@@ -60,8 +60,9 @@ def address_at(broker, vhost="/"):
 class Rounds:
     """Brokers on one data directory, their clients and their ledgers."""
 
-    def __init__(self, tmp_path):
-        self.chance = random.Random(SEED)
+    def __init__(self, tmp_path, seed=SEED):
+        self.seed = seed
+        self.chance = random.Random(seed)
         self.data = tmp_path / "data"
         self.brokers = tmp_path
         self.starts = 0

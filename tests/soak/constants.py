@@ -124,6 +124,7 @@ NOT_LIMITS = {
         server.relaying.LOOK_S server.relaying.OTHERS_S server.http.MAKE_S
         store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
+        server.vhost_serving._DELETED_S
         server.vhost_serving._LOOK_S server.vhost_serving._FOLLOWED_S server.vhost_serving._ATTEMPTS
         server.vhost_serving._AGAIN_S store.database.vhost_followers.SHORTEST_S
         store.database.vhost_followers.LONGEST_S store.database.vhost_followers.AGAIN_S
