@@ -7,9 +7,10 @@ import socket
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from amqpbroker.broker.node import Listening
+from amqpbroker.broker.users.users import is_loopback
 from amqpbroker.config import Config, Listener
 from amqpbroker.config.accepted import LISTENER
 from amqpbroker.server.clients import Clients
@@ -18,11 +19,23 @@ from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.peer_port import PassedOn, PeerPort, Serve
 from amqpbroker.server.protocols import PEER, RELAYED, bind
 from amqpbroker.store.database.leadership import Target
+from amqpbroker.store.database.session import hosts_of
 
 log = logging.getLogger(__name__)
 
+#: Warning about the address by which other brokers reach this one.
+ONLY_HERE: Final = (
+    "other brokers reach this one at %s, which is this machine only, and the database is on another one; if brokers run"
+    " on several machines, set store.address=HOST:PORT to an address that they reach"
+)
+
 #: Hosts of listeners on all interfaces.
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
+
+
+def _is_here(host: str) -> bool:
+    """Return whether a host, or the directory of a Unix socket, is certainly on this machine."""
+    return host == "localhost" or host.startswith("/") or is_loopback(host)
 
 
 class DatabaseListeners:
@@ -51,6 +64,8 @@ class DatabaseListeners:
         #: Where clients reach the first listener.
         self.address = shown(reached if first.host in ANYWHERE else first.host, first.port)
         self.target = Target(reached, self._peers.getsockname()[1], secrets.token_hex(32))
+        if _is_here(reached) and not all(map(_is_here, hosts_of(config.store_url))):
+            log.warning(ONLY_HERE, shown(*self.target[:2]))
 
     @property
     def listening(self) -> list[Listening]:

@@ -279,7 +279,7 @@ def test_connections_to_an_earlier_leader_end(brokers, monkeypatch):
 
 
 def lead_here(brokers):
-    """Have the vhost led by the broker that relays."""
+    """Make the broker that relays lead the vhost."""
     brokers.targets["x"] = None
     broker = brokers.a.broker
     broker.shares_vhosts = False

@@ -305,5 +305,10 @@ def described(url: str) -> str:
     return f"postgresql://{places}/{parts.get('dbname') or parts.get('user') or ''}"
 
 
+def hosts_of(url: str) -> list[str]:
+    """Return the hosts of a URL that `described` accepts; a Unix socket's begins with a slash."""
+    return str(psycopg.conninfo.conninfo_to_dict(url).get("host") or "localhost").split(",")
+
+
 def _first_line(error: psycopg.Error) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
