@@ -70,6 +70,9 @@ class HttpPeers(Peers):
                 writer.write(exchange.encoded(request))
                 await writer.drain()
                 status, headers = await exchange.head()
+        except TimeoutError as error:
+            writer.transport.abort()
+            raise TimeoutError(str(error) or f"no answer in {limit_s:g} s") from None
         except BaseException:
             writer.transport.abort()
             raise

@@ -57,8 +57,9 @@ NOT_SYNCHRONOUS: Final = (
     " synchronous_standby_names there, unless its disk is replicated"
 )
 
-#: Interval between two steps.
+#: Interval between two steps, and while a request of HTTP waits for them.
 STEP_S: Final = 0.25
+AWAITED_STEP_S: Final = 0.05
 #: Interval at which is looked whether a step is done, and whether a vhost is to be released.
 LOOK_S: Final = 0.02
 
@@ -256,6 +257,8 @@ class SharedVhosts(Shared):
         self._sharing = Sharing(leaderships, here.process, self._logs, members.rows, serving, VhostPatterns().match)
         self._stopped = threading.Event()
         self._waits_for: str = ""
+        #: Number of requests that wait for steps.
+        self._waiting: int = 0
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
         self.cluster = DatabaseCluster(loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__)
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
@@ -280,11 +283,16 @@ class SharedVhosts(Shared):
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._attempt(self._step)
-            end = time.monotonic() + STEP_S
+            begun = time.monotonic()
             # A vhost that is handed over has no leader until it is released.
-            while time.monotonic() < end and not self._stopped.wait(LOOK_S):
+            while time.monotonic() < begun + self._interval_s and not self._stopped.wait(LOOK_S):
                 self._attempt(self._release)
         self._attempt(self._release)
+
+    @property
+    def _interval_s(self) -> float:
+        """The time between two steps."""
+        return AWAITED_STEP_S if self._waiting else STEP_S
 
     def _attempt(self, task: Callable[[], None]) -> None:
         try:
@@ -348,5 +356,9 @@ class SharedVhosts(Shared):
     async def _catch_up(self) -> None:
         """Wait for two more steps, the first of which may be under way."""
         wanted = self._sharing.steps + 2
-        while self._sharing.steps < wanted:
-            await asyncio.sleep(LOOK_S)
+        self._waiting += 1
+        try:
+            while self._sharing.steps < wanted:
+                await asyncio.sleep(LOOK_S)
+        finally:
+            self._waiting -= 1

@@ -144,7 +144,7 @@ async def test_an_answer_has_a_time_limit(port):
         await asyncio.sleep(60)
 
     here = peers_of("a", port("b", app_of(never)).broker)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"^no answer in .* s$"):
         await here.request(here.others()[0], PeerRequest("GET", "/", [], b"", CLIENT), 0.05)
 
 
