@@ -94,7 +94,8 @@ broker that does not answer has only these, `name`, `type` and `amqpbroker`.
 | `lag` | Seconds since it had read all messages that it follows, at its last report; `null` if not known |
 | `process` | Random name of the process |
 
-Brokers with the same `cluster_name` have their address in `name`, as in `amqpbroker@10.0.0.7:5672`.
+Brokers with the same `cluster_name` have their address in `name`, as in `amqpbroker@10.0.0.7:5672`. `/api/overview`
+shows the same name in `node`, `listeners` and `contexts`. Paths with a node accept it with the address or without.
 
 Any broker takes requests to change leaders. `broker` is the name or the address of a broker.
 

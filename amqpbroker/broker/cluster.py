@@ -68,6 +68,11 @@ class Cluster(ABC):
 
     process: str
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Return the name of the broker that has this object, as it was a moment ago."""
+
     @abstractmethod
     def members(self) -> Awaitable[list[Member]]:
         """Return all brokers, the one that has this object first."""

@@ -58,6 +58,15 @@ class Node(ABC):
         self.certificates: dict[str, Certificates] = {}
         self.settings: dict[str, str] = {}
 
+    @property
+    def distinct_name(self) -> str:
+        """Return the name, with an address if several brokers with one database have the same name."""
+        return self.name if self.cluster is None else self.cluster.name
+
+    def is_named(self, name: str) -> bool:
+        """Return whether a user means this node by a name: with an address or without."""
+        return name in (self.name, self.distinct_name)
+
     @abstractmethod
     def memory_bytes(self) -> int:
         """Return the memory that this process uses; 0 if the system does not report it."""

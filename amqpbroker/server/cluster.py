@@ -85,15 +85,23 @@ class DatabaseCluster(Cluster):
     async def members(self) -> list[Member]:
         return self._members(await self._read())
 
+    @property
+    def name(self) -> str:
+        return self._last_names().get(self.process, self._table.facts.node)
+
     def leader_of(self, vhost: str) -> str:
-        brokers, leader = self._sharing.members, self._sharing.leaders.get(vhost)
-        if brokers is not self._named[0]:
-            self._named = brokers, distinct_names(list(brokers))
-        names = self._named[1]
         if self._serves(vhost):
             # The last step may have been before it took the vhost.
-            return names.get(self.process, self._table.facts.node)
-        return "" if leader is None else names.get(leader.process, leader.name)
+            return self.name
+        leader = self._sharing.leaders.get(vhost)
+        return "" if leader is None else self._last_names().get(leader.process, leader.name)
+
+    def _last_names(self) -> dict[str, str]:
+        """Return the names of the brokers as of the last step, by process."""
+        brokers = self._sharing.members
+        if brokers is not self._named[0]:
+            self._named = brokers, distinct_names(list(brokers))
+        return self._named[1]
 
     async def transfer(self, vhost: str, name: str) -> Change:
         seen = await self._read()

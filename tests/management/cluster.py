@@ -17,6 +17,7 @@ class StillCluster(Cluster):
     def __init__(self, *found):
         self.found = list(found)
         self.process = found[0].process if found else ""
+        self._name = found[0].name if found else "rabbit@test"
         self.requests = []
         self.error = None
         self.leaders = {}
@@ -26,6 +27,10 @@ class StillCluster(Cluster):
         if self.error is not None:
             raise self.error
         return Change("b", request[0] == "transfer", ("v", "w") if request[0] == "drain" else ())
+
+    @property
+    def name(self):
+        return self._name
 
     async def members(self):
         if self.error is not None:

@@ -131,7 +131,7 @@ async def test_each_broker_shows_all_of_them_itself_first(brokers):
 async def test_brokers_with_one_name_lead_under_their_addresses(brokers):
     x = brokers.add("x")
     brokers.add("y")
-    assert x.leader_of("vhost 1") == "same@x:5672" == (await x.members())[0].name
+    assert x.leader_of("vhost 1") == x.name == "same@x:5672" == (await x.members())[0].name
 
 
 async def test_a_vhost_is_handed_over_at_the_request_of_any_broker(brokers):

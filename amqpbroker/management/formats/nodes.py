@@ -164,7 +164,7 @@ def contexts(node: Node, path_prefix: str) -> list[dict[str, Any]]:
 def listeners(node: Node) -> list[dict[str, Any]]:
     return [
         {
-            "node": node.name,
+            "node": node.distinct_name,
             "protocol": listening.protocol,
             "ip_address": listening.host,
             "port": listening.port,

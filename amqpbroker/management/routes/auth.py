@@ -43,7 +43,7 @@ def hashed(call: Call) -> dict[str, str]:
 
 
 def _check_node(call: Call) -> None:
-    if call.path["node"] != call.node.name:
+    if not call.node.is_named(call.path["node"]):
         raise failure.not_found()
 
 

@@ -68,8 +68,8 @@ def _alarms(where: str) -> Callable[[Call], Any]:
 
 def node(call: Call) -> Any:
     """Run RabbitMQ's first health check: the alarms, as Erlang prints them."""
-    name = call.node.name
-    if call.path.get("node", name) != name:
+    name = call.node.distinct_name
+    if not call.node.is_named(call.path.get("node", name)):
         raise failure.not_found()
     atom = name if re.fullmatch(r"[a-z][\w@]*", name, re.ASCII) else f"'{name}'"
     on = ",".join([f"{{resource_limit,{resource},{atom}}}" for resource in call.broker.alarms.resources])
@@ -118,7 +118,7 @@ def certificate_expiration(call: Call) -> Any:
         ):
             expired.append(
                 {
-                    "node": call.node.name,
+                    "node": call.node.distinct_name,
                     "protocol": protocol,
                     "interface": host,
                     "port": port,

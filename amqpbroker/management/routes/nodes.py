@@ -62,9 +62,9 @@ async def _named(call: Call) -> Member | None:
     """Return the broker of the path, None for the node if there is no database. Raises ApiError 404."""
     name = call.path["node"]
     for member in await _members(call):
-        if name == member.name or (name == call.node.name and _answers(call, member)):
+        if name == member.name or (call.node.is_named(name) and _answers(call, member)):
             return member
-    if name != call.node.name:
+    if not call.node.is_named(name):
         raise failure.not_found()
     return None
 

@@ -48,9 +48,9 @@ async def overview(call: Call) -> dict[str, Any]:
         shown.update(await _counted(call))
     if call.identity.monitors:
         web = contexts(call.node, config.management.path_prefix)
-        shown["node"] = call.node.name
+        shown["node"] = call.node.distinct_name
         shown["listeners"] = listeners(call.node)
-        shown["contexts"] = [{"ssl_opts": [], "node": call.node.name, **each} for each in web]
+        shown["contexts"] = [{"ssl_opts": [], "node": call.node.distinct_name, **each} for each in web]
     return shown
 
 
@@ -139,7 +139,7 @@ def name_cluster(call: Call) -> Answer:
 
 def done(call: Call) -> Answer:
     """There is nothing to do: queues have one replica, and counts are kept where they are counted."""
-    if call.path.get("node", call.node.name) != call.node.name:
+    if not call.node.is_named(call.path.get("node", call.node.name)):
         raise failure.not_found()
     return NO_CONTENT
 

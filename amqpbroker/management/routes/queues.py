@@ -101,7 +101,7 @@ def put(call: Call) -> Answer:
     body, name = call.body(), call.path["name"]
     check_name("queue", name)
     node = body.get("node")
-    if node not in (None, "", call.node.name):
+    if node not in (None, "") and not call.node.is_named(node):
         raise failure.bad_request(f"Node {node} could not be contacted")
     exists = name in call.vhost.queues
     call.actions.declare_queue(

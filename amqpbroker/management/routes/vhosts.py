@@ -120,7 +120,7 @@ def topic_permissions(call: Call) -> Listing:
 
 def start(call: Call) -> Answer:
     """Vhosts never stop here, so there is nothing to do."""
-    if call.path["node"] != call.node.name:
+    if not call.node.is_named(call.path["node"]):
         raise failure.bad_request(f"Request to node {call.path['node']} failed with nodedown")
     return NO_CONTENT
 

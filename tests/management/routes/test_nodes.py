@@ -1,6 +1,7 @@
 import pytest
 
 from amqpbroker import __version__
+from amqpbroker.broker.node import Listening
 from amqpbroker.store.log import UnwrittenError
 from tests.harness import Wire, lead_elsewhere
 from tests.management.api import Api
@@ -130,12 +131,28 @@ async def test_answering_broker_is_found_by_both_of_its_names(api):
         assert (await api.get(f"nodes/{name}/memory")).status_code == 200
 
 
+async def test_a_broker_with_the_name_of_another_one_is_shown_with_its_address(api):
+    add_cluster(api, member("rabbit@h:1", leader=True), member("rabbit@h:2"))
+    api.node.listeners.append(Listening("http", "127.0.0.1", 15672))
+    overview = (await api.get("overview")).json()
+    assert overview["node"] == "rabbit@h:1"
+    assert {each["node"] for each in overview["listeners"] + overview["contexts"]} == {"rabbit@h:1"}
+    for name, status in (("rabbit@h:1", 200), ("rabbit@test", 200), ("rabbit@h:2", 404)):
+        assert (await api.get(f"auth/attempts/{name}")).status_code == status
+        assert (await api.get(f"healthchecks/node/{name}")).status_code == status
+        assert (await api.delete(f"reset/{name}")).status_code == (204 if status == 200 else 404)
+        assert (await api.post(f"vhosts/%2F/start/{name}")).status_code == (204 if status == 200 else 400)
+        assert (await api.put("queues/%2F/q", {"node": name})).status_code in ((201, 204) if status == 200 else (400,))
+
+
 async def test_only_the_answering_broker_is_a_node_while_the_database_is_away(api):
     (alone,) = (await api.get("nodes")).json()
-    cluster = add_cluster(api, member("rabbit@test", leader=True), member("b"))
+    cluster = add_cluster(api, member("rabbit@h:1", leader=True), member("b"))
     cluster.error = UnwrittenError(5, "gone")
     assert (await api.get("nodes")).json() == [alone]
     assert (await api.get("nodes/b")).status_code == 404
+    for name in ("rabbit@h:1", "rabbit@test"):
+        assert (await api.get(f"nodes/{name}/memory")).status_code == 200
     cluster.error = None
     cluster.found = [member("b")]
     assert (await api.get("nodes")).json() == [alone]
