@@ -32,6 +32,7 @@ ALL = {
     "/definitions",
     "/deprecated-features/used",
     "/exchanges",
+    "/health/checks/alarms",
     "/jobs",
     "/nodes",
     "/nodes/{node}",

@@ -544,7 +544,7 @@ async def test_an_export_is_complete_or_an_error(filled):
 CHECK = "health/checks/quorum-queues-without-elected-leaders/vhost/v"
 
 
-@pytest.mark.parametrize("path", ["whoami", "health/checks/alarms", CHECK, "users"])
+@pytest.mark.parametrize("path", ["whoami", "health/checks/local-alarms", CHECK, "users"])
 async def test_these_are_answered_here(brokers, path):
     assert (await brokers["b"].get(path)).status_code == 200
     assert brokers.sent("b") == []

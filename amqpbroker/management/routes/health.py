@@ -1,6 +1,7 @@
 """Health checks (rabbit_mgmt_wm_health_check_*.erl, rabbit_mgmt_wm_aliveness_test.erl).
 
-Checks of clusters succeed, except that brokers with one database check whether another one could lead.
+Checks of clusters succeed, except that brokers with one database check whether another one could lead, and whether any
+of them has an alarm.
 """
 
 import re
@@ -58,12 +59,36 @@ async def quorum_critical(call: Call) -> Any:
 # --- alarms -----------------------------------------------------------------------------------------------------------
 
 
-def _alarms(where: str) -> Callable[[Call], Any]:
-    def check(call: Call) -> Any:
-        alarms = [{"node": call.node.name, "resource": resource} for resource in call.broker.alarms.resources]
-        return failed(f"There are alarms in effect {where}", alarms=alarms) if alarms else _OK
+_Alarms = list[dict[str, str]]
 
-    return check
+
+def _own_alarms(call: Call) -> _Alarms:
+    return [{"node": call.node.distinct_name, "resource": resource} for resource in call.broker.alarms.resources]
+
+
+def _without_alarms(alarms: _Alarms, where: str) -> Any:
+    return failed(f"There are alarms in effect {where}", alarms=alarms) if alarms else _OK
+
+
+def local_alarms(call: Call) -> Any:
+    """Check that this broker has no alarms."""
+    return _without_alarms(_own_alarms(call), "on the node")
+
+
+def alarms(call: Call) -> Any:
+    """Check that no broker with the same database has alarms; for a peer, return those of this one."""
+    found = _own_alarms(call)
+    return found if call.from_peer else _in_cluster(found)
+
+
+def merged_alarms(here: Any, others: list[_Alarms]) -> Any:
+    """Return the check of all brokers. here: the check of this one. others: alarms of each of the others."""
+    found: _Alarms = here.json["alarms"] if isinstance(here, Answer) else []
+    return _in_cluster([*found, *(alarm for each in others for alarm in each)])
+
+
+def _in_cluster(alarms: _Alarms) -> Any:
+    return _without_alarms(alarms, "in the cluster")
 
 
 def node(call: Call) -> Any:
@@ -164,8 +189,8 @@ RESOURCES = (
     Resource("/aliveness-test/{vhost}", Access.VHOST, get=aliveness),
     Resource("/healthchecks/node", Access.USER, get=node),
     Resource("/healthchecks/node/{node}", Access.USER, get=node),
-    _check("alarms", _alarms("in the cluster")),
-    _check("local-alarms", _alarms("on the node")),
+    Resource("/health/checks/alarms", Access.USER, get=alarms, read_by=By.ALL, merged=merged_alarms),
+    _check("local-alarms", local_alarms),
     _check("metadata-store/initialized", fine),
     _check("metadata-store/initialized/with-data", fine),
     _check("certificate-expiration/{within}/{unit}", certificate_expiration),

@@ -4,6 +4,7 @@ from amqpbroker.broker.node import Certificates, Listening
 from amqpbroker.config import Config
 from amqpbroker.store.log import UnwrittenError
 from tests.management.api import Api
+from tests.management.brokers import LOST, Brokers
 from tests.management.cluster import add_cluster, member
 
 OK = {"status": "ok"}
@@ -53,6 +54,67 @@ async def test_alarms(api):
     assert await check(api, "healthchecks/node") == (503, {"status": "failed", "reason": reason})
     api.broker.alarms.clear("memory")
     assert await check(api, "alarms") == OK
+
+
+# --- alarms of several brokers ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brokers():
+    return Brokers("a", "b", "c")
+
+
+def failed(where, *alarms):
+    shown = [{"node": name, "resource": resource} for name, resource in alarms]
+    return 503, {"status": "failed", "reason": f"There are alarms in effect {where}", "alarms": shown}
+
+
+async def test_the_alarms_of_all_brokers_are_found_at_each_of_them(brokers):
+    assert await check(brokers["a"], "alarms") == OK
+    brokers["b"].broker.alarms.set("disk")
+    for name in ("a", "b", "c"):
+        assert await check(brokers[name], "alarms") == failed("in the cluster", ("b", "disk"))
+    assert await check(brokers["a"], "local-alarms") == OK
+    assert await check(brokers["b"], "local-alarms") == failed("on the node", ("b", "disk"))
+    brokers["a"].broker.alarms.set("memory")
+    brokers["c"].broker.alarms.set("disk")
+    assert await check(brokers["c"], "alarms") == failed(
+        "in the cluster", ("c", "disk"), ("a", "memory"), ("b", "disk")
+    )
+    for name in ("a", "b", "c"):
+        for resource in ("disk", "memory"):
+            brokers[name].broker.alarms.clear(resource)
+    assert await check(brokers["a"], "alarms") == OK
+
+
+async def test_alarms_name_brokers_with_one_name_by_their_addresses(brokers):
+    for name in ("a", "b"):
+        add_cluster(brokers[name], member(f"rabbit@{name}:5672"))
+        brokers[name].broker.alarms.set("disk")
+    expected = [("rabbit@a:5672", "disk"), ("rabbit@b:5672", "disk")]
+    assert await check(brokers["a"], "alarms") == failed("in the cluster", *expected)
+    assert await check(brokers["a"], "local-alarms") == failed("on the node", expected[0])
+
+
+async def test_the_check_of_alarms_names_brokers_that_do_not_answer(brokers):
+    brokers.faults["b"] = LOST
+    answer = await brokers["a"].get("health/checks/alarms")
+    assert (answer.json(), answer.headers["x-missing-brokers"]) == (OK, "b")
+    brokers["c"].broker.alarms.set("disk")
+    answer = await brokers["a"].get("health/checks/alarms")
+    assert (answer.status_code, answer.json()) == failed("in the cluster", ("c", "disk"))
+    assert answer.headers["x-missing-brokers"] == "b"
+
+
+async def test_a_user_of_no_vhost_may_check_the_alarms_of_all_brokers(brokers):
+    brokers["b"].broker.alarms.set("disk")
+    ann = brokers["a"].user("ann")
+    brokers.follow()
+    answer = await brokers["a"].get("health/checks/alarms", auth=ann)
+    assert (answer.status_code, answer.json()) == failed("in the cluster", ("b", "disk"))
+
+
+# --- other checks -----------------------------------------------------------------------------------------------------
 
 
 async def test_listeners(api):
