@@ -62,7 +62,8 @@ class Api:
     ) -> tuple[int, bytes]:
         status, answer = self._answered(method, path, body, headers)
         if status >= 400:
-            raise ApiError(status, _reason(status, answer))
+            found = _object(answer)
+            raise ApiError(status, _reason(status, found), found)
         return status, answer
 
     def _answered(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> tuple[int, bytes]:
@@ -91,13 +92,20 @@ class Api:
         return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
 
 
-def _reason(status: int, answer: bytes) -> str:
+def _object(answer: bytes) -> dict[str, Any]:
+    """Return the JSON object in an answer, an empty one if there is none."""
     try:
-        reason = str(json.loads(answer)["reason"])
-    except (ValueError, KeyError, TypeError):
+        found = json.loads(answer)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reason(status: int, answer: dict[str, Any]) -> str:
+    if "reason" not in answer:
         return f"HTTP status {status}"
     # The API escapes the angle brackets of some texts, as RabbitMQ does.
-    reason = html.unescape(reason)
+    reason = html.unescape(str(answer["reason"]))
     if reason == "Not_Authorized":
         reason += ": give a user and its password, --url http://USER:PASSWORD@HOST:PORT"
     return reason

@@ -14,8 +14,8 @@ _MAINTENANCE = {False: "not under maintenance", True: "marked for maintenance"}
 def status(
     call: Call, nodes: list[dict[str, Any]], overview: dict[str, Any], listeners: list[str], alarms: list[str]
 ) -> Any:
-    """Return the status. nodes: as the API lists them. listeners, alarms: those of the first one, which answers."""
-    answering, names = nodes[0]["name"], [each["name"] for each in nodes]
+    """Return the status. nodes: as the API lists them. listeners, alarms: lines about all of them."""
+    names = [each["name"] for each in nodes]
     writer = next((each["name"] for each in nodes if each["writes_definitions"]), "")
     running = [each["name"] for each in nodes if each["running"]]
     if call.options.get("formatter") in ("json", "json_stream"):
@@ -49,7 +49,7 @@ def status(
         "Maintenance status": [f"Node: {each['name']}, status: {_MAINTENANCE[each['drained']]}" for each in nodes],
         "Alarms": alarms or ["(none)"],
         "Network Partitions": ["(none)"],
-        "Listeners": [f"Node: {answering}, {line[0].lower()}{line[1:]}" for line in listeners],
+        "Listeners": listeners,
     }
     return "\n\n".join("\n".join([title, "", *lines]) for title, lines in sections.items())
 

@@ -1,5 +1,7 @@
 """Errors of commands, with their exit statuses."""
 
+from typing import Any
+
 #: Exit statuses (sysexits.h), as rabbitmqctl uses them.
 USAGE = 64
 DATA = 65
@@ -24,8 +26,9 @@ class UsageError(CtlError):
 
 
 class ApiError(CtlError):
-    """The management API refused a request. http_status: of its answer."""
+    """The management API refused a request. answer: its JSON object, empty if there is none."""
 
-    def __init__(self, http_status: int, reason: str) -> None:
+    def __init__(self, http_status: int, reason: str, answer: dict[str, Any] | None = None) -> None:
         super().__init__(reason, DATA if http_status == 404 else UNAVAILABLE)
         self.http_status = http_status
+        self.answer = answer or {}

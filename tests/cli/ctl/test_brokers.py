@@ -22,7 +22,7 @@ OVERVIEW = {"cluster_name": "here", "rabbitmq_version": "4.0.5"}
 
 
 def shown(options, nodes=NODES):
-    return status(Call(None, [], options, "/", 1.0), nodes, OVERVIEW, ["Interface: x"], ["alarm"])
+    return status(Call(None, [], options, "/", 1.0), nodes, OVERVIEW, ["Node: a, interface: x"], ["alarm"])
 
 
 def test_text():

@@ -5,9 +5,11 @@ from typing import Any
 
 from amqpbroker.cli.ctl.command import Call, Command
 from amqpbroker.cli.ctl.commands.lists import GROUP
-from amqpbroker.cli.ctl.commands.node import is_running, listener_lines, name, node
+from amqpbroker.cli.ctl.commands.node import is_running, listener_lines, name
 from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
+#: Resources of alarms as rabbitmq-diagnostics calls them.
+_LOW = {"memory": "Memory", "disk": "Free disk space"}
 _UNITS = {"days", "weeks", "months", "years"}
 
 
@@ -19,12 +21,10 @@ def _alarmed(call: Call, path: str, fine: str) -> str:
     try:
         call.api.get(path)
     except ApiError as error:
-        if error.http_status != 503:
+        if "alarms" not in error.answer:
             raise
-        facts = node(call)
-        on = [what for key, what in (("mem_alarm", "Memory"), ("disk_free_alarm", "Free disk space")) if facts.get(key)]
-        lines = [f"{what} alarm on node {facts['name']}" for what in on]
-        raise CtlError("\n".join([f"Node {facts['name']} reported the following alarms:", *lines])) from error
+        lines = [f"{_LOW[alarm['resource']]} alarm on node {alarm['node']}" for alarm in error.answer["alarms"]]
+        raise CtlError("\n".join([f"Node {name(call)} reported the following alarms:", *lines])) from error
     return fine
 
 
@@ -132,7 +132,7 @@ COMMANDS = (
     Command(
         "check_alarms",
         GROUP,
-        "Fails if an alarm is active.",
+        "Fails if an alarm of any broker with the same database is active.",
         "",
         check_alarms,
         lambda call: f"Asking node {name(call)} to report any local resource alarms ...",
@@ -140,7 +140,7 @@ COMMANDS = (
     Command(
         "check_local_alarms",
         GROUP,
-        "Fails if an alarm is active; there is one node.",
+        "Fails if an alarm of this broker is active.",
         "",
         check_local_alarms,
         lambda call: f"Asking node {name(call)} to report any local resource alarms ...",
@@ -148,7 +148,7 @@ COMMANDS = (
     Command(
         "alarms",
         GROUP,
-        "Lists the active alarms.",
+        "Lists the active alarms of all brokers with the same database.",
         "",
         alarms,
         lambda call: f"Asking node {name(call)} to report any known resource alarms ...",

@@ -84,6 +84,12 @@ def listener_lines(overview: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _named_listener_lines(overview: dict[str, Any]) -> list[str]:
+    """Return lines with the listeners of all brokers and the names of their nodes."""
+    lines = zip(overview["listeners"], listener_lines(overview), strict=True)
+    return [f"Node: {each['node']}, {line[0].lower()}{line[1:]}" for each, line in lines]
+
+
 def _database_lines(database: dict[str, Any] | None) -> list[str]:
     if database is None:
         return []
@@ -163,7 +169,8 @@ def status(call: Call) -> Any:
 def cluster_status(call: Call) -> Any:
     nodes, overview = call.api.get("nodes"), call.api.get("overview")
     if "drained" in nodes[0]:
-        return brokers.status(call, nodes, overview, listener_lines(overview), alarm_lines(nodes[0]))
+        alarms = [line for each in nodes for line in alarm_lines(each)]
+        return brokers.status(call, nodes, overview, _named_listener_lines(overview), alarms)
     facts = nodes[0]
     if call.options.get("formatter") in ("json", "json_stream"):
         return {
@@ -183,7 +190,7 @@ def cluster_status(call: Call) -> Any:
         ],
         "Alarms": alarm_lines(facts) or ["(none)"],
         "Network Partitions": ["(none)"],
-        "Listeners": [f"Node: {facts['name']}, {line[0].lower()}{line[1:]}" for line in listener_lines(overview)],
+        "Listeners": _named_listener_lines(overview),
     }
     return "\n\n".join("\n".join([title, "", *lines]) for title, lines in sections.items())
 
