@@ -5,7 +5,7 @@ from typing import Any
 
 from amqpbroker.cli.ctl.command import Call, Command
 from amqpbroker.cli.ctl.commands.lists import GROUP
-from amqpbroker.cli.ctl.commands.node import is_running, listener_lines, name
+from amqpbroker.cli.ctl.commands.node import is_running, listener_lines, name, own_listeners
 from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
 #: Resources of alarms as rabbitmq-diagnostics calls them.
@@ -44,8 +44,7 @@ def alarms(call: Call) -> str:
 
 
 def _listeners(call: Call) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = call.api.get("overview")["listeners"]
-    return found
+    return own_listeners(call.api.get("overview"))
 
 
 def check_port_connectivity(call: Call) -> str:
@@ -114,10 +113,10 @@ def check_if_node_is_quorum_critical(call: Call) -> str:
 
 
 def listeners(call: Call) -> Any:
-    overview = call.api.get("overview")
+    found = _listeners(call)
     if call.options.get("formatter") in ("json", "json_stream"):
-        return {"listeners": overview["listeners"]}
-    return "\n".join(listener_lines(overview))
+        return {"listeners": found}
+    return "\n".join(listener_lines(found))
 
 
 COMMANDS = (

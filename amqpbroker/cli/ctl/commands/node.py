@@ -66,7 +66,12 @@ def alarm_lines(facts: dict[str, Any]) -> list[str]:
     return [f"{what} resource limit alarm on node {facts['name']}" for key, what in names if facts.get(key)]
 
 
-def listener_lines(overview: dict[str, Any]) -> list[str]:
+def own_listeners(overview: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the listeners of the node that answers. The overview has those of all brokers with one database."""
+    return [each for each in overview["listeners"] if each["node"] == overview["node"]]
+
+
+def listener_lines(listeners: list[dict[str, Any]]) -> list[str]:
     purposes = {
         "amqp": "AMQP 0-9-1",
         "amqp/ssl": "AMQP 0-9-1 over TLS",
@@ -76,7 +81,7 @@ def listener_lines(overview: dict[str, Any]) -> list[str]:
         "https/prometheus": "Prometheus exporter API over TLS (HTTPS)",
     }
     lines = []
-    for each in overview["listeners"]:
+    for each in listeners:
         host = f"[{each['ip_address']}]" if ":" in each["ip_address"] else each["ip_address"]
         protocol = each["protocol"]
         purpose = purposes.get(protocol, protocol)
@@ -86,8 +91,11 @@ def listener_lines(overview: dict[str, Any]) -> list[str]:
 
 def _named_listener_lines(overview: dict[str, Any]) -> list[str]:
     """Return lines with the listeners of all brokers and the names of their nodes."""
-    lines = zip(overview["listeners"], listener_lines(overview), strict=True)
-    return [f"Node: {each['node']}, {line[0].lower()}{line[1:]}" for each, line in lines]
+    listeners = overview["listeners"]
+    return [
+        f"Node: {each['node']}, {line[0].lower()}{line[1:]}"
+        for each, line in zip(listeners, listener_lines(listeners), strict=True)
+    ]
 
 
 def _database_lines(database: dict[str, Any] | None) -> list[str]:
@@ -101,8 +109,8 @@ def _database_lines(database: dict[str, Any] | None) -> list[str]:
 
 def status(call: Call) -> Any:
     facts, overview = node(call), call.api.get("overview")
-    alarms, own = alarm_lines(facts), overview["amqpbroker"]
-    listeners = listener_lines(overview)
+    alarms, own, listeners = alarm_lines(facts), overview["amqpbroker"], own_listeners(overview)
+    connections = facts["connection_created"] - facts["connection_closed"]
     if call.options.get("formatter") in ("json", "json_stream"):
         return {
             "node": facts["name"],
@@ -125,13 +133,13 @@ def status(call: Call) -> Any:
             "disk_free_limit": facts["disk_free_limit"],
             "file_descriptors": {"total_used": facts["fd_used"], "total_limit": facts["fd_total"]},
             "totals": {
-                "connection_count": overview["object_totals"]["connections"],
+                "connection_count": connections,
                 "queue_count": overview["object_totals"]["queues"],
                 "virtual_host_count": len(call.api.get("vhosts?columns=name")),
             },
             "listeners": [
                 {"interface": each["ip_address"], "port": each["port"], "protocol": each["protocol"]}
-                for each in overview["listeners"]
+                for each in listeners
             ],
         }
     sections = {
@@ -157,11 +165,11 @@ def status(call: Call) -> Any:
             f"Free disk space: {_gb(facts['disk_free'])}",
         ],
         "Totals": [
-            f"Connection count: {overview['object_totals']['connections']}",
+            f"Connection count: {connections}",
             f"Queue count: {overview['object_totals']['queues']}",
             f"Virtual host count: {len(call.api.get('vhosts?columns=name'))}",
         ],
-        "Listeners": listeners,
+        "Listeners": listener_lines(listeners),
     }
     return "\n\n".join("\n".join([title, "", *lines]) for title, lines in sections.items())
 
