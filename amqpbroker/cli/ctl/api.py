@@ -52,6 +52,15 @@ class Api:
             return False
         return True
 
+    def leads(self, vhost: str) -> bool:
+        """Return whether the broker leads a vhost. Raises ApiError, CtlError."""
+        status, answer = self._answered("GET", f"leader/{quoted(vhost)}")
+        if status == 503 and "leader" in _object(answer):
+            return False
+        if status >= 400:
+            raise _error(status, answer)
+        return True
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Return the JSON of the answer, None if it has none. Raises ApiError, CtlError."""
         answer = self._request(method, path, body)[1]
@@ -60,19 +69,20 @@ class Api:
     def _request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        status, answer = self._answered(method, path, body, headers)
+        status, answer = self._answered(method, f"api/{path}", body, headers)
         if status >= 400:
-            found = _object(answer)
-            raise ApiError(status, _reason(status, found), found)
+            raise _error(status, answer)
         return status, answer
 
-    def _answered(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> tuple[int, bytes]:
-        """Return the status and the body of an answer."""
+    def _answered(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of an answer. path: below that of the URL."""
         parts = urlsplit(self.url)
         sent = {"Authorization": self._authorization, "Content-Type": "application/json", **(headers or {})}
         connection = self._connection(parts.scheme, parts.hostname or "127.0.0.1", parts.port)
         try:
-            connection.request(method, f"{parts.path}/api/{path}", None if body is None else json.dumps(body), sent)
+            connection.request(method, f"{parts.path}/{path}", None if body is None else json.dumps(body), sent)
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -90,6 +100,11 @@ class Api:
             context = ssl.create_default_context(cafile=self._cacertfile)
             return http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
         return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+
+
+def _error(status: int, answer: bytes) -> ApiError:
+    found = _object(answer)
+    return ApiError(status, _reason(status, found), found)
 
 
 def _object(answer: bytes) -> dict[str, Any]:

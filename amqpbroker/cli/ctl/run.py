@@ -36,7 +36,7 @@ OPTIONS = {
     "version": False,
 }
 #: Options of rabbitmqctl that are accepted and ignored.
-_MEANINGLESS = {"node", "longnames", "erlang-cookie", "dry-run", "online", "offline", "local"}
+_MEANINGLESS = {"node", "longnames", "erlang-cookie", "dry-run", "online", "offline"}
 SHORT = {"p": "vhost", "q": "quiet", "s": "silent", "t": "timeout", "n": "node", "l": "longnames", "h": "help"}
 
 HELP = """\

@@ -4,10 +4,11 @@ from amqpbroker.cli.ctl.command import Call
 
 
 class StillApi:
-    """answers: by path; an error is raised. requests: paths that were read."""
+    """answers: by path; an error is raised. led: vhosts that the broker leads. requests: paths that were read."""
 
-    def __init__(self, answers):
+    def __init__(self, answers, led=()):
         self.answers = answers
+        self.led = led
         self.requests = []
 
     def get(self, path):
@@ -16,6 +17,9 @@ class StillApi:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def leads(self, vhost):
+        return vhost in self.led
 
 
 def call(api, *words, **options):

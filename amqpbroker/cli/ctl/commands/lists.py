@@ -261,6 +261,8 @@ def _list(of: List, call: Call) -> Rows:
             f"Info key(s) {','.join(unknown)} are not supported; choose from {', '.join(sorted(of.columns))}"
         )
     try:
+        if "local" in call.options and not call.api.leads(call.vhost):
+            return Rows(columns, [])
         found = call.api.get(of.path.format(vhost=quoted(call.vhost)))
     except ApiError as error:
         if error.http_status == 404:
@@ -279,7 +281,7 @@ COMMANDS = (
     _command(
         "list_queues",
         _QUEUES,
-        "Lists the queues of a vhost.",
+        "Lists the queues of a vhost; with --local, none if another broker leads it.",
         lambda call: f"Timeout: {call.timeout_s} seconds ...\nListing queues for vhost {call.vhost} ...",
         online=False,
         offline=False,

@@ -1,0 +1,79 @@
+"""Requests of commands, with a connection that answers as a test says."""
+
+import json
+
+import pytest
+
+from amqpbroker.cli.ctl.api import Api
+from amqpbroker.cli.ctl.failure import ApiError
+
+
+class StillConnection:
+    """A connection of HTTP, and its own answer. requests: methods and paths."""
+
+    def __init__(self, status, body, headers):
+        self.status = status
+        self.body = body
+        self.headers = headers
+        self.requests = []
+
+    def request(self, method, path, body, headers):
+        self.requests.append((method, path))
+
+    def getresponse(self):
+        return self
+
+    def read(self):
+        return self.body
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Return a function that makes an API, whose answer it gets, and its connection."""
+
+    def made(status, answer, **headers):
+        connection = StillConnection(status, json.dumps(answer).encode(), headers)
+        monkeypatch.setattr(Api, "_connection", lambda *_: connection)
+        return Api("http://h:15672/prefix", "", 1.0), connection
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "leads"),
+    [
+        (200, {"node": "a"}, True),
+        (503, {"error": "not_leader", "reason": "b leads vhost 'a/b'", "leader": {"node": "b"}}, False),
+        (503, {"error": "not_leader", "reason": "no broker leads vhost 'a/b' at the moment", "leader": None}, False),
+    ],
+)
+def test_a_broker_says_whether_it_leads_a_vhost(answering, status, answer, leads):
+    api, connection = answering(status, answer)
+    assert api.leads("a/b") == leads
+    assert connection.requests == [("GET", "/prefix/leader/a%2Fb")]
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_broker_that_does_not_say_who_leads_a_vhost_is_an_error(answering, status):
+    api, _ = answering(status, {"reason": "why"})
+    with pytest.raises(ApiError, match="why"):
+        api.leads("v")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "found"),
+    [
+        ({"reason": "&lt;x&gt;", "more": 1}, "<x>", {"reason": "&lt;x&gt;", "more": 1}),
+        ({}, "HTTP status 400", {}),
+        (["list"], "HTTP status 400", {}),
+    ],
+)
+def test_an_error_has_the_reason_and_the_object_of_the_answer(answering, answer, reason, found):
+    api, connection = answering(400, answer)
+    with pytest.raises(ApiError) as raised:
+        api.get("overview")
+    assert (str(raised.value), raised.value.answer, raised.value.http_status) == (reason, found, 400)
+    assert connection.requests == [("GET", "/prefix/api/overview")]
