@@ -134,6 +134,35 @@ def test_any_broker_lists_all_and_hands_vhosts_over_under_load(started, publishe
     ]  # fmt: skip
 
 
+def test_alarms_are_those_of_all_brokers_and_listeners_and_local_queues_those_of_one(started):
+    # No disk is as large as the second one needs.
+    a, b, c = started((), ("disk_free_limit.absolute=1000TB",), ())
+    alarms = [{"node": node_of(b), "resource": "disk"}]
+    # Brokers that lead a vhost are asked.
+    until(lambda: all(asked(each, "GET", "health/checks/alarms")[0] == 503 for each in (a, b, c)))
+    for broker in (a, b, c):
+        assert asked(broker, "GET", "health/checks/alarms")[1] == {
+            "status": "failed", "reason": "There are alarms in effect in the cluster", "alarms": alarms,
+        }  # fmt: skip
+        status, text = ctl(broker, "check_alarms")
+        assert (status, f"Free disk space alarm on node {node_of(b)}" in text) == (69, True), text
+        assert f"disk resource limit alarm on node {node_of(b)}" in ctl(broker, "cluster_status")[1]
+        assert ctl(broker, "check_local_alarms")[0] == (69 if broker is b else 0)
+
+    text = ctl(a, "cluster_status")[1]
+    for broker in (a, b, c):
+        assert f"Node: {node_of(broker)}, interface: 127.0.0.1, port: {broker.port()}, protocol: amqp," in text
+        shown = json.loads(ctl(broker, "status", "--formatter", "json")[1])["listeners"]
+        assert [each["port"] for each in shown if each["protocol"] == "amqp"] == [broker.port()]
+        assert ctl(broker, "check_port_listener", str(a.port()))[0] == (0 if broker is a else 69)
+
+    assert asked(a, "PUT", "queues/v1/q", {})[0] == 201
+    leader = leaders(a)["v1"]
+    for broker in (a, b, c):
+        found = ctl(broker, "list_queues", "-p", "v1", "--local", "-s", "name")
+        assert found == (0, "q" if broker.name == leader else "")
+
+
 def test_a_drained_broker_leads_nothing_and_serves_clients_until_it_is_revived(started, publishers):
     a, b = brokers = started((), ())
     writer = next(broker for broker in brokers if nodes(a)[broker.name]["writes_definitions"])
