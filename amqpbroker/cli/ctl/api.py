@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -14,6 +15,9 @@ from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
 DEFAULT_URL = "http://127.0.0.1:15672"
 
+#: Header with the names of brokers that did not answer the one that does.
+_MISSING_BROKERS = "x-missing-brokers"
+
 
 def quoted(name: str) -> str:
     """Return a name as part of a path."""
@@ -21,13 +25,17 @@ def quoted(name: str) -> str:
 
 
 class Api:
-    """Requests to one broker. authorization: value of the Authorization header."""
+    """Requests to one broker. authorization: value of the Authorization header.
+
+    A warning names other brokers that did not answer, so that the answer lacks what they have.
+    """
 
     def __init__(self, url: str, authorization: str, timeout_s: float, cacertfile: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._authorization = authorization
         self._timeout_s = timeout_s
         self._cacertfile = cacertfile
+        self._missing: set[str] = set()
 
     def get(self, path: str) -> Any:
         return self.call("GET", path)
@@ -85,6 +93,7 @@ class Api:
             connection.request(method, f"{parts.path}/{path}", None if body is None else json.dumps(body), sent)
             response = connection.getresponse()
             answer = response.read()
+            missing = response.getheader(_MISSING_BROKERS, "")
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or error
             raise CtlError(
@@ -93,7 +102,15 @@ class Api:
             ) from error
         finally:
             connection.close()
+        self._warn({unquote(name) for name in missing.split(", ") if name})
         return response.status, answer
+
+    def _warn(self, missing: set[str]) -> None:
+        """Print the names of brokers that did not answer, each once."""
+        for name in sorted(missing - self._missing):
+            # Standard output has only the result.
+            print(f"Warning: broker {name} did not answer, so the result lacks what it has", file=sys.stderr)  # noqa: T201
+        self._missing |= missing
 
     def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
         if scheme == "https":

@@ -26,6 +26,9 @@ class StillConnection:
     def read(self):
         return self.body
 
+    def getheader(self, name, default):
+        return self.headers.get(name, default)
+
     def close(self):
         pass
 
@@ -34,8 +37,8 @@ class StillConnection:
 def answering(monkeypatch):
     """Return a function that makes an API, whose answer it gets, and its connection."""
 
-    def made(status, answer, **headers):
-        connection = StillConnection(status, json.dumps(answer).encode(), headers)
+    def made(status, answer, headers=None):
+        connection = StillConnection(status, json.dumps(answer).encode(), headers or {})
         monkeypatch.setattr(Api, "_connection", lambda *_: connection)
         return Api("http://h:15672/prefix", "", 1.0), connection
 
@@ -77,3 +80,18 @@ def test_an_error_has_the_reason_and_the_object_of_the_answer(answering, answer,
         api.get("overview")
     assert (str(raised.value), raised.value.answer, raised.value.http_status) == (reason, found, 400)
     assert connection.requests == [("GET", "/prefix/api/overview")]
+
+
+def test_brokers_that_did_not_answer_are_named_once(answering, capsys):
+    api, _ = answering(200, [], {"x-missing-brokers": "b@h, c%20d@h"})
+    api.get("nodes")
+    api.get("queues")
+    assert capsys.readouterr() == (
+        "",
+        "Warning: broker b@h did not answer, so the result lacks what it has\n"
+        "Warning: broker c d@h did not answer, so the result lacks what it has\n",
+    )
+    api, _ = answering(503, {"reason": "why"}, {"x-missing-brokers": "b@h"})
+    with pytest.raises(ApiError):
+        api.get("health/checks/alarms")
+    assert "broker b@h did not answer" in capsys.readouterr().err
