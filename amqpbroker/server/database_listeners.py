@@ -19,7 +19,7 @@ from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.peer_port import PassedOn, PeerPort, Serve
 from amqpbroker.server.protocols import PEER, RELAYED, bind
 from amqpbroker.store.database.leadership import Target
-from amqpbroker.store.database.session import hosts_of
+from amqpbroker.store.database.texts import hosts_of
 
 log = logging.getLogger(__name__)
 

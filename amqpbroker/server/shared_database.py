@@ -35,10 +35,11 @@ from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.own_changes import OwnChanges
 from amqpbroker.store.database.reporting import Reporting
-from amqpbroker.store.database.session import Session, TimedConnection, described
+from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.database.sessions import READING_DEADLINE_S, Sessions, session
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.storage import is_synchronous
+from amqpbroker.store.database.texts import described
 from amqpbroker.store.database.vhost_followers import VhostFollowers
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs
 from amqpbroker.store.definitions.definitions import UserDefinition, VhostDefinition

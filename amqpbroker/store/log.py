@@ -17,16 +17,27 @@ class StoreError(Exception):
     """The store cannot continue, or must not start; the text is for the operator."""
 
 
-class UnwrittenError(OSError):
+class LogError(OSError):
+    """An error of a log. Without a file, its text is for the operator, so its number is not shown."""
+
+    def __str__(self) -> str:
+        return super().__str__() if self.filename is not None or not self.strerror else self.strerror
+
+
+class UnwrittenError(LogError):
     """A batch was not written, and the log is unchanged: the batch may be retried."""
 
 
-class FencedError(OSError):
+class FencedError(LogError):
     """A batch was not written, since another writer has opened the log: this one may write nothing any more."""
 
 
-class LostError(OSError):
+class LostError(LogError):
     """A batch was not written, since the log lacks earlier ones that were durable: nothing may be written any more."""
+
+
+class RefusedError(LogError):
+    """The database has refused a call, and would refuse it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions, to_text
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import LOG, Fence, Statement
-from amqpbroker.store.database.session import SCHEMA, TimedConnection, described
+from amqpbroker.store.database.session import SCHEMA, TimedConnection
 from amqpbroker.store.database.taking import TOOL, TakenDatabase, taken
+from amqpbroker.store.database.texts import described
 from amqpbroker.store.database.vhost_logs import VhostLog
 from amqpbroker.store.definitions.definitions import KEYS, Definition
 

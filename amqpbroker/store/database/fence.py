@@ -230,7 +230,7 @@ class Fence:
             session.discard(self._caller)
 
     def _fenced(self) -> FencedError:
-        return FencedError(errno.EPERM, "Another broker leads now", self._log)
+        return FencedError(errno.EPERM, "Another broker leads now")
 
     def _still_leads(self, connection: TimedConnection) -> bool:
         return connection.execute(_STILL, (self._log, self._epoch)).fetchone() is not None

@@ -217,11 +217,11 @@ class Leadership:
         """Return the error of a leadership that cannot be renewed: FencedError, LostError."""
         row = self._row(connection)
         if row is None and is_removed(self._log, connection):
-            return FencedError(errno.EPERM, "The vhost was deleted while another broker led it", self._log)
+            return FencedError(errno.EPERM, "The vhost was deleted while another broker led it")
         # Epochs only grow, unless a standby was promoted that did not have the last takeover.
         if row is None or row.leader.epoch <= self.epoch:
             return lost()
-        return FencedError(errno.EPERM, "Another broker leads now", self._log)
+        return FencedError(errno.EPERM, "Another broker leads now")
 
     def release(self, successor: str = "") -> None:
         """Give the leadership up, so that another broker takes it at once. Raises OSError.

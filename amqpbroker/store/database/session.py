@@ -3,7 +3,6 @@
 import errno
 import logging
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,8 @@ import psycopg
 from psycopg.abc import PQGen
 
 from amqpbroker.store.database.repeated import UNPREPARED, Repeated, Repeating, Value
-from amqpbroker.store.log import FencedError, LostError, StoreError, UnwrittenError
+from amqpbroker.store.database.texts import described, reason
+from amqpbroker.store.log import FencedError, LostError, RefusedError, UnwrittenError
 
 T = TypeVar("T")
 
@@ -35,6 +35,12 @@ _DISK_FULL: Final = "53100"
 _DUPLICATE: Final = "23505"
 #: Code of the error of a guard that finds another epoch (see fence).
 _FENCED: Final = "22012"
+#: Codes of the errors of a role that lacks a privilege, also that of using the schema, and what to do.
+_NO_PRIVILEGE: Final = frozenset({"42501", "3F000"})
+_NEEDED: Final = (
+    f"the user of the URL must own the database or have the privilege CREATE in it, or own its schema {SCHEMA} with all"
+    " tables"
+)
 
 #: Text for an operator whose database lacks what was committed.
 LOST: Final = (
@@ -151,8 +157,8 @@ class Session:
 
         caller: name of one of several callers that share this session, and repeat their own tasks.
 
-        Raises UnwrittenError if the task may be retried, FencedError if another broker leads, and another OSError for
-        an error that does not end by itself. In all cases the task may have taken effect.
+        Raises UnwrittenError if the task may be retried, FencedError if another broker leads, and RefusedError for an
+        error that does not end by itself. In all cases the task may have taken effect.
         """
         if self._rest_s:
             self._require_connection()
@@ -244,17 +250,17 @@ class Session:
         return {key: value for key, value in _OPTIONS.items() if key not in given}
 
     def _translated(self, error: psycopg.Error, caller: str) -> OSError:
-        text = f"{described(self._url)}: {_first_line(error)}"
+        text = f"{described(self._url)}: {reason(error)}"
         code = error.sqlstate or ""
         if code == _FENCED:
-            return FencedError(errno.EPERM, "Another broker leads now", described(self._url))
+            return FencedError(errno.EPERM, "Another broker leads now")
         if code == _DISK_FULL:
             return UnwrittenError(errno.ENOSPC, text)
         lost = not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         repeated = code == _DUPLICATE and caller in self._unanswered
         if lost or repeated or code[:2] in _TEMPORARY_CLASSES or code in _TEMPORARY_CODES:
             return UnwrittenError(errno.EIO, text)
-        return OSError(errno.EINVAL, text)
+        return RefusedError(errno.EINVAL, f"{text}; {_NEEDED}" if code in _NO_PRIVILEGE else text)
 
     def limit(self, deadline_s: float, rest_s: float) -> None:
         """Set the limits of calls from now on, for a thread that must not wait long.
@@ -280,35 +286,3 @@ class Session:
 def lost() -> LostError:
     """Return the error of a database that lacks what was committed."""
     return LostError(errno.EIO, LOST)
-
-
-def described(url: str) -> str:
-    """Return the database of a URL, without secrets, such as `postgresql://db.example:5432/broker`.
-
-    Raises StoreError if it is not the URL of a PostgreSQL database.
-    """
-    try:
-        parts = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.Error:
-        parts = {}
-    # libpq's error would show the part of the password that it cannot read, or takes for something else.
-    shown = f"{parts.get('port', '')}{parts.get('dbname', '')}"
-    if not parts or "@" in shown or not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))):
-        raise StoreError(
-            "the URL of the store cannot be read; encode special characters of its password, such as %2F for /, and use"
-            " only the parameters of libpq"
-        ) from None
-    hosts = str(parts.get("host") or "localhost").split(",")
-    ports = [port or "5432" for port in str(parts.get("port") or "").split(",")]
-    ports += ports[-1:] * (len(hosts) - len(ports))
-    places = ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
-    return f"postgresql://{places}/{parts.get('dbname') or parts.get('user') or ''}"
-
-
-def hosts_of(url: str) -> list[str]:
-    """Return the hosts of a URL that `described` accepts; a Unix socket's begins with a slash."""
-    return str(psycopg.conninfo.conninfo_to_dict(url).get("host") or "localhost").split(",")
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

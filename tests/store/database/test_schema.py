@@ -1,10 +1,12 @@
 """The tables of the store, and those of other versions."""
 
+from contextlib import closing
+
 import pytest
 
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.session import Session
-from amqpbroker.store.log import StoreError
+from amqpbroker.store.log import RefusedError, StoreError
 
 
 @pytest.fixture
@@ -43,3 +45,46 @@ def test_tables_of_a_newer_version_are_refused_and_stay(session):
         schema.make_tables(session)
     (version,) = run(session, "SELECT version FROM format")
     assert version.fetchall() == [(schema.VERSION + 1,)]
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        ([], "permission denied for database "),
+        (["CREATE SCHEMA amqpbroker"], "no schema has been selected to create in"),
+        (["CREATE SCHEMA amqpbroker", "GRANT USAGE ON SCHEMA amqpbroker TO {role}"], "permission denied for schema "),
+    ],
+)
+def test_a_role_without_privileges_is_told_which_it_needs(postgresql, statements, said):
+    session, role = as_role(postgresql, statements)
+    with pytest.raises(RefusedError) as raised:
+        schema.make_tables(session)
+    session.close()
+    text = str(raised.value)
+    assert text.startswith(f"postgresql://127.0.0.1:{postgresql.port}/{role}: {said}")
+    assert text.endswith("; the user of the URL must own the database or have the privilege CREATE in it, or own its"
+                         " schema amqpbroker with all tables")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER DATABASE {role} OWNER TO {role}",
+        "GRANT CREATE ON DATABASE {role} TO {role}",
+        "CREATE SCHEMA amqpbroker AUTHORIZATION {role}",
+    ],
+)
+def test_a_role_with_these_privileges_can_make_the_tables(postgresql, statement):
+    session, _ = as_role(postgresql, [statement])
+    schema.make_tables(session)
+    session.close()
+
+
+def as_role(server, statements):
+    """Return a session of a new role in a new database of its name, after these statements of the superuser."""
+    owned = server.new_database()
+    role = owned.rpartition("/")[2]
+    server.execute(f"CREATE ROLE {role} LOGIN")
+    with closing(Session(owned, "superuser", 10)) as superuser:
+        run(superuser, *[statement.format(role=role) for statement in statements])
+    return Session(owned.replace("postgres@", f"{role}@"), "role", 10), role

@@ -7,7 +7,7 @@ import pytest
 from amqpbroker.store.database import vhost_followers as module
 from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.vhost_followers import AGAIN_S, LONGEST_S, RETRY_S, SHORTEST_S, VhostFollowers
-from amqpbroker.store.log import StoreError, UnwrittenError
+from amqpbroker.store.log import RefusedError, StoreError, UnwrittenError
 from tests.store.database.opening import Opened
 from tests.store.database.test_database_files import Database
 from tests.store.test_log import appended
@@ -238,13 +238,13 @@ def test_reading_rests_while_the_database_fails_and_goes_on_with_what_was_read(s
 def test_an_error_that_does_not_end_by_itself_is_logged_once(server, followers, caplog):
     server.batches = {"a": 5, "b": 5}
     followers.follow(["a", "b"])
-    server.error = OSError(22, "permission denied")
+    server.error = RefusedError(22, "permission denied")
     step(server, followers, 4)
     assert len(caplog.messages) == 1
-    assert "cannot be followed, which is retried: [Errno 22] permission denied" in caplog.messages[0]
+    assert "cannot be followed, which is retried: permission denied" in caplog.messages[0]
     server.error = None
     step(server, followers)
-    server.error = OSError(22, "permission denied")
+    server.error = RefusedError(22, "permission denied")
     step(server, followers)
     assert len(caplog.messages) == 2
 
