@@ -209,6 +209,15 @@ def test_what_is_not_a_store_is_refused(tmp_path, postgresql):
     assert not (tmp_path / "new").exists()
 
 
+def test_an_empty_database_is_not_copied_and_stays_empty(tmp_path, database):
+    refused = invoked("copy", database, tmp_path / "new")
+    assert refused.exit_code == 1
+    assert refused.output.endswith(f"/{database.rpartition('/')[2]} is not a database of amqpbroker\n")
+    assert not (tmp_path / "new").exists()
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'amqpbroker'").fetchall() == []
+
+
 @pytest.mark.parametrize("arguments", [("data", "postgresql://u@h/d"), ("postgresql://u@h/d", "data")])
 def test_without_the_library_of_the_database_the_error_says_what_to_install(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)

@@ -40,8 +40,8 @@ _FIRST_EPOCH: Final = 1
 
 @contextmanager
 def database_source(url: str) -> Iterator[Source]:
-    """Open a database for reading, without brokers. Raises StoreError, OSError."""
-    with taken(url) as database:
+    """Open a database for reading, without brokers. Raises StoreError, also if it has no store, and OSError."""
+    with taken(url, makes_tables=False) as database:
         shared = DatabaseDefinitions(LOG, database.session, _fence(database, LOG))
         parts = [_part(database, log.name, _fence(database, log.name)) for log in database.logs]
         yield Source(described(url), shared, parts, database.check)

@@ -38,6 +38,12 @@ _BROKERS: Final[LiteralString] = (
 )
 
 
+def has_tables(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether a broker, or a copy, has made the tables."""
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.format"]).fetchone()
+    return found == (True,)
+
+
 def make_tables(session: Session) -> None:
     """Make the tables that are missing. Raises StoreError, also for an interrupted copy; OSError."""
 

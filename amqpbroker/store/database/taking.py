@@ -13,6 +13,7 @@ from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
 from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import session
+from amqpbroker.store.database.texts import described
 from amqpbroker.store.database.vhost_logs import VhostLog, read_logs
 from amqpbroker.store.log import StoreError
 
@@ -36,7 +37,10 @@ class TakenDatabase:
     was lost, so a broker may use the database.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, makes_tables: bool = True) -> None:
+        """makes_tables: make the tables of the store if there are none, which is an error otherwise."""
+        self._url = url
+        self._makes_tables = makes_tables
         self.session = Session(url, session_name(process := secrets.token_hex(8), "copy"), _DEADLINE_S)
         self.logs: Sequence[VhostLog] = ()
         self.lost: bool = False
@@ -51,7 +55,12 @@ class TakenDatabase:
         return self._leaderships.held
 
     def open(self) -> None:
-        """Take the leaderships, and renew them from now on. Raises StoreError if a broker has one, OSError."""
+        """Take the leaderships, and renew them from now on.
+
+        Raises StoreError if a broker has one, or if there are no tables and none may be made; OSError.
+        """
+        if not (self._makes_tables or self.session.run(schema.has_tables)):
+            raise StoreError(f"{described(self._url)} is not a database of amqpbroker")
         schema.make_tables(self.session)
         self._thread.start()
         self._lead([LOG])
@@ -120,9 +129,12 @@ class TakenDatabase:
 
 
 @contextmanager
-def taken(url: str) -> Iterator[TakenDatabase]:
-    """Keep all brokers out of a database meanwhile. Raises StoreError if one leads, or if there is no database."""
-    with closing(TakenDatabase(url)) as database:
+def taken(url: str, makes_tables: bool = True) -> Iterator[TakenDatabase]:
+    """Keep all brokers out of a database meanwhile. Raises StoreError if one leads, or if there is no database.
+
+    makes_tables: make the tables of the store if there are none, which is an error otherwise.
+    """
+    with closing(TakenDatabase(url, makes_tables)) as database:
         try:
             database.open()
         except OSError as error:

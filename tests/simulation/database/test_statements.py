@@ -14,6 +14,7 @@ PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 #: Statements that no world sends: all tables are new, no world has a broker without shared vhosts, vhosts have no
 #: bindings, no operator asks for a leadership, and no tool copies a store.
 NOT_SENT = {
+    "SELECT to_regclass(%s) IS NOT NULL",
     "UPDATE format SET version = %s",
     "UPDATE leadership SET wanted = given.wanted, accepted = false FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
