@@ -89,7 +89,8 @@ def serve(
     ) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"cannot write {error.filename}: {reason}" if error.filename else reason) from error
     finally:
         if ready_path is not None:
             ready_file.remove(ready_path)

@@ -29,7 +29,7 @@ from amqpbroker.server.definitions import (
     import_shared_definitions,
 )
 from amqpbroker.server.http import App, HttpListener
-from amqpbroker.server.listeners import shown
+from amqpbroker.server.listeners import shown, start_listening
 from amqpbroker.server.node import ServerNode
 from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, bind, tls_contexts, url_of
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
@@ -255,6 +255,8 @@ class Server:
         listening = self._node.listeners
         for protocol, sockets in bound.items():
             listening += [Listening(protocol, *sock.getsockname()[:2]) for sock in sockets]
+        for sock in bound.get(AMQP, ()):
+            start_listening(sock, BACKLOG)
         amqp = [
             await self._loop.create_server(self.clients.come, sock=sock, backlog=BACKLOG)
             for sock in bound.get(AMQP, ())

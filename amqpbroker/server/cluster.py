@@ -20,6 +20,7 @@ from amqpbroker.broker.cluster import (
     UnknownVhostError,
 )
 from amqpbroker.server.broker_names import distinct_names, found
+from amqpbroker.server.log import in_one_line
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.leaderships import Held, read_held, request_moves
 from amqpbroker.store.database.members import Facts, Members, Row
@@ -124,7 +125,7 @@ class DatabaseCluster(Cluster):
             raise RefusedError(f"{target.name} cannot lead, since it {reason}")
         if of not in await self._request([(seen.held[of], target.process)]):
             raise RefusedError(f"vhost '{vhost}' has just got another leader: repeat the request")
-        log.warning("vhost '%s' is to be handed over from %s to %s", vhost, leader.name, target.name)
+        log.warning("vhost '%s' is to be handed over from %s to %s", in_one_line(vhost), leader.name, target.name)
         return Change(target.name, True)
 
     async def rebalance(self) -> list[Move]:
@@ -134,7 +135,8 @@ class DatabaseCluster(Cluster):
         wanted = moves(vhosts, seen.order(self._prefers), with_clients=True)
         wanted.pop(LOG, None)
         asked = await self._request([(seen.held[of], processes[target]) for of, target in wanted.items()])
-        log.warning("%d vhosts are to be handed over to other brokers", len(asked))
+        if asked:
+            log.warning("vhosts to be handed over to other brokers: %d", len(asked))
         return [
             Move(seen.vhosts[of], names[seen.held[of].leader.process], names[processes[target]])
             for of, target in wanted.items()

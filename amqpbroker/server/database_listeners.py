@@ -56,7 +56,8 @@ class DatabaseListeners:
             for sockets in self.bound.values():
                 for sock in sockets:
                     opened.enter_context(sock)
-            self._peers = listen([Listener(host, port or 0)], "--set store.address=HOST:PORT")[0]
+            flag = "--set store.address=HOST:PORT"
+            self._peers = listen([Listener(host, port or 0)], flag, flag)[0]
             opened.enter_context(self._peers)
             opened.pop_all()
         reached = socket.getfqdn() if host in ANYWHERE else host

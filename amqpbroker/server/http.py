@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.peers import FROM_PEER
 from amqpbroker.server.answers import Answers
+from amqpbroker.server.listeners import start_listening
 from amqpbroker.server.tls_listener import TlsListener
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class HttpListener:
     def start(self) -> None:
         """Listen from now on."""
         for sock in self._sockets:
-            sock.listen(BACKLOG)
+            start_listening(sock, BACKLOG)
             self._loop.add_reader(sock, self._wake)
 
     def _wake(self) -> None:

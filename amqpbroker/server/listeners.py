@@ -17,15 +17,26 @@ class ListenError(Exception):
     """A listener that cannot be; the text says why and what to do."""
 
 
-def listen(listeners: Iterable[Listener], port_flag: str = "--port") -> list[socket.socket]:
+def listen(listeners: Iterable[Listener], port_flag: str = "--port", host_flag: str = "--host") -> list[socket.socket]:
     """A bound socket for each address that the listeners' hosts have. Raises ListenError, and leaves none open then.
 
-    port_flag: what the error's text tells to choose another port with.
+    port_flag, host_flag: what the error's text tells to choose another port or host with.
     """
     with contextlib.ExitStack() as opened:
-        sockets = [opened.enter_context(sock) for listener in listeners for sock in _bind(listener, port_flag)]
+        sockets = [
+            opened.enter_context(sock) for listener in listeners for sock in _bind(listener, port_flag, host_flag)
+        ]
         opened.pop_all()
         return sockets
+
+
+def start_listening(sock: socket.socket, backlog: int) -> None:
+    """Accept connections to a bound socket. Raises ListenError if another process listens there since it was bound."""
+    try:
+        sock.listen(backlog)
+    except OSError as error:
+        host, port = sock.getsockname()[:2]
+        raise ListenError(_reason(Listener(host, port), error, "the setting of this listener")) from error
 
 
 def shown(host: str, port: int) -> str:
@@ -33,7 +44,7 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _bind(listener: Listener, port_flag: str) -> list[socket.socket]:
+def _bind(listener: Listener, port_flag: str, host_flag: str) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(
             listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -56,13 +67,13 @@ def _bind(listener: Listener, port_flag: str) -> list[socket.socket]:
             try:
                 sock.bind(address)
             except OSError as error:
-                raise ListenError(_reason(listener, error, port_flag)) from error
+                raise ListenError(_reason(listener, error, port_flag, host_flag)) from error
             bound.append(sock)
         opened.pop_all()
     return bound
 
 
-def _reason(listener: Listener, error: OSError, port_flag: str) -> str:
+def _reason(listener: Listener, error: OSError, port_flag: str, host_flag: str = "") -> str:
     where = f"cannot listen on {shown(listener.host, listener.port)}: "
     match error.errno:
         case errno.EADDRINUSE:
@@ -72,6 +83,8 @@ def _reason(listener: Listener, error: OSError, port_flag: str) -> str:
         case errno.EACCES | errno.EPERM:
             return where + "not allowed; ports below 1024 need privileges, choose a higher one with " + port_flag
         case errno.EADDRNOTAVAIL:
-            return where + "this machine has no such address; choose one with --host, such as 127.0.0.1 or 0.0.0.0"
+            return (
+                where + f"this machine has no such address; choose one with {host_flag}, such as 127.0.0.1 or 0.0.0.0"
+            )
         case _:
             return where + (error.strerror or str(error))

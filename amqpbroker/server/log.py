@@ -121,6 +121,11 @@ class JsonFormatter(logging.Formatter):
         return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def in_one_line(name: str) -> str:
+    """Return a name for a record of one line. Formatters escape all control characters but line breaks."""
+    return name.replace("\n", r"\x0a")
+
+
 def _outputs(log: Log) -> list[tuple[logging.Handler, str, Threshold]]:
     levels = dict(log.levels)
     outputs: list[tuple[logging.Handler, str, Threshold]] = []

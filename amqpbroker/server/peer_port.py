@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from amqpbroker.amqp.peer import Encryption, encryption_from
 from amqpbroker.broker.users.users import BROKER, User
+from amqpbroker.server.listeners import start_listening
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class PeerPort:
         self._greetings: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        self._socket.listen(BACKLOG)
+        start_listening(self._socket, BACKLOG)
         self._loop.add_reader(self._socket, self._accept)
 
     async def close(self) -> None:

@@ -24,18 +24,18 @@ def bind(config: Config) -> dict[str, list[socket.socket]]:
     """The sockets of each protocol that is listened for. Raises ListenError, and leaves none open then."""
     management, prometheus = config.management, config.prometheus
     wanted = {
-        AMQP: (config.listeners, "--port"),
-        AMQPS: (config.tls_listeners, "--set listeners.ssl.default=PORT"),
-        HTTP: (_listener(management.host, management.port), "--management-port"),
-        HTTPS: (_listener(management.tls_host, management.tls_port), "--set management.ssl.port=PORT"),
-        METRICS: (_listener(prometheus.host, prometheus.port), "--set prometheus.tcp.port=PORT"),
-        METRICS_TLS: (_listener(prometheus.tls_host, prometheus.tls_port), "--set prometheus.ssl.port=PORT"),
+        AMQP: (config.listeners, "--port", "--host"),
+        AMQPS: (config.tls_listeners, "--set listeners.ssl.default=PORT", "--set listeners.ssl.default=HOST:PORT"),
+        HTTP: (_listener(management.host, management.port), "--management-port", "--set management.tcp.ip=HOST"),
+        HTTPS: (_listener(management.tls_host, management.tls_port), *_flags("management.ssl")),
+        METRICS: (_listener(prometheus.host, prometheus.port), *_flags("prometheus.tcp")),
+        METRICS_TLS: (_listener(prometheus.tls_host, prometheus.tls_port), *_flags("prometheus.ssl")),
     }
     with contextlib.ExitStack() as opened:
         bound: dict[str, list[socket.socket]] = {}
-        for protocol, (listeners, flag) in wanted.items():
+        for protocol, (listeners, port_flag, host_flag) in wanted.items():
             if listeners:
-                bound[protocol] = listen(listeners, flag)
+                bound[protocol] = listen(listeners, port_flag, host_flag)
                 for sock in bound[protocol]:
                     opened.enter_context(sock)
         opened.pop_all()
@@ -53,6 +53,11 @@ def tls_contexts(config: Config) -> dict[str, TlsContexts]:
     if prometheus.tls_port is not None:
         contexts[METRICS_TLS] = TlsContexts(prometheus.tls, "prometheus.ssl")
     return contexts
+
+
+def _flags(prefix: str) -> tuple[str, str]:
+    """Return what chooses another port, and another host, of a listener."""
+    return f"--set {prefix}.port=PORT", f"--set {prefix}.ip=HOST"
 
 
 def _listener(host: str, port: int | None) -> tuple[Listener, ...]:

@@ -38,7 +38,7 @@ from amqpbroker.store.database.reporting import Reporting
 from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.database.sessions import READING_DEADLINE_S, Sessions, session
 from amqpbroker.store.database.sharing import Sharing
-from amqpbroker.store.database.storage import is_synchronous
+from amqpbroker.store.database.storage import settings_to_change
 from amqpbroker.store.database.texts import described
 from amqpbroker.store.database.vhost_followers import VhostFollowers
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs
@@ -52,10 +52,10 @@ from amqpbroker.store.store import MemoryStore
 
 log = logging.getLogger(__name__)
 
-#: Warning about a database, with its URL.
+#: Warning about a database, with its URL and the settings to change.
 NOT_SYNCHRONOUS: Final = (
-    "%s: no commit waits for a standby, so a failover of the database may lose confirmed messages; set"
-    " synchronous_standby_names there, unless its disk is replicated"
+    "%s: no commit waits for a standby, so a failover of the database may lose confirmed messages; set %s"
+    " there, unless its disk is replicated"
 )
 
 #: Interval between two steps, and while a request of HTTP waits for them.
@@ -142,10 +142,10 @@ class SharedDatabase:
 
     def _see_standbys(self, connection: TimedConnection) -> None:
         """Find out whether commits wait for a standby. After a failover, the settings may be others."""
-        synchronous = is_synchronous(connection)
-        if not synchronous and self._facts.synchronous:
-            log.warning(NOT_SYNCHRONOUS, self._url)
-        self._facts.synchronous = synchronous
+        changes = settings_to_change(connection)
+        if changes and self._facts.synchronous:
+            log.warning(NOT_SYNCHRONOUS, self._url, changes)
+        self._facts.synchronous = not changes
 
     def _make_definitions(self) -> None:
         """Store the definitions of a blank broker, as the leader of the log that all brokers share.

@@ -9,7 +9,7 @@ from typing import final
 
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import BOUNDS, Bounds
-from amqpbroker.server.listeners import shown
+from amqpbroker.server.listeners import shown, start_listening
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class TlsListener:
         self._closed = False
 
     def start(self, backlog: int) -> None:
-        self._socket.listen(backlog)
+        start_listening(self._socket, backlog)
         self._set_accepting(True)
 
     async def close(self) -> None:

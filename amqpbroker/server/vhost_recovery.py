@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from amqpbroker.server.log import in_one_line
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.database.vhost_followers import Followed
@@ -32,19 +33,24 @@ def recovered(database: DatabaseStorage, vhost: str, followed: Followed, segment
     the call may be repeated with another storage. Raises OSError, StoreError.
     """
     database.open()
-    journal = Journal(Path("/journal"), database.files, segment_bytes, name=database.log)
+    journal = Journal(Path("/journal"), database.files, segment_bytes, name=_name(database, vhost))
     read = _continued(database, vhost, journal, followed) or Read(journal, journal.recover(), 0)
     if read.found.batches < followed.batches:
         log.critical(
             "vhost '%s': messages that were confirmed may be lost: the last batch is %d, and this broker has read %d;"
             " was a standby promoted that did not have them? The vhost is served without them",
-            vhost, read.found.batches, followed.batches,
+            in_one_line(vhost), read.found.batches, followed.batches,
         )  # fmt: skip
     if database.log == LOG:
         reconcile(database.fence)
     database.definitions.read()
     database.recovered()
     return read
+
+
+def _name(database: DatabaseStorage, vhost: str) -> str:
+    """Return the name of a journal for the operator."""
+    return "definitions in the database" if database.log == LOG else f"vhost '{in_one_line(vhost)}' in the database"
 
 
 def _continued(database: DatabaseStorage, vhost: str, journal: Journal, followed: Followed) -> Read | None:
@@ -56,11 +62,11 @@ def _continued(database: DatabaseStorage, vhost: str, journal: Journal, followed
     try:
         complete = database.read_on(follower)
     except StoreError as error:
-        log.info("vhost '%s': %s", vhost, error)
+        log.info("vhost '%s': %s", in_one_line(vhost), error)
         complete = False
     followed.discard()
     if not complete:
-        log.warning("vhost '%s': the journal was not followed to its end, and is read again", vhost)
+        log.warning("vhost '%s': the journal was not followed to its end, and is read again", in_one_line(vhost))
         return None
     found, marks = follower.found, {number: kept.mark for number, kept in follower.segments.items()}
     journal.continue_from(found, marks)

@@ -15,6 +15,7 @@ from amqpbroker.broker.storage import Storage
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.server.data import MakeCommitter
+from amqpbroker.server.log import in_one_line
 from amqpbroker.server.vhost_following import VhostFollowing
 from amqpbroker.server.vhost_recovery import Read, recovered
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
@@ -207,7 +208,7 @@ class VhostServing(VhostServer):
                 if wanted.name not in self._opened:
                     await self._run(database.close)
         except (OSError, StoreError) as error:
-            log.error("vhost '%s' cannot be served: %s; any broker may try again", wanted.vhost, error)  # noqa: TRY400
+            log.error("vhost '%s' cannot be served: %s; any broker may try again", in_one_line(wanted.vhost), error)  # noqa: TRY400
             self._released.put(Released(wanted.name, epoch))
 
     async def _read(self, wanted: VhostLog, epoch: int, followed: Followed) -> tuple[DatabaseStorage, Read]:
@@ -227,7 +228,7 @@ class VhostServing(VhostServer):
                 if self._operations.get(wanted.name) is not asyncio.current_task():
                     # It is lost or handed over meanwhile.
                     raise
-                log.warning("vhost '%s': %s; its messages are read again", wanted.vhost, error)
+                log.warning("vhost '%s': %s; its messages are read again", in_one_line(wanted.vhost), error)
         raise AssertionError("the last attempt returns or raises")
 
     async def _reconnect(self) -> None:
@@ -296,7 +297,7 @@ class VhostServing(VhostServer):
             count = broker.open_vhost(definition, storage, found)
             log.info(
                 "this broker serves vhost '%s', with %d messages, and had followed %d of its %d batches",
-                wanted.vhost, count, followed, batches,
+                in_one_line(wanted.vhost), count, followed, batches,
             )  # fmt: skip
         definitions.discard_read()
         self._opened[wanted.name] = _Opened(wanted.vhost, epoch, storage, database)
@@ -327,9 +328,10 @@ class VhostServing(VhostServer):
         database = DatabaseStorage(self._sessions, epoch, removed.name)
         try:
             await self._run(partial(_remove_stored, removed, database))
-            log.info("the stored data of the deleted vhost '%s' is removed", removed.vhost)
+            log.info("the stored data of the deleted vhost '%s' is removed", in_one_line(removed.vhost))
         except (OSError, StoreError) as error:
-            log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", removed.vhost, error)  # noqa: TRY400
+            vhost = in_one_line(removed.vhost)
+            log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", vhost, error)  # noqa: TRY400
             self._released.put(Released(removed.name, epoch))
 
     async def _until_deleted(self, opened: _Opened) -> None:
@@ -347,7 +349,9 @@ class VhostServing(VhostServer):
         if opened is None:
             return
         if error is not None:
-            log.critical("vhost '%s': %s; its connections are closed", opened.vhost, error.strerror or error)
+            log.critical(
+                "vhost '%s': %s; its connections are closed", in_one_line(opened.vhost), error.strerror or error
+            )
         await self._end(opened, error)
         if not isinstance(error, FencedError):
             self._released.put(Released(name, opened.epoch, successor))
@@ -370,7 +374,7 @@ class VhostServing(VhostServer):
         try:
             await self._run(store.close)
         except StoreError as failure:
-            log.error("vhost '%s': %s", vhost, failure)  # noqa: TRY400
+            log.error("vhost '%s': %s", in_one_line(vhost), failure)  # noqa: TRY400
         await self._run(database.close)
         self._set_stuck(database.log, None)
         if database.log == LOG:

@@ -149,7 +149,7 @@ class Writer:
             self._started -= 1
             if self._stuck:
                 self._stuck = False
-                log.warning("%s: the disk accepts data again", self._name)
+                log.warning("%s: data is written again", self._name)
                 self._on_stuck(None)
             self._on_written(first)
             # Clients that wait for the disk are released only when everything is written: otherwise they send faster

@@ -213,7 +213,7 @@ class FailoverRounds(Rounds):
         until(lambda: "No space left on device" in self.victim.log[before:])
         time.sleep(self.chance.uniform(0.0, 2 * LEASE_S))
         disk.free()
-        until(lambda: "the disk accepts data again" in self.victim.log[before:])
+        until(lambda: "data is written again" in self.victim.log[before:])
         self.check_leaders()
         self.end_by_kill()
 

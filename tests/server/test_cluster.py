@@ -180,7 +180,7 @@ async def test_a_drained_broker_hands_everything_over_until_it_is_revived(broker
     assert [member.drained for member in await a.members()] == [False, False]
 
 
-async def test_a_rebalance_moves_vhosts_with_clients_until_all_have_as_many(brokers):
+async def test_a_rebalance_moves_vhosts_with_clients_until_all_have_as_many(brokers, caplog):
     a, b = brokers.add("a"), brokers.add("b")
     assert (brokers.led("a"), brokers.led("b")) == (7, 0)
     moved = await b.rebalance()
@@ -189,7 +189,9 @@ async def test_a_rebalance_moves_vhosts_with_clients_until_all_have_as_many(brok
     brokers.step()
     assert (brokers.led("a"), brokers.led("b")) == (7 - len(moved), len(moved)) in ((4, 3), (3, 4))
     assert LOG in brokers.running["a"].leaderships.held
+    assert caplog.messages == [f"vhosts to be handed over to other brokers: {len(moved)}"]
     assert await a.rebalance() == []
+    assert len(caplog.messages) == 1
     # One rebalance, not a mode.
     brokers.add("c")
     assert brokers.led("c") == 0

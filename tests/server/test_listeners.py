@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from amqpbroker.config import Listener
-from amqpbroker.server.listeners import ListenError, listen, shown
+from amqpbroker.server.listeners import ListenError, listen, shown, start_listening
 
 
 @contextlib.contextmanager
@@ -65,8 +65,22 @@ def test_listener_on_an_unknown_host_is_an_error(host):
 
 
 def test_listener_on_an_address_of_another_machine_is_an_error():
-    with pytest.raises(ListenError, match=r"this machine has no such address.*--host"):
+    with pytest.raises(ListenError, match=r"this machine has no such address; choose one with --host, such as"):
         listen([Listener("192.0.2.1", 0)])
+    with pytest.raises(ListenError, match=r"no such address; choose one with --set a.ip=HOST, such as"):
+        listen([Listener("192.0.2.1", 0)], host_flag="--set a.ip=HOST")
+
+
+def test_a_port_that_is_taken_after_it_was_bound_is_named():
+    with socket.socket() as first, socket.socket() as second:
+        for sock in (first, second):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.0.0.1", 0))
+        port = first.getsockname()[1]
+        second.bind(("127.0.0.1", port))
+        start_listening(first, 1)
+        with pytest.raises(ListenError, match=f"cannot listen on 127.0.0.1:{port}: the port is in use, perhaps by"):
+            start_listening(second, 1)
 
 
 def test_ipv6_addresses_are_shown_in_brackets():

@@ -12,6 +12,7 @@ from amqpbroker.server.log import (
     ColourFormatter,
     PlainFormatter,
     category_of,
+    in_one_line,
     set_up,
     wants_colours,
 )
@@ -111,6 +112,11 @@ def test_logged_text_cannot_forge_a_log_line_or_control_the_terminal(logged):
     assert len(lines) == 2
     assert all(re.match(HEAD + r" \[warning\] <0\.0\.0> ", line) for line in lines)
     assert lines[1].endswith(r"b\x1b[31m\x0d\x9bc")
+
+
+def test_a_name_with_line_breaks_stays_in_one_line(logged):
+    (line,) = logged(lambda: OTHER.warning("vhost '%s' is there", in_one_line("a\n\rb\n")))
+    assert line.endswith(r" vhost 'a\x0a\x0db\x0a' is there")
 
 
 def test_each_line_of_a_traceback_has_the_log_prefix(logged):

@@ -20,6 +20,7 @@ class Takeover:
         self._filling = Database(url)
         self._sessions = Sessions(url, "process")
         self._storages = []
+        self.log = LOG
         self.append(1, 30)
         self.follower = Follower(LOG)
         while not self._filling.opened.reading.run(self.follower.read_on):
@@ -32,12 +33,12 @@ class Takeover:
             appended(self._filling.log, number, size=1_000)
 
     def storage(self):
-        made = DatabaseStorage(self._sessions, self._filling.opened.leadership.epoch)
+        made = DatabaseStorage(self._sessions, self._filling.opened.leadership.epoch, self.log)
         self._storages.append(made)
         return made
 
-    def recover(self, storage=None):
-        return recovered(storage or self.storage(), "v", self.followed, SEGMENT_BYTES)
+    def recover(self, storage=None, vhost="v"):
+        return recovered(storage or self.storage(), vhost, self.followed, SEGMENT_BYTES)
 
     def close(self):
         for storage in self._storages:
@@ -117,6 +118,13 @@ def test_batches_that_are_missing_are_reported(takeover, caplog, uses_follower):
         "vhost 'v': messages that were confirmed may be lost: the last batch is 40, and this broker has read 41; was a"
         " standby promoted that did not have them? The vhost is served without them"
     ) in caplog.messages
+
+
+def test_the_journal_has_the_name_of_the_vhost_for_operators(takeover):
+    assert takeover.recover().journal.name == "definitions in the database"
+    takeover.log = "v1"
+    takeover.followed = Followed()
+    assert takeover.recover(vhost="a\nb").journal.name == r"vhost 'a\x0ab' in the database"
 
 
 def test_nothing_is_reported_if_no_batch_is_missing(takeover, caplog):

@@ -154,7 +154,7 @@ def test_a_commit_waits_until_the_disk_accepts_it():
     assert [got.name for got in client.receive()] == ["tx.commit-ok"]
 
 
-def test_a_disk_that_is_full_twice_is_reported_twice():
+def test_a_disk_that_is_full_twice_is_reported_twice(caplog):
     node = Node(FullFiles())
     client = confirming(node)
     for _ in range(2):
@@ -164,6 +164,8 @@ def test_a_disk_that_is_full_twice_is_reported_twice():
         node.files.refuses = 0
         node.clock.advance(1_000)
     assert [error and error.errno for error in node.stuck] == [errno.ENOSPC, None] * 2
+    again = "/journal: data is written again"
+    assert [message for message in caplog.messages if message.endswith("again")] == [again] * 2
 
 
 def test_each_of_several_batches_is_retried_until_the_disk_accepts_it():

@@ -66,8 +66,19 @@ class DatabaseStorage:
 
 def is_synchronous(connection: TimedConnection) -> bool:
     """Return whether a commit waits for a standby, as far as the settings of the server say."""
+    return not settings_to_change(connection)
+
+
+def settings_to_change(connection: TimedConnection) -> str:
+    """Return the settings of the server that must change, for the operator, so that a commit waits for a standby.
+
+    It is "" if a commit waits for one.
+    """
     found = connection.execute(
         "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
     ).fetchone()
     assert found is not None
-    return bool(found[0]) and found[1] in ("on", "remote_apply")
+    changes = [] if found[0] else ["synchronous_standby_names"]
+    if found[1] not in ("on", "remote_apply"):
+        changes.append(f"synchronous_commit to on (it is {found[1]})")
+    return " and ".join(changes)
