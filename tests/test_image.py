@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pika
@@ -236,6 +237,43 @@ def test_the_compose_file_differs_from_rabbitmqs_by_one_line():
     assert service["image"] == "amqpbroker"
     assert service["volumes"] == ["rabbitmq:/var/lib/rabbitmq"]
     assert len([line for line in text.splitlines() if "amqpbroker" in line]) == 1
+
+
+def manifests():
+    """Return the manifests of several brokers by their kinds."""
+    text = (ROOT / "docs" / "examples" / "high_availability" / "kubernetes.yaml").read_text()
+    return {each["kind"]: each for each in yaml.safe_load_all(text)}
+
+
+def test_the_kubernetes_manifests_name_the_pods_and_each_other():
+    found = manifests()
+    template = found["Deployment"]["spec"]["template"]
+    labels, pod = template["metadata"]["labels"], template["spec"]
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert found[kind]["spec"]["selector"] == {"matchLabels": labels}
+    assert found["Service"]["spec"]["selector"] == labels
+    assert [each["labelSelector"] for each in pod["topologySpreadConstraints"]] == [{"matchLabels": labels}]
+    (container,) = pod["containers"]
+    ports = {each["name"] for each in container["ports"]}
+    assert {each["port"] for each in found["Service"]["spec"]["ports"]} <= {
+        each["containerPort"] for each in container["ports"]
+    }
+    assert container["readinessProbe"]["httpGet"]["port"] in ports
+    secret = found["Secret"]
+    references = [each["valueFrom"].get("secretKeyRef", {}) for each in container["env"] if "valueFrom" in each]
+    used = {each["key"] for each in references if each.get("name") == secret["metadata"]["name"]}
+    assert used == secret["stringData"].keys() == {"user", "password"}
+
+
+@pytest.mark.process
+def test_the_readiness_probe_of_the_kubernetes_manifests_needs_no_login(container):
+    (described,) = manifests()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    path = described["readinessProbe"]["httpGet"]["path"]
+    with container({"RABBITMQ_NODE_PORT": str(free_port())}) as started:
+        started.wait_for_log(".*Server startup complete.*")
+        port = started.wait_for_log(r"http 127\.0\.0\.1:(\d+)")[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as answer:
+            assert answer.status == 200
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
