@@ -72,6 +72,7 @@ AFTER_TABLES = """
 - `erlang_version` in `rabbitmq_build_info` is the version of Python if `product.identity` is `amqpbroker`.
 - `rabbitmq_queue_consumer_capacity` exists for all queues, including queues without a consumer.
 - `rabbitmq_disk_space_available_bytes` exists only if there is a data directory.
+- The group `database_metrics` exists only with [a database](../guide/high-availability.md).
 - AMQP 1.0 is not supported, so there are no metrics with the protocol `amqp10`.
 - `rabbitmq_stream_consumer_max_offset_lag` counts AMQP 0-9-1 consumers. In RabbitMQ, it counts those of the stream
   protocol only.

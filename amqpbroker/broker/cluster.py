@@ -82,6 +82,10 @@ class Cluster(ABC):
         """Return the name of the broker that led a vhost a moment ago, empty if none did."""
 
     @abstractmethod
+    def lag_s(self) -> float | None:
+        """Return the lag of the broker that has this object as it is now: see `Member`. The database is not asked."""
+
+    @abstractmethod
     def transfer(self, vhost: str, name: str) -> Awaitable[Change]:
         """Hand a vhost over to a broker; if the name is empty, to the broker that would take it if its leader ended.
 

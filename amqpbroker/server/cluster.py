@@ -70,10 +70,11 @@ class DatabaseCluster(Cluster):
         sharing: Sharing,
         prefers: Prefers,
         serves: Callable[[str], bool],
+        lag_s: Callable[[], float | None],
     ) -> None:
         """sharing: of this broker. prefers: returns whether the pattern of a broker matches a vhost.
 
-        serves: returns whether this broker serves a vhost.
+        serves: returns whether this broker serves a vhost. lag_s: returns the lag of this broker, as in `Member`.
         """
         self.process = table.facts.process
         self._loop = loop
@@ -81,6 +82,7 @@ class DatabaseCluster(Cluster):
         self._sharing = sharing
         self._prefers = prefers
         self._serves = serves
+        self._lag_s = lag_s
         self._named: tuple[Sequence[Facts], dict[str, str]] = ((), {})
 
     async def members(self) -> list[Member]:
@@ -103,6 +105,9 @@ class DatabaseCluster(Cluster):
         if brokers is not self._named[0]:
             self._named = brokers, distinct_names(list(brokers))
         return self._named[1]
+
+    def lag_s(self) -> float | None:
+        return self._lag_s()
 
     async def transfer(self, vhost: str, name: str) -> Change:
         seen = await self._read()

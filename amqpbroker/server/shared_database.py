@@ -220,7 +220,7 @@ class SharedDatabase:
         )
         return SharedVhosts(
             loop, broker, clients, self._definitions, self._follower, self._here, self._leaderships, self._members,
-            self._tables, serving, self._own_changes,
+            self._tables, serving, self._own_changes, self._following.lag_s,
         )  # fmt: skip
 
     def _write_to(self, definitions: DatabaseDefinitions | None) -> None:
@@ -245,8 +245,12 @@ class SharedVhosts(Shared):
         tables: Session,
         serving: VhostServing,
         own_changes: OwnChanges,
+        lag_s: Callable[[], float | None],
     ) -> None:
-        """definitions: of the broker. tables: session for reading. own_changes: of these definitions."""
+        """definitions: of the broker. tables: session for reading. own_changes: of these definitions.
+
+        lag_s: returns the lag of this broker.
+        """
         self._loop = loop
         self._broker = broker
         self._definitions = definitions
@@ -261,7 +265,9 @@ class SharedVhosts(Shared):
         #: Number of requests that wait for steps.
         self._waiting: int = 0
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
-        self.cluster = DatabaseCluster(loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__)
+        self.cluster = DatabaseCluster(
+            loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__, lag_s
+        )
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
         self._finished = FinishedShovels(broker, self.peers)
         broker.shovels.finish_by(self._finished.delete)

@@ -1,13 +1,15 @@
 """Several vhosts of one database: clients and requests at any broker, and the death of one."""
 
 import threading
+import urllib.request
 from collections import Counter
 
 import pika
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.crash import http_api
-from tests.failover.cluster import Brokers
+from tests.failover.cluster import PATIENCE_S, Brokers
 from tests.failover.conftest import LEASE_S
 from tests.failover.test_takeover import PERSISTENT, bodies, channel_of, publish, until
 
@@ -26,6 +28,13 @@ def brokers(server, tmp_path):
 def ask(broker, method, path, body=None):
     """Return the answer of a broker's management API."""
     return http_api.call(broker.port("http"), method, f"/api/{path}", body)
+
+
+def metrics_of(broker):
+    """Return the metrics without labels, by their names."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{broker.port('http/prometheus')}/metrics") as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
 
 
 def fill(broker, vhost):
@@ -114,3 +123,15 @@ def test_each_broker_shows_whether_commits_wait_for_a_standby_now(server, broker
         server.primary.execute("SELECT pg_reload_conf()")
     until(lambda: not waits())
     assert a.log.count("no commit waits for a standby") == 2
+
+
+def test_metrics_show_how_many_vhosts_each_broker_leads_and_how_far_it_is_behind(brokers):
+    for vhost in VHOSTS:
+        ask(brokers.all[0], "PUT", f"vhosts/{vhost}", {})
+    leaders = Counter(brokers.settled().values())
+    found = {broker: metrics_of(broker) for broker in brokers}
+    assert {broker: each["rabbitmq_led_vhosts"] for broker, each in found.items()} == leaders
+    assert {each["rabbitmq_database_synchronous"] for each in found.values()} == {0}
+    lag = "rabbitmq_followed_vhosts_lag_seconds"
+    until(lambda: any(lag in metrics_of(broker) for broker in brokers))
+    assert max(metrics_of(broker).get(lag, 0) for broker in brokers) < PATIENCE_S

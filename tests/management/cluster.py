@@ -11,7 +11,7 @@ def member(name, leader=False, drained=False, running=True, lag_s=None, led=0):
 class StillCluster(Cluster):
     """The cluster of its first broker. requests: those that came. error: raised by the next one.
 
-    leaders: names of the brokers that lead the vhosts.
+    leaders: names of the brokers that lead the vhosts. lag: of its first broker, in seconds.
     """
 
     def __init__(self, *found):
@@ -21,6 +21,7 @@ class StillCluster(Cluster):
         self.requests = []
         self.error = None
         self.leaders = {}
+        self.lag = None
 
     def _answer(self, *request):
         self.requests.append(request)
@@ -40,6 +41,9 @@ class StillCluster(Cluster):
     def leader_of(self, vhost):
         return self.leaders.get(vhost, "")
 
+    def lag_s(self):
+        return self.lag
+
     async def transfer(self, vhost, name):
         return self._answer("transfer", vhost, name)
 
@@ -55,7 +59,7 @@ class StillCluster(Cluster):
 
 
 def add_cluster(api, *found):
-    """Add a database with these members to the broker of an API."""
+    """Add a database with these members to the node of an API, or of a scraper."""
     api.node.cluster = StillCluster(*found)
     api.node.database = Database("postgresql://h/d", True)
     return api.node.cluster

@@ -9,6 +9,7 @@ from amqpbroker.config import Config
 from amqpbroker.wire.values import Field
 from tests.broker.queueing import publish
 from tests.broker.redrive.driving import kill, started, work_with_dlq
+from tests.management.cluster import add_cluster, member
 from tests.metrics.scrape import Scraper
 
 STREAM = {"x-queue-type": Field("S", b"stream")}
@@ -398,3 +399,22 @@ async def test_streams_have_segments_messages_and_the_lag_of_their_consumers():
     assert totals["rabbitmq_global_messages_delivered_total", "amqp091", "rabbit_stream_queue"] == 2
     detailed = await scraper.samples("/metrics/detailed?family=stream_consumer_metrics")
     assert detailed["rabbitmq_detailed_stream_consumer_max_offset_lag", "s", "/"] == 4
+
+
+async def test_a_database_has_metrics_of_its_standbys_and_of_the_vhosts_that_the_broker_shares():
+    scraper = Scraper()
+    names = ["rabbitmq_database_synchronous", "rabbitmq_led_vhosts", "rabbitmq_followed_vhosts_lag_seconds"]
+    assert not set(names) & set(await scraper.families())
+    cluster = add_cluster(scraper, member("rabbit@test"))
+    scraper.broker.add_vhost("other")
+    assert set(names) <= set(await scraper.families())
+    samples = await scraper.samples()
+    assert [samples.get((name,)) for name in names] == [1, 2, None]
+    scraper.node.database.synchronous = False
+    scraper.broker.delete_vhost("other")
+    cluster.lag = 1.25
+    for path in "/metrics", "/metrics/per-object":
+        samples = await scraper.samples(path)
+        assert [samples[name,] for name in names] == [0, 1, 1.25]
+    samples = await scraper.samples("/metrics/detailed?family=database_metrics")
+    assert samples["rabbitmq_detailed_led_vhosts",] == 1

@@ -39,7 +39,7 @@ class Broker(VhostServer):
         self.sharing = Sharing(
             self.leaderships, process, lambda: [GLOBAL, *logs.run(read_logs)], self.members.rows, self, begins
         )
-        self.cluster = DatabaseCluster(loop, self.members, self.sharing, begins, lambda vhost: False)
+        self.cluster = DatabaseCluster(loop, self.members, self.sharing, begins, lambda vhost: False, lambda: 1.5)
 
     def serve(self, log, epoch):
         pass
@@ -126,6 +126,7 @@ async def test_each_broker_shows_all_of_them_itself_first(brokers):
     assert (await a.members())[0].name == "a@host"
     assert b.leader_of("vhost 1") == "a@host"
     assert b.leader_of("none") == ""
+    assert b.lag_s() == 1.5
 
 
 async def test_brokers_with_one_name_lead_under_their_addresses(brokers):

@@ -1,7 +1,7 @@
 """All metrics, in RabbitMQ's order."""
 
 from amqpbroker.metrics.family import Group
-from amqpbroker.metrics.groups import channels, connections, everything, exchanges, node, queues
+from amqpbroker.metrics.groups import channels, connections, database, everything, exchanges, node, queues
 
 GROUPS: tuple[Group, ...] = (
     node.CHURN,
@@ -30,6 +30,7 @@ GROUPS: tuple[Group, ...] = (
     queues.MESSAGE_GROUPS,
     exchanges.DUPLICATES,
     everything.REDRIVES,
+    database.METRICS,
     exchanges.VHOSTS,
     exchanges.NAMES,
     exchanges.BINDINGS,
