@@ -30,6 +30,7 @@ export function Overview() {
     </div>
     <div class="grid two even">
       ${nodes.map((node) => html`<${Node} node=${node} key=${node.name} />`)}
+      ${overview.amqpbroker?.database && html`<${Database} database=${overview.amqpbroker.database} />`}
       <${Churn} rates=${overview.churn_rates ?? {}} />
     </div>
     <div class="grid two even">
@@ -87,6 +88,19 @@ function Node({ node }) {
         node.drained && ["Maintenance", "This broker is drained: it leads no vhosts."],
         ["Processors", node.processors],
         ["Process id", node.os_pid],
+      ]} />
+    <//>`;
+}
+
+/** The database that all brokers share. */
+function Database({ database }) {
+  return html`
+    <${Card} title="Database">
+      ${!database.synchronous && html`
+        <p class="problem">No commit waits for a standby, so a failover of the database may lose confirmed messages. Set synchronous_standby_names in PostgreSQL, unless its storage is replicated.</p>`}
+      <${Facts} rows=${[
+        ["URL", html`<span class="mono">${database.url}</span>`],
+        ["Commits", database.synchronous ? "Wait for a standby" : "Wait for no standby"],
       ]} />
     <//>`;
 }
