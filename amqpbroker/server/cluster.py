@@ -24,11 +24,11 @@ from amqpbroker.server.log import in_one_line
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.leaderships import Held, read_held, request_moves
 from amqpbroker.store.database.members import Facts, Members, Row
-from amqpbroker.store.database.placement import moves
+from amqpbroker.store.database.placement import moves, standby
 from amqpbroker.store.database.placement_order import Order
 from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sharing import Sharing
-from amqpbroker.store.database.sharing_view import Prefers, brokers_of, identity_of, matcher, processes_of, vhosts_of
+from amqpbroker.store.database.sharing_view import Prefers, brokers_of, matcher, processes_of, vhosts_of
 from amqpbroker.store.database.vhost_logs import read_logs
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class DatabaseCluster(Cluster):
         leader = next((member for member in members if member.process == seen.leader(of)), None)
         if leader is None:
             raise RefusedError(f"no broker leads vhost '{vhost}' at the moment: repeat the request later")
-        target = found(members, name) if name else self._standby(seen, of, members, leader)
+        target = found(members, name) if name else self._standby(seen, of, members)
         if target is leader:
             return Change(target.name, False)
         if target.drained or not target.running:
@@ -163,11 +163,10 @@ class DatabaseCluster(Cluster):
         log.warning("%s may lead", member.name)
         return Change(member.name, False)
 
-    def _standby(self, seen: _Seen, of: str, members: list[Member], leader: Member) -> Member:
+    def _standby(self, seen: _Seen, of: str, members: list[Member]) -> Member:
         """Return the broker that would take a log if its leader ended. Raises RefusedError."""
-        facts = next(row.facts for row in seen.rows if row.facts.process == leader.process)
-        first = seen.order(self._prefers).first(of, identity_of(facts))
-        process = processes_of(seen.rows).get(first)
+        (vhost,) = vhosts_of([of], seen.held.values(), seen.rows)
+        process = processes_of(seen.rows).get(standby(vhost, seen.order(self._prefers)))
         for member in members:
             if member.process == process:
                 return member

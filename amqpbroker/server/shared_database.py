@@ -61,6 +61,8 @@ NOT_SYNCHRONOUS: Final = (
 #: Interval between two steps, and while a request of HTTP waits for them.
 STEP_S: Final = 0.25
 AWAITED_STEP_S: Final = 0.05
+#: Time for which the end of a broker waits until others are ready to take its vhosts.
+READY_S: Final = 5.0
 #: Interval at which is looked whether a step is done, and whether a vhost is to be released.
 LOOK_S: Final = 0.02
 
@@ -280,6 +282,9 @@ class SharedVhosts(Shared):
     async def close(self) -> None:
         """Leave all vhosts to other brokers, each when what is left is written."""
         self._finished.close()
+        end = self._loop.time() + READY_S
+        while not self._sharing.may_end and self._loop.time() < end:
+            await asyncio.sleep(LOOK_S)
         self._sharing.end()
         await self._serving.close()
         self._stopped.set()

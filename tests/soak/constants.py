@@ -129,7 +129,7 @@ NOT_LIMITS = {
         server.vhost_serving._AGAIN_S store.database.vhost_followers.SHORTEST_S
         store.database.vhost_followers.LONGEST_S store.database.vhost_followers.AGAIN_S
         store.database.vhost_followers.RETRY_S server.shared_database.STEP_S server.shared_database.LOOK_S
-        server.shared_database.AWAITED_STEP_S
+        server.shared_database.AWAITED_STEP_S server.shared_database.READY_S
         store.database.sharing.SETTLING_STEPS store.database.sharing._PREPARING_STEPS
         server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
         store.database.members.REMOVED_S

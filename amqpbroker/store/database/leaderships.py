@@ -31,13 +31,20 @@ _EXTEND: Final[LiteralString] = (
 )
 _ALL: Final[LiteralString] = (
     "SELECT log, holder, address, process, host, port, secret, epoch, until > clock_timestamp() AND NOT released,"
-    " busy, successor, wanted, accepted, until FROM leadership"
+    " busy, successor, wanted, accepted, ready, until FROM leadership"
 )
 #: Writes requests for moves, each only for the leader that had the log when the request was decided.
 _REQUEST: Final[LiteralString] = (
     "UPDATE leadership SET wanted = given.wanted, accepted = false FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log"
+)
+#: Names a process that is ready to take logs. It waits for no row, since it is sent again, and for no standby and no
+#: disk: if it is lost, a takeover only takes longer.
+_SET_READY: Final[LiteralString] = (
+    "WITH free AS (SELECT log AS name FROM leadership WHERE log = ANY(%s) FOR NO KEY UPDATE SKIP LOCKED)"
+    " UPDATE leadership SET ready = %s FROM free WHERE log = name"
+    " RETURNING set_config('synchronous_commit', 'off', true)"
 )
 _ACCEPT_REQUESTS: Final[LiteralString] = "UPDATE leadership SET accepted = true WHERE wanted = %s AND log = ANY(%s)"
 _CANCEL_REQUESTS: Final[LiteralString] = (
@@ -51,7 +58,8 @@ class Held(NamedTuple):
     leader: the present holder, or the last one if `valid` is False. busy: it has clients. successor: process of the
     broker to which the last holder has handed the log over, "" if it has not. wanted: process of the broker to which
     an operator wants the leader to hand it over, "" for none; a takeover ends the request. accepted: that broker has
-    read the journal, so that the leader may hand it over. until: end of the lease.
+    read the journal, so that the leader may hand it over. ready: process of the broker that has read the journal, and
+    reads on, "" for none; a takeover resets it. until: end of the lease.
     """
 
     log: str
@@ -61,6 +69,7 @@ class Held(NamedTuple):
     successor: str
     wanted: str = ""
     accepted: bool = False
+    ready: str = ""
     until: datetime = datetime.max
 
 
@@ -69,8 +78,8 @@ def read_held(connection: TimedConnection) -> list[Held]:
     rows = connection.execute(_ALL).fetchall()
     return [
         Held(log, Leader(name, address, process, Target(*target), epoch), *state)
-        for log, name, address, process, *target, epoch, valid, busy, successor, wanted, accepted, until in rows
-        for state in [(valid, busy, successor, wanted, accepted, until)]
+        for log, name, address, process, *target, epoch, valid, busy, successor, wanted, accepted, ready, until in rows
+        for state in [(valid, busy, successor, wanted, accepted, ready, until)]
     ]
 
 
@@ -197,6 +206,13 @@ class Leaderships:
         self._by_log[log].release(successor)
         del self.held[log]
         self.abandon(log)
+
+    def set_ready(self, logs: Collection[str]) -> None:
+        """Name this broker as the one that is ready to take logs: it has read their journals. Raises OSError.
+
+        A log that another session changes just now is left to the next call.
+        """
+        self._session.run(lambda connection: connection.execute(_SET_READY, [list(logs), self._holder.process]))
 
     def accept_requests(self, logs: Collection[str]) -> None:
         """Accept requests of operators that others hand logs over to this broker. Raises OSError."""

@@ -5,7 +5,7 @@ A broker only carries out its own part. Brokers with different views cannot both
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from amqpbroker.store.database.placement_groups import Group, Led
@@ -17,8 +17,9 @@ class Vhost(NamedTuple):
 
     leader: identity of the broker that leads it, "" if it is free. last_leader: of the broker that led it last, "" if
     none ever did. successor: of the broker to which the last leader has handed it over, "" if it has not. wanted: of
-    the broker to which an operator wants the leader to hand it over, and which has accepted that, "" for none. stays:
-    it moves only from a broker that is not able any more.
+    the broker to which an operator wants the leader to hand it over, and which has accepted that, "" for none. ready:
+    of the broker that has read its journal, and reads on, "" for none. stays: it moves only from a broker that is not
+    able any more.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Vhost(NamedTuple):
     last_leader: str = ""
     successor: str = ""
     wanted: str = ""
+    ready: str = ""
     stays: bool = False
 
 
@@ -48,7 +50,7 @@ def takers(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
             found[vhost.name] = vhost.successor
         elif vhost.last_leader:
             # The last leader only if it is the only broker: it may fail again.
-            found[vhost.name] = order.first(vhost.name, vhost.last_leader) or vhost.last_leader
+            found[vhost.name] = standby(vhost, order) or vhost.last_leader
         else:
             new.append(vhost.name)
     if new:
@@ -63,16 +65,30 @@ def takers(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
     return found
 
 
-def standbys(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
-    """Return the broker that should follow each vhost: the one that takes it if its leader, or last leader, is gone.
+def standby(vhost: Vhost, order: Order) -> str:
+    """Return the broker that takes a vhost if its leader, or last leader, is gone; "" if there is none.
 
-    Vhosts without such a broker are left out, and new vhosts, of which there is nothing to follow.
+    This is the broker that is ready: the first one in the order may have just started, and its clients would wait until
+    it has read the whole journal.
     """
-    found = {}
+    holder = vhost.leader or vhost.last_leader
+    if vhost.ready != holder and order.is_able(vhost.ready):
+        return vhost.ready
+    return order.first(vhost.name, holder)
+
+
+def followers(vhosts: Iterable[Vhost], order: Order) -> dict[str, Sequence[str]]:
+    """Return the brokers that should follow each vhost: the one that is to be its standby, and its standby until then.
+
+    The former is the first in the order, so that brokers follow as many vhosts as each other. Vhosts without such
+    brokers are left out, and new vhosts, of which there is nothing to follow.
+    """
+    found: dict[str, Sequence[str]] = {}
     for vhost in vhosts:
         holder = vhost.leader or vhost.last_leader
-        if holder and (standby := order.first(vhost.name, holder)):
-            found[vhost.name] = standby
+        if holder and (first := order.first(vhost.name, holder)):
+            now = standby(vhost, order)
+            found[vhost.name] = (first,) if now == first else (first, now)
     return found
 
 
@@ -108,8 +124,8 @@ def moves(
             may_move = not vhost.stays and (with_clients or not vhost.has_clients)
             group.add(Led(vhost.name, vhost.leader, may_move))
         elif vhost.leader:
-            found[vhost.name] = standby = order.first(vhost.name, vhost.leader)
-            group.add_coming(standby)
+            found[vhost.name] = chosen = standby(vhost, order)
+            group.add_coming(chosen)
         else:
             group.add_coming(taken[vhost.name])
     unsettled: set[str] = set()

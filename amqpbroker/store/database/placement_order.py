@@ -46,6 +46,10 @@ class Order:
         #: The first two brokers by vhost.
         self._first: dict[str, Sequence[str]] = {}
 
+    def is_able(self, identity: str) -> bool:
+        """Return whether a broker is one of `brokers`."""
+        return identity in self._numbers
+
     def candidates(self, vhost: str) -> Sequence[str]:
         """Return the brokers that should lead a vhost: those that prefer it, `brokers` if there are none.
 

@@ -37,6 +37,13 @@ _BROKERS: Final[LiteralString] = (
     " seen timestamptz NOT NULL, pattern text NOT NULL DEFAULT '')"
 )
 
+#: Column that was added later, which brokers of before leave alone.
+_FIND_READY: Final[LiteralString] = (
+    "SELECT 1 FROM information_schema.columns"
+    " WHERE table_schema = %s AND table_name = 'leadership' AND column_name = 'ready'"
+)
+_ADD_READY: Final[LiteralString] = "ALTER TABLE leadership ADD COLUMN ready text NOT NULL DEFAULT ''"
+
 
 def has_tables(connection: psycopg.Connection[Any]) -> bool:
     """Return whether a broker, or a copy, has made the tables."""
@@ -59,6 +66,8 @@ def make_tables(session: Session) -> None:
                 for statement in _statements():
                     connection.execute(statement)
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
+            elif found[0] == VERSION and connection.execute(_FIND_READY, [SCHEMA]).fetchone() is None:
+                connection.execute(_ADD_READY)
             connection.execute(_BROKERS)
             version: int = VERSION if found is None else found[0]
             return version
@@ -91,7 +100,7 @@ def _statements() -> list[sql.Composed]:
         " address text NOT NULL, process text NOT NULL, host text NOT NULL, port integer NOT NULL,"
         " secret text NOT NULL, released boolean NOT NULL, busy boolean NOT NULL DEFAULT false,"
         " successor text NOT NULL DEFAULT '', wanted text NOT NULL DEFAULT '',"
-        " accepted boolean NOT NULL DEFAULT false, until timestamptz NOT NULL)",
+        " accepted boolean NOT NULL DEFAULT false, until timestamptz NOT NULL, ready text NOT NULL DEFAULT '')",
         "CREATE TABLE last_id (log text PRIMARY KEY, id bigint NOT NULL)",
         # A row of the last writer, which proves that its last write is there.
         "CREATE TABLE proof (log text PRIMARY KEY, epoch bigint NOT NULL, number bigint NOT NULL)",

@@ -7,7 +7,7 @@ from typing import Final
 from amqpbroker.store.database.leadership import Leader
 from amqpbroker.store.database.leaderships import Held, Leaderships
 from amqpbroker.store.database.members import Facts, Row
-from amqpbroker.store.database.placement import Vhost, moves, standbys, takers
+from amqpbroker.store.database.placement import Vhost, followers, moves, takers
 from amqpbroker.store.database.placement_order import Broker, Order
 from amqpbroker.store.database.sharing_view import (
     Prefers,
@@ -22,8 +22,8 @@ from amqpbroker.store.database.vhost_logs import VhostLog
 
 #: Free vhosts that a broker should have to take at most before others hand it more.
 _AT_ONCE: Final = 8
-#: Steps in which a broker reads the journal of a vhost before it accepts to take it at an operator's request. Then it
-#: reads the rest when it leads, and the vhost's clients wait.
+#: Steps in which a broker reads the journal of a vhost that an operator moves, or whose leader is drained, while the
+#: leader serves the clients. Then it reads the rest when it leads, and the clients wait.
 _PREPARING_STEPS: Final = 120
 #: Steps after a takeover in which a vhost that had clients does not move by itself, since they connect again.
 SETTLING_STEPS: Final = 8
@@ -71,7 +71,8 @@ class Sharing:
     """Decides a step at a time, by what all brokers see, and carries out the part of this broker. Used by a thread.
 
     leaders: of vhosts, as of the last step. members: the brokers in the table, also as of the last step. Other threads
-    may read them, since they are replaced as a whole. steps: number of steps that are done.
+    may read them, since they are replaced as a whole. steps: number of steps that are done. may_end: as of the last
+    step, other brokers are ready to take all vhosts here that have clients, or there is no other broker.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Sharing:
         self.leaders: Mapping[str, Leader] = {}
         self.members: Sequence[Facts] = ()
         self.steps: int = 0
+        self.may_end: bool = True
         self._leaderships = leaderships
         self._process = process
         self._read_logs = read_logs
@@ -101,6 +103,8 @@ class Sharing:
         self._taken: dict[str, int] = {}
         #: Logs that an operator wants this broker to take, and the steps at which this was seen first.
         self._asked: dict[str, int] = {}
+        #: Logs that this broker keeps until another one is ready to take them, with the steps at which that began.
+        self._kept: dict[str, int] = {}
         #: Names of vhosts by their logs.
         self._names: dict[str, str] = {}
         self._matches = matcher(self._names, prefers)
@@ -146,8 +150,12 @@ class Sharing:
         self._cancel_requests(held, rows)
         self._hand_over(vhosts, rows, me)
         self._accept_requests(held)
-        followed = [log for log, standby in standbys(vhosts, self._order).items() if standby == me]
-        self._follow([*followed, *(self._asked.keys() - set(followed))], logs)
+        followed = followers(vhosts, self._order)
+        mine = [log for log, brokers in followed.items() if me in brokers]
+        self._follow([*mine, *(self._asked.keys() - set(mine))], logs)
+        self._report_ready([log for log in mine if followed[log][0] == me], held)
+        with_clients = [vhost for vhost in vhosts if vhost.leader == me and vhost.has_clients]
+        self.may_end = {me}.issuperset(self._order.brokers) or all(map(self._may_leave, with_clients))
         with_leader = {vhost.name for vhost in vhosts if vhost.leader}
         self.leaders = {
             logs[each.log].vhost: each.leader for each in held if each.log in with_leader and not logs[each.log].removed
@@ -244,9 +252,34 @@ class Sharing:
         held = self._leaderships.held
         self._server.follow([log for log in wanted if log in logs and log not in held and not logs[log].removed])
 
+    def _report_ready(self, followed: Iterable[str], held: Iterable[Held]) -> None:
+        """Tell the other brokers which of these logs this one has followed so far that it can take them at once."""
+        others = {each.log for each in held if each.valid and each.ready != self._process}
+        ready = [log for log in followed if log in others and self._server.has_followed(log)]
+        if ready:
+            self._leaderships.set_ready(ready)
+
+    def _may_leave(self, vhost: Vhost) -> bool:
+        """Return whether a broker is ready to take a vhost from its leader."""
+        return vhost.ready != vhost.leader and self._order.is_able(vhost.ready)
+
     def _hand_over(self, vhosts: list[Vhost], rows: Iterable[Row], me: str) -> None:
         processes = processes_of(rows)
-        for log, successor in moves(vhosts, self._order, at_once=_AT_ONCE).items():
-            if log in self._leaderships.held and log not in self._leaving | self._removing and successor != me:
+        wanted = {
+            log: successor
+            for log, successor in moves(vhosts, self._order, at_once=_AT_ONCE).items()
+            if log in self._leaderships.held and log not in self._leaving | self._removing and successor != me
+        }
+        self._update_kept([vhost for vhost in vhosts if vhost.name in wanted])
+        for log, successor in wanted.items():
+            if log not in self._kept or self.steps - self._kept[log] >= _PREPARING_STEPS:
                 self._leaving.add(log)
                 self._server.hand_over(log, self._leaderships.held[log], processes[successor])
+
+    def _update_kept(self, vhosts: Iterable[Vhost]) -> None:
+        """Keep those of the vhosts that are to be handed over whose clients would wait until their journals are read.
+
+        A broker that an operator wants to have a vhost has read the journal.
+        """
+        kept = [vhost.name for vhost in vhosts if vhost.has_clients and not (vhost.wanted or self._may_leave(vhost))]
+        self._kept = {log: self._kept.get(log, self.steps) for log in kept}

@@ -46,12 +46,13 @@ def vhosts_of(logs: Iterable[str], held: Iterable[Held], rows: Iterable[Row]) ->
         if each is None:
             vhosts.append(Vhost(log, stays=stays))
             continue
-        leader = _identity_of(each.leader)
+        leader, ready = _identity_of(each.leader), running.get(each.ready, "")
         if each.valid and each.leader.process in running:
             wanted = running.get(each.wanted, "") if each.accepted else ""
-            vhosts.append(Vhost(log, leader, each.busy, wanted=wanted, stays=stays))
+            vhosts.append(Vhost(log, leader, each.busy, wanted=wanted, ready=ready, stays=stays))
         else:
-            vhosts.append(Vhost(log, "", False, leader, running.get(each.successor, ""), stays=stays))
+            successor = running.get(each.successor, "")
+            vhosts.append(Vhost(log, "", False, leader, successor, ready=ready, stays=stays))
     return vhosts
 
 

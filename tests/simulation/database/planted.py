@@ -67,7 +67,6 @@ PLANTED: Final = (
         "        except OSError:\n            pass\n",
     ),
     Planted("a gap not found", "database_files.py", "        if start != end:\n            break\n", "        pass\n"),
-    Planted("rows behind a gap kept", "database_files.py", "has_rest=last > end)", "has_rest=False)"),
     Planted(
         "a takeover that no standby has",
         "leadership.py",

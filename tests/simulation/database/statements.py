@@ -166,13 +166,13 @@ def delete_leader(session: Backend, names: Names, values: Any) -> Result:
 def insert_leader(session: Backend, names: Names, values: Any) -> Result:
     log, epoch, holder, address, process, host, port, secret, lease_s = values
     until = session.server.clock_ns + int(lease_s * SECOND)
-    row = (holder, address, process, host, port, secret, epoch, until, False, False, "")
+    row = (holder, address, process, host, port, secret, epoch, until, False, False, "", "")
     session.open_transaction.insert("leadership", log, row)
     return NOTHING
 
 
 #: Columns of a row, whose key is the log.
-_PROCESS, _EPOCH, _UNTIL, _RELEASED, _BUSY, _SUCCESSOR = 2, 6, 7, 8, 9, 10
+_PROCESS, _EPOCH, _UNTIL, _RELEASED, _BUSY, _SUCCESSOR, _READY = 2, 6, 7, 8, 9, 10, 11
 
 
 def _change_leader(session: Backend, log: str, epoch: int, process: str, values: dict[int, Any]) -> Result:
@@ -215,6 +215,17 @@ def extend_all(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
+def set_ready(session: Backend, names: Names, values: Any) -> Result:
+    """Name a process that is ready to take logs, but of those that are locked."""
+    logs, process = values
+    session.open_transaction.local = True
+    rows = session.open_transaction.rows("leadership")
+    for log in logs:
+        if log in rows and session.lock_if_free(("leadership", log)):
+            session.open_transaction.set("leadership", log, _changed(rows[log], {_READY: process}))
+    return NOTHING
+
+
 def release(session: Backend, names: Names, values: Any) -> Result:
     successor, log, epoch, process = values
     return _change_leader(session, log, epoch, process, {_RELEASED: True, _SUCCESSOR: successor})
@@ -240,6 +251,7 @@ def select_leaders(session: Backend, names: Names, values: Any) -> Result:
                 row[_SUCCESSOR],
                 "",
                 False,
+                row[_READY],
                 row[_UNTIL],
             )
             for log, row in rows
@@ -659,6 +671,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     "SELECT version FROM format": select_version,
     "INSERT INTO format (version) VALUES (%s)": insert_version,
     **{text: create_named if names else creating(text.split()[2]) for text, names in map(parsed, schema._statements())},
+    schema._FIND_READY: find_one,
     # leadership
     "SELECT pg_try_advisory_lock(%s)": try_lock,
     "SELECT pg_advisory_unlock(%s)": unlock,
@@ -670,6 +683,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     leaderships._RENEW: renew_all,
     leaderships._EXTEND: extend_all,
     leaderships._ALL: select_leaders,
+    leaderships._SET_READY: set_ready,
     vhost_followers._TAKEN: find_leader,
     "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s": release,
     "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"

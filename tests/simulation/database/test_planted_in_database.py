@@ -13,7 +13,6 @@ MOST = 5_000
 FIRST = {
     "a takeover that no standby has": 50_000,
     "a hanging leader's sessions not ended": 30_000,
-    "rows behind a gap kept": 70_000,
 }
 #: Faults that are found within some takeovers.
 SOON = {"the epoch not raised", "a lost answer taken for success", "the rest of the journal not read"}

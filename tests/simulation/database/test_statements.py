@@ -16,6 +16,7 @@ PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 NOT_SENT = {
     "SELECT to_regclass(%s) IS NOT NULL",
     "UPDATE format SET version = %s",
+    "ALTER TABLE leadership ADD COLUMN ready text NOT NULL DEFAULT ''",
     "UPDATE leadership SET wanted = given.wanted, accepted = false FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from amqpbroker.store.database.placement import Vhost, moves, standbys, takers
+from amqpbroker.store.database.placement import Vhost, followers, moves, standby, takers
 from amqpbroker.store.database.placement_order import Broker, Order
 
 LETTERS = "abcdefghij"
@@ -99,6 +99,15 @@ def test_without_able_brokers_nothing_is_decided():
     assert takers(vhosts, order) == standbys(vhosts, order) == moves(vhosts, order) == {}
 
 
+def standbys(vhosts, order):
+    """Return the standby of each vhost that has one and that a broker has led."""
+    return {
+        vhost.name: found
+        for vhost in vhosts
+        if (vhost.leader or vhost.last_leader) and (found := standby(vhost, order))
+    }
+
+
 # --- standbys ---------------------------------------------------------------------------------------------------------
 
 
@@ -109,14 +118,39 @@ def test_each_vhost_with_a_leader_has_a_standby_that_is_not_its_leader():
     assert all(found[vhost.name] != vhost.leader for vhost in vhosts)
 
 
+def test_the_broker_that_is_ready_is_the_standby_while_it_is_able():
+    order, without_leader = ordered("abc"), ordered([Broker("a", able=False), "b", "c"])
+    for vhost in led({"a": 20}):
+        first = order.first(vhost.name, "a")
+        other = "b" if first == "c" else "c"
+        for ready, expected in ((other, other), (first, first), ("a", first), ("d", first), ("", first)):
+            each = vhost._replace(ready=ready)
+            assert standby(each, order) == expected
+            assert takers(died([each], "a"), order) == moves([each], without_leader) == {vhost.name: expected}
+
+
+def test_a_vhost_is_followed_by_the_broker_that_is_ready_until_the_first_in_the_order_is():
+    vhosts, order = led({"a": 20}), ordered("abc")
+    for vhost in vhosts:
+        first = order.first(vhost.name, "a")
+        other = "b" if first == "c" else "c"
+        for ready, expected in (("", (first,)), (first, (first,)), (other, (first, other)), ("d", (first,))):
+            assert followers([vhost._replace(ready=ready)], order) == {vhost.name: expected}
+
+
 def test_standby_follows_until_it_has_taken_the_vhost():
     vhosts = led({"a": 20})
     order = ordered("bcd")
     assert standbys(vhosts, order) == standbys(died(vhosts, "a"), order) == takers(died(vhosts, "a"), order)
+    followed = followers(vhosts, order)
+    assert followed == followers(died(vhosts, "a"), order)
+    assert {name: (each,) for name, each in standbys(vhosts, order).items()} == followed
 
 
 def test_new_vhosts_and_vhosts_of_the_only_broker_have_no_standby():
-    assert standbys([*new(2), *led({"a": 2})], ordered("a")) == {}
+    vhosts = [*new(2), *led({"a": 2})]
+    assert standbys(vhosts, ordered("a")) == followers(vhosts, ordered("a")) == {}
+    assert followers(new(2), ordered("ab")) == {}
 
 
 # --- moves ------------------------------------------------------------------------------------------------------------
@@ -193,7 +227,7 @@ def test_a_broker_that_joins_gets_vhosts_that_it_follows_first():
     vhosts = led(dict.fromkeys(LETTERS, 100))
     order = ordered([*LETTERS, "new"])
     found = moves(vhosts, order)
-    followed = {name for name, standby in standbys(vhosts, order).items() if standby == "new"}
+    followed = {name for name, brokers in followers(vhosts, order).items() if brokers == ("new",)}
     assert set(found.values()) == {"new"}
     assert len(found) == 90
     assert len(followed & set(found)) > 70
@@ -237,6 +271,7 @@ def random_view(rng):
             rng.random() < 0.3,
             "" if leader else rng.choice(["", *LETTERS]),
             "" if leader else rng.choice(["", "", *LETTERS]),
+            ready=rng.choice(["", "", *LETTERS]),
         )
         for number in range(rng.randint(0, 60))
     ]
@@ -246,7 +281,7 @@ def random_view(rng):
 def settled(vhosts, order):
     """Return the vhosts after all free ones are taken."""
     found = takers(vhosts, order)
-    return [Vhost(v.name, found.get(v.name, v.leader), v.has_clients) for v in vhosts]
+    return [Vhost(v.name, found.get(v.name, v.leader), v.has_clients, ready=v.ready) for v in vhosts]
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -268,7 +303,7 @@ def test_any_view_leads_to_a_state_without_moves(seed):
             for vhost in vhosts:
                 if target := found.get(vhost.name):
                     assert target != vhost.leader
-                    assert target in order.candidates(vhost.name)
+                    assert target in order.candidates(vhost.name) or target == vhost.ready
                     assert with_clients or not vhost.has_clients or vhost.leader not in order.brokers
             moved.update(vhost.name for vhost in vhosts if vhost.name in found and vhost.leader in order.brokers)
             vhosts = applied(vhosts, found)
@@ -358,11 +393,11 @@ def test_decisions_about_10_000_vhosts_and_100_brokers_are_fast():
     start_s = time.thread_time()
     order = ordered(brokers)
     vhosts = settled(new(10_000), order)
-    standbys(vhosts, order)
+    followers(vhosts, order)
     moves(vhosts, order)
     cold_s = time.thread_time() - start_s
     start_s = time.thread_time()
-    standbys(vhosts, order)
+    followers(vhosts, order)
     moves(vhosts, order)
     warm_s = time.thread_time() - start_s
     assert cold_s < 3

@@ -31,6 +31,15 @@ def test_tables_are_made_once(session):
     assert [each.fetchall() for each in found] == [[("a",)], [(schema.VERSION,)]]
 
 
+def test_a_column_that_was_added_later_is_added_to_tables_that_lack_it(session):
+    schema.make_tables(session)
+    run(session, "ALTER TABLE leadership DROP COLUMN ready")
+    schema.make_tables(session)
+    schema.make_tables(session)
+    (found,) = run(session, "SELECT ready FROM leadership")
+    assert found.fetchall() == []
+
+
 def test_tables_of_an_earlier_version_are_refused(session):
     schema.make_tables(session)
     run(session, "UPDATE format SET version = 1")

@@ -95,6 +95,10 @@ class Leaderships:
         del self.held[log]
         self._table.held[log] = self._table.held[log]._replace(valid=False, successor=successor)
 
+    def set_ready(self, logs):
+        for log in logs:
+            self._table.held[log] = self._table.held[log]._replace(ready=self._holder.process)
+
     def accept_requests(self, logs):
         for log in logs:
             self._table.held[log] = self._table.held[log]._replace(accepted=True)
@@ -207,6 +211,86 @@ def test_a_drained_broker_hands_over_all_its_vhosts_and_gets_none(table):
     table.step()
     assert table.counts() == {"a": 3, "b": 3}
     assert b.served == {log for log, name in table.leaders().items() if name == "b"}
+
+
+def test_a_drained_broker_keeps_a_vhost_with_clients_until_another_one_is_ready(table):
+    for name in "ab":
+        table.add(name)
+        table.step()
+    a, b = table.brokers.values()
+    idle, *a.with_clients = sorted(a.served)
+    for log in a.served:
+        table.held[log] = table.held[log]._replace(ready="")
+    a.drained = b.reads_on = True
+    table.step()
+    assert a.served == {*a.with_clients}
+    assert idle in b.served
+    b.reads_on = False
+    table.step()
+    assert table.counts() == {"a": 0, "b": 6}
+
+
+def test_a_drained_broker_does_not_wait_for_a_broker_that_is_never_ready(table):
+    a, b = table.add("a"), table.add("b")
+    b.reads_on = True
+    table.step()
+    led = a.with_clients = sorted(a.served)
+    table.step(1)
+    a.drained = True
+    table.step(_PREPARING_STEPS)
+    assert sorted(a.served) == led
+    table.step(3)
+    assert table.counts() == {"a": 0, "b": 6}
+
+
+def test_a_broker_may_end_once_others_are_ready_to_take_its_vhosts_that_have_clients(table):
+    a = table.add("a")
+    a.with_clients = [log.name for log in table.logs]
+    table.step()
+    # There is no other broker.
+    assert a.sharing.may_end
+    b = table.add("b")
+    b.reads_on = True
+    table.step()
+    assert not a.sharing.may_end
+    a.with_clients = []
+    table.step(2)
+    assert a.sharing.may_end
+    a.with_clients = sorted(a.served)
+    table.step(2)
+    assert not a.sharing.may_end
+    b.reads_on = False
+    table.step(2)
+    assert a.sharing.may_end
+    # Nobody could take them.
+    b.drained, b.reads_on = True, True
+    table.step(2)
+    assert a.sharing.may_end
+
+
+def test_a_broker_that_has_followed_a_vhost_takes_it_while_one_that_came_back_still_reads(table):
+    for name in "abc":
+        table.add(name)
+        table.step()
+    a, b, c = table.brokers.values()
+    log = next(log for log in sorted(a.served) if table.held[log].ready == b.facts.process)
+    assert log not in c.followed
+    b.running = False
+    table.step()
+    assert table.held[log].ready == c.facts.process
+    b.running = b.reads_on = True
+    table.step()
+    assert log in b.followed
+    assert log in c.followed
+    b.reads_on = False
+    table.step()
+    assert table.held[log].ready == b.facts.process
+    assert log not in c.followed
+    table.held[log] = table.held[log]._replace(ready=c.facts.process)
+    b.reads_on = True
+    a.running = False
+    table.step()
+    assert log in c.served
 
 
 def test_a_vhost_is_handed_over_only_once_while_that_takes_time(table):

@@ -35,8 +35,11 @@ def test_vhosts_have_leaders_that_run():
         held("v4", "a", wanted="process of d"),
         held("v6", "a", wanted="process of b", accepted=False),
         held("0", "a"),
+        held("v7", "a")._replace(ready="process of b"),
+        held("v8", "d")._replace(ready="process of a"),
+        held("v9", "a")._replace(ready="process of d"),
     ]
-    assert vhosts_of(["v1", "v2", "v3", "v4", "v5", "v6", "0"], leaderships, ROWS) == [
+    assert vhosts_of(["v1", "v2", "v3", "v4", "v5", "v6", "0", "v7", "v8", "v9"], leaderships, ROWS) == [
         Vhost("v1", "a a:1", True, wanted="b b:1"),
         Vhost("v2", last_leader="a a:1", successor="b b:1"),
         Vhost("v3", last_leader="d d:1"),
@@ -44,6 +47,9 @@ def test_vhosts_have_leaders_that_run():
         Vhost("v5"),
         Vhost("v6", "a a:1"),
         Vhost("0", "a a:1", stays=True),
+        Vhost("v7", "a a:1", ready="b b:1"),
+        Vhost("v8", last_leader="d d:1", ready="a a:1"),
+        Vhost("v9", "a a:1"),
     ]
 
 
