@@ -261,7 +261,8 @@ def test_definitions_are_imported_by_the_brokers_of_their_vhosts(started, tmp_pa
     def queues(broker):
         return {(each["vhost"], each["name"]) for each in asked(broker, "GET", "queues", user="ann")[1]}
 
-    assert queues(brokers[0]) == {(name, "q") for name in names}
+    # A list lacks the vhosts that move at the moment, and a header names them.
+    until(lambda: queues(brokers[0]) == {(name, "q") for name in names})
     assert len(asked(brokers[1], "GET", "bindings/y", user="ann")[1]) == 2
     # A broker imports the definitions at each start.
     a = brokers[0]
@@ -269,7 +270,7 @@ def test_definitions_are_imported_by_the_brokers_of_their_vhosts(started, tmp_pa
     write("r")
     a.start(list(a.proxies))
     a.port()
-    assert queues(a) == {(name, queue) for name in names for queue in "qr"}
+    until(lambda: queues(a) == {(name, queue) for name in names for queue in "qr"})
     assert a.stop() == 0
     path.write_text(json.dumps({"queues": [{"vhost": "nope", "name": "q"}]}))
     a.start(list(a.proxies))
