@@ -134,12 +134,14 @@ class Handshake:
     def _mechanisms(self) -> list[str]:
         """Return the mechanisms offered.
 
-        EXTERNAL is offered on TLS connections, even if the client has shown no certificate.
+        EXTERNAL is offered on TLS connections, even if the client has shown no certificate, but not if TLS ended at a
+        proxy, which shows none.
         """
         config, peer = self._broker.config, self._client.peer
         if peer.user is not None:
             return [EXTERNAL]
-        missing = {EXTERNAL: peer.tls is None, ANONYMOUS: config.anonymous_login_user is None}
+        no_certificate = peer.tls is None or (peer.proxy_host != "" and peer.tls.certificate is None)
+        missing = {EXTERNAL: no_certificate, ANONYMOUS: config.anonymous_login_user is None}
         return [name for name in config.auth_mechanisms if not missing.get(name)]
 
     def _anonymous(self) -> Credentials:
@@ -154,11 +156,11 @@ class Handshake:
             self._log_in(peer.user)
         elif mechanism == EXTERNAL:
             name = external(peer.tls.certificate if peer.tls is not None else None, self._broker.config)
-            self._authenticate(name, partial(logins.identify_certified, name, peer.host, AMQP))
+            self._authenticate(name, partial(logins.identify_certified, name, peer.login_host, AMQP))
         else:
             credentials = self._anonymous() if mechanism == ANONYMOUS else MECHANISMS[mechanism](response)
             name = credentials.username
-            self._authenticate(name, partial(logins.identify, name, credentials.password, peer.host, AMQP))
+            self._authenticate(name, partial(logins.identify, name, credentials.password, peer.login_host, AMQP))
 
     def _authenticate(self, name: str, identify: Callable[[Identified], None]) -> None:
         """Check with `identify` whether the client may log in as the user `name`."""

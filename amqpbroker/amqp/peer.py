@@ -4,12 +4,10 @@ TLS is described with the names that RabbitMQ uses, which are those of Erlang's 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
+from amqpbroker.broker.users.users import User, is_loopback
 from amqpbroker.wire.certificate import Certificate
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.users.users import User
 
 #: OpenSSL's name of a cipher within a suite -> Erlang's name.
 _CIPHERS = {
@@ -103,7 +101,8 @@ class Peer:
     """The two addresses of a connection and its TLS parameters. tls: None for a connection without TLS.
 
     user: the authenticated user, for connections from within this process; otherwise None. relayed: another broker
-    relays the connection, so that it is not handed over again.
+    relays the connection, so that it is not handed over again. proxy_host: address of the proxy that has named the two
+    addresses by a PROXY header; empty if they are those of the socket.
     """
 
     host: str
@@ -111,10 +110,23 @@ class Peer:
     local_host: str
     local_port: int
     tls: Encryption | None = None
-    user: "User | None" = None
+    user: User | None = None
     relayed: bool = False
+    proxy_host: str = ""
 
     @property
     def name(self) -> str:
         """Return the connection name in RabbitMQ's format: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
-        return f"{self.host}:{self.port} -> {self.local_host}:{self.local_port}"
+        return f"{_bracketed(self.host)}:{self.port} -> {_bracketed(self.local_host)}:{self.local_port}"
+
+    @property
+    def login_host(self) -> str:
+        """Return the address that counts for a login.
+
+        A proxy on another machine cannot make a client one of this machine, so its own address counts then.
+        """
+        return self.proxy_host if self.proxy_host and is_loopback(self.host) else self.host
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

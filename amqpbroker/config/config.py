@@ -155,6 +155,7 @@ class Config:
 
     listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 5672),)
     tls_listeners: tuple[Listener, ...] = ()
+    proxy_protocol: bool = False
     tls: Tls = NO_TLS
     ssl_handshake_timeout_ms: int = 5_000
     ssl_cert_login_from: str = "distinguished_name"

@@ -193,7 +193,6 @@ _FILES_ONLY = "definitions can only be imported from files; set load_definitions
 #: Pattern -> the reason why the key cannot be ignored.
 REFUSED: dict[str, str] = {
     "http_dispatch.auth_backends.*": "only the internal backend is supported",
-    "proxy_protocol": "the proxy protocol is not supported, so restrictions by client address would not apply",
     "credential_validator.*": "password rules are not supported, so weak passwords would be accepted",
     "definitions.https.*": _FILES_ONLY,
     "definitions.tls.*": _FILES_ONLY,

@@ -28,6 +28,7 @@ from amqpbroker.server.definitions import (
     import_definitions,
     import_shared_definitions,
 )
+from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import shown, start_listening
 from amqpbroker.server.node import ServerNode
@@ -36,9 +37,9 @@ from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
 from amqpbroker.server.service import Service
 from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.signals import RELOAD, STOP, Signals
-from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.log import NEEDS_PSYCOPG, Log
+from amqpbroker.wire.proxy_header import ProxyHeader
 
 if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
@@ -206,7 +207,7 @@ class Server:
         self._node.settings.update(settings)
         self._node.database = storage.database
         self._update_certificates()
-        self._amqps: list[TlsListener] = []
+        self._handshakes: list[HandshakeListener] = []
         self._web: list[HttpListener] = []
         #: With what another is to take its place, and when that may start (as the loop's clock says).
         self._following: tuple[Config, float] | None = None
@@ -255,22 +256,27 @@ class Server:
         listening = self._node.listeners
         for protocol, sockets in bound.items():
             listening += [Listening(protocol, *sock.getsockname()[:2]) for sock in sockets]
-        for sock in bound.get(AMQP, ()):
-            start_listening(sock, BACKLOG)
-        amqp = [
-            await self._loop.create_server(self.clients.come, sock=sock, backlog=BACKLOG)
-            for sock in bound.get(AMQP, ())
+        amqp = []
+        slow = [(AMQPS, sock) for sock in bound.get(AMQPS, ())]
+        if self._config.proxy_protocol:
+            slow += [(AMQP, sock) for sock in bound.get(AMQP, ())]
+        else:
+            for sock in bound.get(AMQP, ()):
+                start_listening(sock, BACKLOG)
+                amqp.append(await self._loop.create_server(self.clients.come, sock=sock, backlog=BACKLOG))
+        make_proxied = self.clients.come_proxied if self._config.proxy_protocol else None
+        self._handshakes = [
+            self._handshake_listener(protocol, sock, self.clients.come, make_proxied) for protocol, sock in slow
         ]
-        self._amqps = [self._tls_listener(AMQPS, sock, self.clients.come) for sock in bound.get(AMQPS, ())]
-        for tls in self._amqps:
-            tls.start(BACKLOG)
+        for each in self._handshakes:
+            each.start(BACKLOG)
         bounds = self._config.bounds
         web = {
             name: HttpListener(
                 self._loop,
                 bound[name],
                 build,
-                partial(self._tls_listener, name) if name in self._tls else None,
+                partial(self._handshake_listener, name) if name in self._tls else None,
                 bounds.pages if name in (METRICS, METRICS_TLS) else None,
                 bounds,
             )
@@ -307,8 +313,8 @@ class Server:
             await peer_port.close()
         for server in amqp:
             server.close()
-        for tls in self._amqps:
-            await tls.close()
+        for each in self._handshakes:
+            await each.close()
         for listener in self._web:
             await listener.stop()
         if control is not None:
@@ -425,18 +431,23 @@ class Server:
     def _update_certificates(self) -> None:
         self._node.certificates = {protocol: contexts.certificates for protocol, contexts in self._tls.items()}
 
-    def _tls_listener(
-        self, protocol: str, sock: socket.socket, make: Callable[[], asyncio.BaseProtocol]
-    ) -> TlsListener:
-        return TlsListener(
+    def _handshake_listener(
+        self,
+        protocol: str,
+        sock: socket.socket,
+        make: Callable[[], asyncio.BaseProtocol],
+        make_proxied: Callable[[ProxyHeader], asyncio.BaseProtocol] | None = None,
+    ) -> HandshakeListener:
+        return HandshakeListener(
             self._loop,
             self._clock,
             sock,
-            self._tls[protocol].context,
+            self._tls[protocol].context if protocol in self._tls else None,
             self._config.ssl_handshake_timeout_ms,
             make,
             lambda shaking: self.clients.is_full(shaking + 1),
             self._config.bounds,
+            make_proxied,
         )
 
     def _on_failure(self) -> None:

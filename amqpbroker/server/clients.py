@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.peer import Encryption, Peer
+from amqpbroker.amqp.peer import Encryption, Peer, encryption
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.users.users import BROKER, User
 from amqpbroker.clock import Clock
 from amqpbroker.server.reading import Reading
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.transport import ClientTransport, Connect, Served
+from amqpbroker.wire.proxy_header import ProxyHeader
 
 if TYPE_CHECKING:
     from amqpbroker.server.relaying import Relaying
@@ -56,6 +57,19 @@ class Clients:
     def come(self) -> ClientTransport:
         """Serves a client whose socket is about to be there."""
         return self._serving(self.connect)
+
+    def come_proxied(self, header: ProxyHeader) -> ClientTransport:
+        """Serve a client whose addresses its proxy has named. TLS that ends here counts before that of the proxy."""
+
+        def connect(peer: Peer, client: ClientTransport) -> Served:
+            tls = encryption(header.tls[1], header.tls[0]) if peer.tls is None and header.tls is not None else peer.tls
+            named = replace(
+                peer, host=header.host, port=header.port, local_host=header.local_host, local_port=header.local_port,
+                tls=tls, proxy_host=peer.host,
+            )  # fmt: skip
+            return self.connect(named, client)
+
+        return self._serving(connect)
 
     def come_relayed(self, host: str, port: int, tls: Encryption | None, user: User | None = None) -> ClientTransport:
         """Serve a client at this address, whose connection another broker relays.

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.peers import FROM_PEER
 from amqpbroker.server.answers import Answers
+from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.listeners import start_listening
-from amqpbroker.server.tls_listener import TlsListener
 
 if TYPE_CHECKING:
     import uvicorn
     from uvicorn.server import ServerState
 
 #: Makes a TLS listener of a bound socket and of what makes the protocol of a client that is through.
-MakeTls = Callable[[socket.socket, Callable[[], asyncio.BaseProtocol]], TlsListener]
+MakeTls = Callable[[socket.socket, Callable[[], asyncio.BaseProtocol]], HandshakeListener]
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class HttpListener:
         self._task: asyncio.Task[None] | None = None
         self._made = asyncio.Event()
         self._from_peers: set[asyncio.Task[None]] = set()
-        self._tls_listeners: list[TlsListener] = []
+        self._tls_listeners: list[HandshakeListener] = []
         self._stopped = False
 
     def start(self) -> None:

@@ -26,7 +26,7 @@ _COLOURS = ((50, "1;31"), (40, "31"), (30, "33"), (25, "36"), (20, "0"), (0, "2"
 CATEGORIES = {
     "amqpbroker.connection": "connection",
     "amqpbroker.server.transport": "connection",
-    "amqpbroker.server.tls_listener": "connection",
+    "amqpbroker.server.handshake_listener": "connection",
     "amqpbroker.broker.users.login_guard": "connection",
     "amqpbroker.channel": "channel",
     "amqpbroker.broker.vhost": "queue",

@@ -49,6 +49,23 @@ def test_a_connection_without_tls_shows_no_parameters():
 
 def test_a_connection_is_named_by_both_ends() -> None:
     assert Peer("10.0.0.9", 4711, "10.0.0.1", 5672).name == "10.0.0.9:4711 -> 10.0.0.1:5672"
+    assert Peer("2001:db8::7", 4711, "::1", 5672).name == "[2001:db8::7]:4711 -> [::1]:5672"
+
+
+@pytest.mark.parametrize(
+    ("host", "proxy_host", "counts"),
+    [
+        ("192.0.2.7", "", "192.0.2.7"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("192.0.2.7", "127.0.0.1", "192.0.2.7"),
+        ("127.0.0.9", "127.0.0.1", "127.0.0.1"),
+        # A header cannot make a client one of this machine.
+        ("127.0.0.9", "10.0.0.1", "10.0.0.1"),
+        ("192.0.2.7", "10.0.0.1", "192.0.2.7"),
+    ],
+)
+def test_a_proxy_on_another_machine_cannot_log_in_users_of_this_one(host, proxy_host, counts) -> None:
+    assert Peer(host, 4711, "10.0.0.1", 5672, proxy_host=proxy_host).login_host == counts
 
 
 @pytest.mark.parametrize(

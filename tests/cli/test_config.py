@@ -68,7 +68,9 @@ def test_config_show_prints_the_warnings_and_errors_of_serve(run):
 
 
 def test_config_check_reports_all_errors(run):
-    result = run("check", "a.conf", text="hearbeat = 1\nheartbeat = 1\nproxy_protocol = true\nframe_max = x\n")
+    result = run(
+        "check", "a.conf", text="hearbeat = 1\nheartbeat = 1\nmanagement.oauth_enabled = true\nframe_max = x\n"
+    )
     assert result.exit_code == 1
     assert [line.split(": ")[1] for line in result.stderr.splitlines()] == ["a.conf:1", "a.conf:3", "a.conf:4"]
     assert result.stdout == ""

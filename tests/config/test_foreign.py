@@ -39,7 +39,6 @@ def test_key_without_effect_causes_a_warning(key, text):
 @pytest.mark.parametrize(
     ("key", "text", "reason"),
     [
-        ("proxy_protocol", "true", "the proxy protocol is not supported"),
         ("credential_validator.min_length", "8", "password rules are not supported"),
         ("amqp_client.ssl_options.verify", "verify_peer", "set the TLS options in the URI of each shovel"),
         ("ssl_options.crl_sources.1.path", "/crl", "revocation lists are not supported"),
@@ -56,7 +55,6 @@ def test_key_that_must_not_be_ignored_is_refused(key, text, reason):
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        ("proxy_protocol", "false"),
         ("log.exchange", "false"),
         ("ssl_options", "none"),
         ("queue_types.stream.enabled", "true"),

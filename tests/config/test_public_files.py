@@ -286,6 +286,7 @@ vm_memory_high_watermark.relative = 0.70
         "loopback_users.guest = false\nmqtt.allow_anonymous = true\nweb_mqtt.ws_path = /eventbus",
         {"mqtt.allow_anonymous", "web_mqtt.ws_path"},
     ),
+    "rabbitmq/rabbitmq-server, consul behind HAProxy": ("proxy_protocol = true", set()),
     "FACT-Finder/ff-cluster-compose": (
         "loopback_users.rabbitmquser = false\nhipe_compile = false\nmanagement.load_definitions = /definitions.json",
         set(),
@@ -326,10 +327,6 @@ REFUSED = {
     "rabbitmq/rabbitmq-server, OAuth demo": (
         "management.oauth_enabled = true",
         "a.conf:1: management.oauth_enabled: OAuth 2 is not supported, so passwords would be accepted",
-    ),
-    "rabbitmq/rabbitmq-server, consul behind HAProxy": (
-        "proxy_protocol = true",
-        "a.conf:1: proxy_protocol: the proxy protocol is not supported",
     ),
     "ChathurangaKCD/bus-tracking": (
         "mqtt.allow_anonymous = false\nauth_backends.1 = http\nauth_http.http_method = post",

@@ -12,10 +12,10 @@ from amqpbroker.clock import SystemClock
 from amqpbroker.config import Tls
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.server.answers import WRITE_S
+from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.http import STOP_S, HttpListener
 from amqpbroker.server.http_protocol import READ_BYTES, REQUEST_S, REST_S
 from amqpbroker.server.tls import TlsContexts
-from amqpbroker.server.tls_listener import TlsListener
 from tests.certificates import Authority
 
 PATIENCE_S = 30
@@ -178,7 +178,7 @@ async def large(request, authority, pass_time):
     context = TlsContexts(Tls(certfile=issued.certfile, keyfile=issued.keyfile), "x").context
 
     def tls(sock, make):
-        return TlsListener(loop, SystemClock(), sock, context, 60_000, make, lambda shaking: False)
+        return HandshakeListener(loop, SystemClock(), sock, context, 60_000, make, lambda shaking: False)
 
     listener = HttpListener(loop, [sock], lambda: app, tls if request.param else None)
     listener.start()

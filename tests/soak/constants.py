@@ -113,8 +113,9 @@ NOT_LIMITS = {
         server.peers.PART_S
         management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
         server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
-        server.http_protocol.REST_S server.tls_listener._PAUSE_MS clock.STEP_LOOK_MS clock._READ_WITHIN_NS
-        clock._STEP_NS server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.reading.PROMPT_MS
+        server.http_protocol.REST_S server.handshake_listener._PAUSE_MS server.proxy_protocol.HEADER_S
+        clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS server.app.LOOK_S server.app.STOP_MS
+        server.reading.EXPECTED_MS server.reading.PROMPT_MS
         server.control.RETRY_MS server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
         server.resources.DISK_INTERVAL_MIN_MS server.resources.TRIM_ALARMED_INTERVAL_MS
         server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
@@ -170,6 +171,11 @@ NOT_LIMITS = {
     "of the port for other brokers, which a test drives past its bound (server/test_peer_port.py)": """
         server.peer_port.MOST_GREETINGS server.peer_port.MOST_GREETING_BYTES
         server.peer_port.BACKLOG server.peer_port.NONCE_BYTES server.peer_port.PROOF_BYTES
+    """,
+    "of a PROXY header, which a test drives past its bound (wire/test_proxy_header.py)": """
+        wire.proxy_header.MOST_BYTES wire.proxy_header._MOST_LINE_BYTES wire.proxy_header._HEAD_BYTES
+        wire.proxy_header._LOCAL wire.proxy_header._PROXIED wire.proxy_header._CHECKSUM wire.proxy_header._TLS
+        wire.proxy_header._TLS_VERSION wire.proxy_header._TLS_CIPHER wire.proxy_header._POLYNOMIAL
     """,
     "of relayed connections, which a test drives past its bound (server/test_relaying.py)": """
         server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS

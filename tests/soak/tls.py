@@ -32,7 +32,7 @@ def abandoned(soak: Soak, port: int, greeting: bytes) -> None:
         with Caller(port) as caller:
             caller.send(ABANDONED[i % len(ABANDONED)])
     until = time.monotonic() + handshake_ms(soak.host.divisor) / 1000
-    while shaking := soak.census()["TlsListener._shaking[]"]:
+    while shaking := soak.census()["HandshakeListener._shaking[]"]:
         assert time.monotonic() < until, f"{shaking} clients that are gone shake hands"
         time.sleep(LOOK_S)
     _is_quick(soak, port, greeting)
@@ -46,7 +46,7 @@ def stalled(soak: Soak, port: int, greeting: bytes) -> None:
         with Caller(port) as waiting:
             _begin(held, port, most)
             assert not waiting.shake(soak.host.trusted, FULL_S), "a handshake completes above the limit"
-            shaking = soak.census()["TlsListener._shaking[]"]
+            shaking = soak.census()["HandshakeListener._shaking[]"]
             assert shaking == most, f"{shaking} clients shake hands, the limit is {most}"
             held[0].socket.close()
             assert waiting.shake(soak.host.trusted, RECOVERY_S), "a handshake waits although another one has ended"

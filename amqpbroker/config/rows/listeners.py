@@ -1,6 +1,6 @@
 """Settings of the listeners for AMQP, plain and TLS."""
 
-from amqpbroker.config.accepted import LISTENER, MAX_INT, integer, one_of
+from amqpbroker.config.accepted import BOOLEAN, LISTENER, MAX_INT, integer, one_of
 from amqpbroker.config.rows.tls import tls_rows
 from amqpbroker.config.setting import Setting
 
@@ -19,6 +19,9 @@ ROWS: tuple[Setting, ...] = (
             "Address of the TLS listener, usually port 5671. The default host is that of listeners.tcp.default."),
     Setting("listeners.ssl.$name", LISTENER, "",
             "Address of a further TLS listener."),
+    Setting("proxy_protocol", BOOLEAN, "false",
+            "Clients of all AMQP listeners connect through a proxy that sends a PROXY header, version 1 or 2, before"
+            " anything else. Others are refused.", "proxy_protocol"),
     *tls_rows("ssl_options", "tls"),
     Setting("ssl_handshake_timeout", integer(1, MAX_INT, "ms"), "5000",
             "Maximum time of a TLS handshake.", "ssl_handshake_timeout_ms"),

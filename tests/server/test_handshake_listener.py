@@ -19,8 +19,8 @@ from cryptography.x509.oid import NameOID
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Tls
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.tls import TlsContexts
-from amqpbroker.server.tls_listener import TlsListener
 from tests.certificates import Authority, name
 from tests.process import PATIENCE_S, BrokerProcess
 
@@ -284,7 +284,7 @@ async def listening(issued, is_full=lambda count: False, timeout_ms=60_000, boun
     sock.setblocking(False)
     context = TlsContexts(Tls(certfile=issued.certfile, keyfile=issued.keyfile), "ssl_options").context
     loop = asyncio.get_running_loop()
-    listener = TlsListener(loop, ManualClock(), sock, context, timeout_ms, lambda: Sink(there), is_full, bounds)
+    listener = HandshakeListener(loop, ManualClock(), sock, context, timeout_ms, lambda: Sink(there), is_full, bounds)
     listener.start(100)
     try:
         yield listener, sock.getsockname(), there

@@ -1,15 +1,21 @@
-"""A listening socket whose clients have to shake hands by TLS before they are clients."""
+"""A listening socket whose clients have to do something before they are clients.
+
+Their proxy names them with a PROXY header, or they shake hands by TLS, or both, one after the other.
+"""
 
 import asyncio
 import logging
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import final
 
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.server.listeners import shown, start_listening
+from amqpbroker.server.proxy_protocol import NothingSentError, read_header
+from amqpbroker.wire.proxy_header import ProxyHeader, ProxyHeaderError
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +24,12 @@ _PAUSE_MS = 1000
 
 
 @final
-class TlsListener:
+class HandshakeListener:
     """Accepts clients of a bound socket, so many at a time: each handshake takes some ten kB for an unknown client.
 
-    make(): its protocol, which hears of it when the handshake is done.
-    is_full(count): whether no further client may come, while `count` are shaking hands.
+    context, timeout_ms: of TLS; None without it. make(): its protocol, which hears of it when the handshake is done.
+    is_full(count): whether no further client may come, while `count` are shaking hands. make_proxied(header): the
+    protocol of a client that a PROXY header names; None if clients send no such header.
     """
 
     def __init__(
@@ -30,18 +37,20 @@ class TlsListener:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         sock: socket.socket,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         timeout_ms: int,
         make: Callable[[], asyncio.BaseProtocol],
         is_full: Callable[[int], bool],
         bounds: Bounds = BOUNDS,
+        make_proxied: Callable[[ProxyHeader], asyncio.BaseProtocol] | None = None,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._socket = sock
         self._context = context
-        self._timeout_s = timeout_ms / 1000
+        self._timeout_s = None if context is None else timeout_ms / 1000
         self._make = make
+        self._make_proxied = make_proxied
         self._is_full = is_full
         self._most = bounds.handshakes
         self._at_once = bounds.accepts
@@ -96,14 +105,33 @@ class TlsListener:
 
     async def _shake(self, client: socket.socket, name: str) -> None:
         try:
+            make = await self._named(client)
             await self._loop.connect_accepted_socket(
-                self._make, client, ssl=self._context, ssl_handshake_timeout=self._timeout_s
+                make, client, ssl=self._context, ssl_handshake_timeout=self._timeout_s
             )
+        except NothingSentError:
+            log.debug("%s has sent no PROXY header, and nothing else", name)
+        except ProxyHeaderError as error:
+            log.warning("a client from %s is refused because of its PROXY header: %s", name, error)
         except OSError as error:
             reason = getattr(error, "reason", None)
             log.warning("TLS handshake with %s failed: %s", name, reason or error or type(error).__name__)
         except Exception:
             log.exception("internal error in the TLS handshake with %s", name)
+
+    async def _named(self, client: socket.socket) -> Callable[[], asyncio.BaseProtocol]:
+        """Return what makes the client's protocol, with the name that its proxy gives it if it must have one.
+
+        Raises ProxyHeaderError, NothingSentError.
+        """
+        if self._make_proxied is None:
+            return self._make
+        try:
+            header = await read_header(self._loop, client)
+        except BaseException:
+            client.close()
+            raise
+        return self._make if header is None else partial(self._make_proxied, header)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._shaking.discard(task)
