@@ -114,6 +114,8 @@ def named(brokers):
 
 def test_client_without_a_header_is_refused_at_once(brokers, caplog):
     assert is_closed(sent(brokers, AMQP))
+    # It is logged after the close.
+    until(lambda: caplog.records)
     assert [record.getMessage().partition(" because")[2] for record in caplog.records] == [
         " of its PROXY header: it begins with something else: clients must connect through the proxy"
     ]

@@ -22,8 +22,8 @@ from amqpbroker.store.database.vhost_logs import VhostLog
 
 #: Free vhosts that a broker should have to take at most before others hand it more.
 _AT_ONCE: Final = 8
-#: Steps in which a broker reads the journal of a vhost that an operator moves, or whose leader is drained, while the
-#: leader serves the clients. Then it reads the rest when it leads, and the clients wait.
+#: Steps in which a broker reads the journal of a vhost that it is to get, while its leader serves the clients. Then it
+#: reads the rest when it leads, and the clients wait.
 _PREPARING_STEPS: Final = 120
 #: Steps after a takeover in which a vhost that had clients does not move by itself, since they connect again.
 SETTLING_STEPS: Final = 8
@@ -148,12 +148,14 @@ class Sharing:
         self._try([log for log, taker in takers(vhosts, self._order).items() if taker == me], logs, held)
         self._remove(logs)
         self._cancel_requests(held, rows)
-        self._hand_over(vhosts, rows, me)
+        moving = moves(vhosts, self._order, at_once=_AT_ONCE)
+        self._hand_over(moving, vhosts, rows, me)
         self._accept_requests(held)
         followed = followers(vhosts, self._order)
-        mine = [log for log, brokers in followed.items() if me in brokers]
-        self._follow([*mine, *(self._asked.keys() - set(mine))], logs)
-        self._report_ready([log for log in mine if followed[log][0] == me], held)
+        next_ready = {**{log: brokers[0] for log, brokers in followed.items()}, **moving}
+        mine = {log for log, broker in next_ready.items() if broker == me}
+        self._report_ready(mine, held)
+        self._follow(mine.union(self._asked, [log for log, brokers in followed.items() if me in brokers]), logs)
         with_clients = [vhost for vhost in vhosts if vhost.leader == me and vhost.has_clients]
         self.may_end = {me}.issuperset(self._order.brokers) or all(map(self._may_leave, with_clients))
         with_leader = {vhost.name for vhost in vhosts if vhost.leader}
@@ -248,9 +250,9 @@ class Sharing:
         if accepted:
             self._leaderships.accept_requests(accepted)
 
-    def _follow(self, wanted: list[str], logs: dict[str, VhostLog]) -> None:
+    def _follow(self, wanted: Iterable[str], logs: dict[str, VhostLog]) -> None:
         held = self._leaderships.held
-        self._server.follow([log for log in wanted if log in logs and log not in held and not logs[log].removed])
+        self._server.follow(sorted(log for log in wanted if log in logs and log not in held and not logs[log].removed))
 
     def _report_ready(self, followed: Iterable[str], held: Iterable[Held]) -> None:
         """Tell the other brokers which of these logs this one has followed so far that it can take them at once."""
@@ -263,23 +265,26 @@ class Sharing:
         """Return whether a broker is ready to take a vhost from its leader."""
         return vhost.ready != vhost.leader and self._order.is_able(vhost.ready)
 
-    def _hand_over(self, vhosts: list[Vhost], rows: Iterable[Row], me: str) -> None:
-        processes = processes_of(rows)
-        wanted = {
-            log: successor
-            for log, successor in moves(vhosts, self._order, at_once=_AT_ONCE).items()
-            if log in self._leaderships.held and log not in self._leaving | self._removing and successor != me
-        }
-        self._update_kept([vhost for vhost in vhosts if vhost.name in wanted])
-        for log, successor in wanted.items():
-            if log not in self._kept or self.steps - self._kept[log] >= _PREPARING_STEPS:
-                self._leaving.add(log)
-                self._server.hand_over(log, self._leaderships.held[log], processes[successor])
+    def _hand_over(self, moving: Mapping[str, str], vhosts: Iterable[Vhost], rows: Iterable[Row], me: str) -> None:
+        """Hand logs over to brokers that are ready, and to others after some time, since clients wait while these read.
 
-    def _update_kept(self, vhosts: Iterable[Vhost]) -> None:
-        """Keep those of the vhosts that are to be handed over whose clients would wait until their journals are read.
-
-        A broker that an operator wants to have a vhost has read the journal.
+        moving: identities of the brokers that should get logs of this broker and of others.
         """
-        kept = [vhost.name for vhost in vhosts if vhost.has_clients and not (vhost.wanted or self._may_leave(vhost))]
-        self._kept = {log: self._kept.get(log, self.steps) for log in kept}
+        processes = processes_of(rows)
+        leaving = {
+            vhost: moving[vhost.name]
+            for vhost in vhosts
+            if vhost.name in moving
+            and vhost.name in self._leaderships.held
+            and vhost.name not in self._leaving | self._removing
+            and moving[vhost.name] != me
+        }
+        self._kept = {
+            vhost.name: self._kept.get(vhost.name, self.steps)
+            for vhost, successor in leaving.items()
+            if successor not in (vhost.ready, vhost.wanted)
+        }
+        for vhost, successor in leaving.items():
+            if vhost.name not in self._kept or self.steps - self._kept[vhost.name] >= _PREPARING_STEPS:
+                self._leaving.add(vhost.name)
+                self._server.hand_over(vhost.name, self._leaderships.held[vhost.name], processes[successor])

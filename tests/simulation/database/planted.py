@@ -140,7 +140,7 @@ PLANTED: Final = (
     Planted(
         "vhosts not handed over",
         "sharing.py",
-        "self._server.hand_over(log, self._leaderships.held[log], processes[successor])",
+        "self._server.hand_over(vhost.name, self._leaderships.held[vhost.name], processes[successor])",
         "pass",
     ),
     Planted(
