@@ -255,24 +255,28 @@ class DatabaseFiles(Files):
                 raise OSError(errno.EBUSY, "it is being written", str(path))
             self._due.pop(kept, None)
         if kept.exists:
-            self._removal.write([REMOVAL_LOCK, _table_removal(kept.table)], also=partial(self._lost_removals, path))
+            self._removal.write([REMOVAL_LOCK, _table_removal(kept.table)], also=self._lost_removals)
             self._removed_on = self._removing_on
         with self._changing:
             del self._files[path]
 
-    def _lost_removals(self, path: Path, connection: TimedConnection) -> list[Statement]:
-        """Return what removes the files before this one again that a server still has after a failover to it.
+    def _lost_removals(self, connection: TimedConnection) -> list[Statement]:
+        """Return what removes files again that a server still has after a failover to it.
 
-        Otherwise this one would be missing between two others of the journal, or of a stream.
+        Otherwise the next one that is removed would be missing between two others of the journal, or of a stream.
         """
         self._removing_on = connection
         if self._removed_on is None or self._removed_on is connection:
             return []
-        # Not those behind it: a new file of which it is not known whether it was made may be made again.
-        before = [each for each in self._paths(connection) if _series(each) == _series(path) and each.name < path.name]
+        stored = self._paths(connection)
         with self._changing:
-            lost = [each for each in before if each not in self._files]
-        return [_table_removal(sql.Identifier(self._table(each))) for each in lost]
+            known = set(self._files)
+        first: dict[str, str] = {}
+        for path in known:
+            first[_series(path)] = min(path.name, first.get(_series(path), path.name))
+        # Not those behind the first one: a new file of which it is not known whether it was made may be made again.
+        lost = [path for path in stored if path not in known and path.name < first.get(_series(path), "")]
+        return [_table_removal(sql.Identifier(self._table(path))) for path in lost]
 
     # --- contents -----------------------------------------------------------------------------------------------------
 

@@ -514,6 +514,27 @@ def test_removals_that_a_failover_has_lost_are_made_again_with_the_next_one(open
     assert later.names(Path("/streams")) == ["1-1"]
 
 
+@pytest.mark.parametrize("paths", [("/streams/2-2", "/journal/3"), ("/journal/3", "/streams/2-2")])
+def test_the_first_removal_after_a_failover_repeats_those_of_all_journals_and_streams(opened, take_over, paths):
+    files = opened.files
+    for path in ("/journal/2", "/journal/3", "/journal/4", "/streams/2-1", "/streams/2-2", "/streams/2-3"):
+        descriptor = files.create(Path(path))
+        files.write(descriptor, b"data")
+        files.sync(descriptor)
+    for path in ("/journal/2", "/streams/2-1"):
+        files.remove(Path(path))
+        table = sql.SQL("CREATE TABLE {} (start bigint PRIMARY KEY, data bytea)").format(sql.Identifier(f"0{path}"))
+        opened.reading.run(lambda connection, table=table: connection.execute(table))
+    opened.end_session("removal")
+    with pytest.raises(UnwrittenError, match="closed the connection"):
+        files.remove(Path(paths[0]))
+    for path in paths:
+        files.remove(Path(path))
+    later = take_over().files
+    assert later.names(Path("/journal")) == ["4"]
+    assert later.names(Path("/streams")) == ["2-3"]
+
+
 def test_a_file_is_truncated_with_the_next_write(opened, take_over):
     files = opened.files
     file = files.create(PATH)
