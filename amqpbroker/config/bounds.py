@@ -67,8 +67,8 @@ class Bounds:
     forgets the one that has not changed for the longest time, except those of running consumers.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     http_connections: connections of an HTTP listener; further ones are dropped.
-    handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
-    accepts: clients that a TLS listener accepts in one event loop iteration.
+    handshakes: clients of a listener at a time that shake hands by TLS, or whose PROXY header is awaited; further
+    clients wait in the kernel's backlog. accepts: clients that such a listener accepts in one event loop iteration.
     pages: metrics pages that a listener generates and sends at a time. A page holds the labels of its objects until it
     is read.
     body_bytes: largest body of an HTTP request. The largest bodies in practice are the definitions of a large broker.

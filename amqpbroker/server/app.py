@@ -308,6 +308,9 @@ class Server:
             log.info("Server startup complete; 0 plugins started.")  # RabbitMQ's words, which testcontainers waits for
         self.broker.shovels.run(self._shovels)
         await self._stopping
+        if self._shared is not None:
+            await self._shared.prepare_end(lambda: self.clients.gone)
+            self.clients.close()
         await self._shovels.close(self._stop_ms / 1000)
         if peer_port is not None:
             await peer_port.close()
@@ -455,6 +458,7 @@ class Server:
         self._stop()
 
     def _stop(self) -> None:
-        self.clients.close()
+        if self._shared is None:
+            self.clients.close()
         if not self._stopping.done():
             self._stopping.set_result(None)

@@ -49,6 +49,10 @@ class Shared(ABC):
     cluster: Cluster
 
     @abstractmethod
+    async def prepare_end(self, is_hurried: Callable[[], bool]) -> None:
+        """Serve vhosts until other brokers are ready to take them, for a limited time, or until `is_hurried`."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Leave all vhosts to other brokers."""
 

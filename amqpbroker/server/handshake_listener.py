@@ -117,7 +117,7 @@ class HandshakeListener:
             reason = getattr(error, "reason", None)
             log.warning("TLS handshake with %s failed: %s", name, reason or error or type(error).__name__)
         except Exception:
-            log.exception("internal error in the TLS handshake with %s", name)
+            log.exception("internal error in the handshake with %s", name)
 
     async def _named(self, client: socket.socket) -> Callable[[], asyncio.BaseProtocol]:
         """Return what makes the client's protocol, with the name that its proxy gives it if it must have one.

@@ -258,6 +258,7 @@ class SharedVhosts(Shared):
         self._definitions = definitions
         self._follower = follower
         self._process = here.process
+        self._members = members
         self._tables = tables
         self._serving = serving
         self._own_changes = own_changes
@@ -279,12 +280,26 @@ class SharedVhosts(Shared):
         self._thread = threading.Thread(target=self._run, name="sharing", daemon=True)
         self._thread.start()
 
+    async def prepare_end(self, is_hurried: Callable[[], bool]) -> None:
+        """Take no further vhost, and serve the others until other brokers are ready to take those that have clients."""
+        end = self._loop.time() + READY_S
+        draining = self._loop.run_in_executor(None, self._drain)
+        while self._loop.time() < end and not is_hurried():
+            if draining.done() and (not draining.result() or self._sharing.may_end):
+                return
+            await asyncio.sleep(LOOK_S)
+
+    def _drain(self) -> bool:
+        """Drain this broker for its last seconds; return whether another one could lead."""
+        try:
+            return self._members.drain(self._process)
+        except OSError as error:
+            log.info("vhosts are left to other brokers without waiting for these: %s", error)
+            return False
+
     async def close(self) -> None:
         """Leave all vhosts to other brokers, each when what is left is written."""
         self._finished.close()
-        end = self._loop.time() + READY_S
-        while not self._sharing.may_end and self._loop.time() < end:
-            await asyncio.sleep(LOOK_S)
         self._sharing.end()
         await self._serving.close()
         self._stopped.set()

@@ -27,8 +27,20 @@ _CHECKSUM: Final = 0x03
 _TLS: Final = 0x20
 _TLS_VERSION: Final = 0x21
 _TLS_CIPHER: Final = 0x23
+#: Names of versions and cipher suites, which are shown.
+_TLS_NAME: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 #: The polynomial of CRC-32C, with its bits in reverse order.
 _POLYNOMIAL: Final = 0x82F63B78
+
+
+def _divided(byte: int) -> int:
+    """Return the remainder of a byte, for the table of the checksum."""
+    for _ in range(8):
+        byte = byte >> 1 ^ (_POLYNOMIAL if byte & 1 else 0)
+    return byte
+
+
+_TABLE: Final = tuple(map(_divided, range(256)))
 
 
 class ProxyHeaderError(Exception):
@@ -56,6 +68,8 @@ def missing(data: bytes) -> int:
     """
     if not (_SIGNATURE.startswith(data[:12]) or _LINE.startswith(data[:6])):
         raise ProxyHeaderError("it begins with something else: clients must connect through the proxy")
+    if data.startswith(b"PROXY UNKNOWN"):
+        raise ProxyHeaderError("it names no addresses (UNKNOWN)")
     if len(data) < _HEAD_BYTES:
         return _HEAD_BYTES - len(data)
     if data.startswith(_SIGNATURE):
@@ -134,9 +148,7 @@ def _crc32c(data: bytes) -> int:
     """Return the CRC-32C of a short text."""
     found = 0xFFFFFFFF
     for byte in data:
-        found ^= byte
-        for _ in range(8):
-            found = found >> 1 ^ (_POLYNOMIAL if found & 1 else 0)
+        found = _TABLE[(found ^ byte) & 0xFF] ^ found >> 8
     return found ^ 0xFFFFFFFF
 
 
@@ -145,10 +157,11 @@ def _tls(data: bytes, place: slice | None) -> tuple[str, str] | None:
     if place is None or place.stop - place.start < 5 or not data[place.start] & 1:
         return None
     end = data[: place.stop]
-    fields = {kind: end[part].decode("ascii", "replace") for kind, part in _fields(end, place.start + 5)}
-    if _TLS_VERSION not in fields or _TLS_CIPHER not in fields:
+    fields = dict(_fields(end, place.start + 5))
+    names = [data[fields[kind]] for kind in (_TLS_VERSION, _TLS_CIPHER) if kind in fields]
+    if len(names) < 2 or not all(map(_TLS_NAME.fullmatch, names)):
         return None
-    return fields[_TLS_VERSION], fields[_TLS_CIPHER]
+    return names[0].decode(), names[1].decode()
 
 
 def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

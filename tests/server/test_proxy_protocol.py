@@ -123,9 +123,19 @@ def test_client_without_a_header_is_refused_at_once(brokers, caplog):
 
 def test_health_check_that_sends_nothing_is_not_logged(brokers, caplog, monkeypatch):
     monkeypatch.setattr(proxy_protocol, "HEADER_S", 0.01)
+    (listener, *_) = [each for each in brokers.a._handshakes if each._context is None]
     with caplog.at_level(logging.INFO):
         assert is_closed(sent(brokers, b""))
+        until(lambda: not brokers.call(lambda: list(listener._shaking)))
     assert caplog.records == []
+
+
+def test_end_of_a_broker_closes_clients_whose_headers_are_awaited(brokers):
+    waiting = [sent(brokers, data) for data in (b"", HEADER[:20])]
+    (listener, *_) = [each for each in brokers.a._handshakes if each._context is None]
+    until(lambda: brokers.call(lambda: len(listener._shaking)) == 2)
+    brokers.call(brokers.a.stop)
+    assert [is_closed(client) for client in waiting] == [True, True]
 
 
 @pytest.mark.parametrize(

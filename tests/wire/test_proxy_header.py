@@ -51,6 +51,7 @@ ACCEPTED = {
     ),
     "v2 TLS without a cipher": (binary(1, 0x11, IPV4 + tls(1, VERSION)), NAMED),
     "v2 TLS that was not used": (binary(1, 0x11, IPV4 + tls(0, VERSION, CIPHER)), NAMED),
+    "v2 TLS with control characters": (binary(1, 0x11, IPV4 + tls(1, field(0x21, b"TLSv1.2\x1b[0m"), CIPHER)), NAMED),
     "v2 TLS cut off": (binary(1, 0x11, IPV4 + field(0x20, b"\1")), NAMED),
     "v2 short checksum": (binary(1, 0x11, IPV4 + field(3, b"\0")), NAMED),
 }

@@ -39,11 +39,16 @@ _REQUEST: Final[LiteralString] = (
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log"
 )
-#: Names a process that is ready to take logs. It waits for no row, since it is sent again, and for no standby and no
-#: disk: if it is lost, a takeover only takes longer.
+#: Changes whether a process is the one that is ready to take logs. They wait for no row, since they are sent again, and
+#: for no standby and no disk: if one is lost, a takeover only takes longer.
 _SET_READY: Final[LiteralString] = (
     "WITH free AS (SELECT log AS name FROM leadership WHERE log = ANY(%s) FOR NO KEY UPDATE SKIP LOCKED)"
     " UPDATE leadership SET ready = %s FROM free WHERE log = name"
+    " RETURNING set_config('synchronous_commit', 'off', true)"
+)
+_CLEAR_READY: Final[LiteralString] = (
+    "WITH free AS (SELECT log AS name FROM leadership WHERE log = ANY(%s) AND ready = %s"
+    " FOR NO KEY UPDATE SKIP LOCKED) UPDATE leadership SET ready = '' FROM free WHERE log = name"
     " RETURNING set_config('synchronous_commit', 'off', true)"
 )
 _ACCEPT_REQUESTS: Final[LiteralString] = "UPDATE leadership SET accepted = true WHERE wanted = %s AND log = ANY(%s)"
@@ -213,6 +218,13 @@ class Leaderships:
         A log that another session changes just now is left to the next call.
         """
         self._session.run(lambda connection: connection.execute(_SET_READY, [list(logs), self._holder.process]))
+
+    def clear_ready(self, logs: Collection[str]) -> None:
+        """Do not name this broker any more as the one that is ready to take logs. Raises OSError.
+
+        A log that another session changes just now is left to the next call.
+        """
+        self._session.run(lambda connection: connection.execute(_CLEAR_READY, [list(logs), self._holder.process]))
 
     def accept_requests(self, logs: Collection[str]) -> None:
         """Accept requests of operators that others hand logs over to this broker. Raises OSError."""

@@ -135,7 +135,12 @@ def moves(
             found |= further
         if further:
             unsettled.update(group.candidates)
-    return found if at_once is None else _limited(found, Counter(taken.values()), at_once)
+    if at_once is None:
+        return found
+    # Vhosts whose brokers still read their journals stay for some time, and must not keep others waiting.
+    unready = {vhost.name for vhost in vhosts if found.get(vhost.name) not in (vhost.ready, vhost.wanted)}
+    ordered = {name: found[name] for name in sorted(found, key=unready.__contains__)}
+    return _limited(ordered, Counter(taken.values()), at_once)
 
 
 def _limited(found: dict[str, str], taking: Counter[str], at_once: int) -> dict[str, str]:

@@ -67,6 +67,8 @@ def make_tables(session: Session) -> None:
                     connection.execute(statement)
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
             elif found[0] == VERSION and connection.execute(_FIND_READY, [SCHEMA]).fetchone() is None:
+                # Statements of other brokers wait behind it, also while a dump reads the table. The caller tries again.
+                connection.execute("SET LOCAL lock_timeout TO '100ms'")
                 connection.execute(_ADD_READY)
             connection.execute(_BROKERS)
             version: int = VERSION if found is None else found[0]

@@ -255,11 +255,18 @@ class Sharing:
         self._server.follow(sorted(log for log in wanted if log in logs and log not in held and not logs[log].removed))
 
     def _report_ready(self, followed: Iterable[str], held: Iterable[Held]) -> None:
-        """Tell the other brokers which of these logs this one has followed so far that it can take them at once."""
-        others = {each.log for each in held if each.valid and each.ready != self._process}
+        """Tell the other brokers which of these logs this one has followed so far that it can take them at once.
+
+        After a failover of the database it has to read them again.
+        """
+        led = [each for each in held if each.valid and each.log not in self._leaderships.held]
+        others = {each.log for each in led if each.ready != self._process}
         ready = [log for log in followed if log in others and self._server.has_followed(log)]
         if ready:
             self._leaderships.set_ready(ready)
+        lost = [each.log for each in led if each.ready == self._process and not self._server.has_followed(each.log)]
+        if lost:
+            self._leaderships.clear_ready(lost)
 
     def _may_leave(self, vhost: Vhost) -> bool:
         """Return whether a broker is ready to take a vhost from its leader."""

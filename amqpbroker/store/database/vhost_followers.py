@@ -129,20 +129,23 @@ class VhostFollowers:
 
     def _measure(self) -> None:
         journals = self._journals.values()
-        self.complete = frozenset(journal.name for journal in journals if journal.was_complete)
-        self._behind_s = min(journal.complete_s for journal in journals) if self.complete else None
+        self.complete = frozenset(journal.name for journal in journals if journal.is_complete)
+        was_complete = any(journal.was_complete for journal in journals)
+        self._behind_s = min(journal.complete_s for journal in journals) if was_complete else None
 
 
 class _Journal:
     """A journal that is followed.
 
-    due_s: when to read on. was_complete: it was read to its end. complete_s: when that was the last time; until then,
+    due_s: when to read on. is_complete: it was read to its end, and is read on from there. was_complete: it was read to
+    its end, maybe from a server that was replaced. complete_s: when that was the last time; until then,
     when the following began. batches: number of the last batch that any follower has read.
     """
 
     def __init__(self, name: str, now_s: float) -> None:
         self.name = name
         self.due_s = now_s
+        self.is_complete: bool = False
         self.was_complete: bool = False
         self.complete_s = now_s
         self.batches: int = 0
@@ -172,12 +175,14 @@ class _Journal:
         self.batches = max(self.batches, self._follower.found.batches)
         self.due_s = now_s()
         if is_complete:
-            self.was_complete, self.complete_s = True, self.due_s
+            self.is_complete = self.was_complete = True
+            self.complete_s = self.due_s
             self._pause_s = SHORTEST_S if has_grown else min(2 * self._pause_s, LONGEST_S)
             self.due_s += self._pause_s
 
     def _begin(self, connection: TimedConnection | None) -> None:
         self._follower, self._connection = Follower(self.name, STEP_BYTES), connection
+        self.is_complete = False
 
     def end(self, epoch: int, process: str, connection: TimedConnection) -> Followed:
         """Return what was read, after a takeover by this process.

@@ -263,6 +263,7 @@ class Broker:
             administration = loop.create_task(self._administer(domain))
             await self._stopped.wait()
             administration.cancel()
+            await shared.prepare_end(bool)
             await shared.close()
 
     # --- an administrator ---------------------------------------------------------------------------------------------

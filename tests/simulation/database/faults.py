@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from amqpbroker.server.shared_database import READY_S
 from amqpbroker.store.database.leadership import GRACE_S
 from tests.simulation.database.broker import Broker
 from tests.simulation.database.cluster import PLANNED_STALL_NS, Slow
@@ -83,7 +84,7 @@ def lose_machine(world: World) -> None:
 def stop(world: World) -> None:
     """Stop a broker in order, which leaves its vhosts to others."""
     if (leader := _leader(world)) is not None:
-        world.expect_takeovers(leader, GRACE_S + 4 * world.noticed_s)
+        world.expect_takeovers(leader, READY_S + GRACE_S + 4 * world.noticed_s)
         leader.stop()
 
 

@@ -226,6 +226,18 @@ def set_ready(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
+def clear_ready(session: Backend, names: Names, values: Any) -> Result:
+    """Do not name a process any more as ready to take logs, but for those that are locked."""
+    logs, process = values
+    rows = session.open_transaction.rows("leadership")
+    found = [log for log in logs if log in rows and rows[log][_READY] == process]
+    session.open_transaction.local = True
+    for log in found:
+        if session.lock_if_free(("leadership", log)):
+            session.open_transaction.set("leadership", log, _changed(rows[log], {_READY: ""}))
+    return NOTHING
+
+
 def release(session: Backend, names: Names, values: Any) -> Result:
     successor, log, epoch, process = values
     return _change_leader(session, log, epoch, process, {_RELEASED: True, _SUCCESSOR: successor})
@@ -366,6 +378,16 @@ def drain(session: Backend, names: Names, values: Any) -> Result:
         return NOTHING
     session.open_transaction.set("brokers", process, _changed(row, {_DRAINED: drained}))
     return Result([], 1)
+
+
+def lock_brokers(session: Backend, names: Names, values: Any) -> Result:
+    """Keep others from draining a broker at the same time."""
+    session.lock(("brokers", None))
+    return NOTHING
+
+
+def drain_one(session: Backend, names: Names, values: Any) -> Result:
+    return drain(session, names, (True, *values))
 
 
 def delete_broker(session: Backend, names: Names, values: Any) -> Result:
@@ -684,6 +706,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     leaderships._EXTEND: extend_all,
     leaderships._ALL: select_leaders,
     leaderships._SET_READY: set_ready,
+    leaderships._CLEAR_READY: clear_ready,
     vhost_followers._TAKEN: find_leader,
     "UPDATE leadership SET released = true, successor = %s WHERE log = %s AND epoch = %s AND process = %s": release,
     "SELECT holder, address, process, host, port, secret, epoch, until, until > clock_timestamp(), released"
@@ -694,6 +717,8 @@ STATEMENTS: Final[dict[str, Function]] = {
     members._REPLACE: delete_earlier,
     members._REPORT: put_broker,
     "UPDATE brokers SET drained = %s WHERE process = %s": drain,
+    "LOCK TABLE brokers IN SHARE ROW EXCLUSIVE MODE": lock_brokers,
+    "UPDATE brokers SET drained = true WHERE process = %s": drain_one,
     members._ROWS: select_brokers,
     "DELETE FROM brokers WHERE process = %s": delete_broker,
     # fence

@@ -8,7 +8,7 @@ import amqpbroker.store.database
 from tests.simulation.database.statements import STATEMENTS
 
 FOLDER = Path(amqpbroker.store.database.__file__).parent
-STATEMENT = re.compile(r"(?:WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|BEGIN|COMMIT|ROLLBACK)\b")
+STATEMENT = re.compile(r"(?:WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|LOCK|BEGIN|COMMIT|ROLLBACK)\b")
 PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 
 #: Statements that no world sends: all tables are new, no world has a broker without shared vhosts, vhosts have no
@@ -16,13 +16,13 @@ PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 NOT_SENT = {
     "SELECT to_regclass(%s) IS NOT NULL",
     "UPDATE format SET version = %s",
+    "SET LOCAL lock_timeout TO '100ms'",
     "ALTER TABLE leadership ADD COLUMN ready text NOT NULL DEFAULT ''",
     "UPDATE leadership SET wanted = given.wanted, accepted = false FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",
     "UPDATE leadership SET accepted = true WHERE wanted = %s AND log = ANY(%s)",
     "UPDATE leadership SET wanted = '', accepted = false WHERE process = %s AND log = ANY(%s)",
-    "UPDATE brokers SET drained = true WHERE process = %s",
     "UPDATE leadership SET until = clock_timestamp() + %s * interval '1 second'"
     " WHERE log = %s AND epoch = %s AND process = %s",
     "DELETE FROM {} WHERE log = %s AND vhost = %s AND to_exchange = %s AND destination = %s",

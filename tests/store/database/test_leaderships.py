@@ -378,6 +378,12 @@ def test_the_broker_that_is_ready_is_seen_by_all_until_a_takeover(brokers, pair)
         # A row that another session changes just now is left out, and not waited for.
         b.set_ready(["v1", "v3", "v4"])
     assert {each.log: each.ready for each in a.all()} == {"v1": "process of b", "v2": "", "v3": ""}
+    b.set_ready(["v2", "v3"])
+    a.set_ready(["v3"])
+    with brokers.locked("v1"):
+        b.clear_ready(["v1", "v2", "v3"])
+    assert {each.log: each.ready for each in a.all()} == {"v1": "process of b", "v2": "", "v3": "process of a"}
+    a.clear_ready(["v3"])
     a.release("v1", "process of b")
     assert b.try_take("v1")
     assert {each.ready for each in a.all()} == {""}

@@ -129,6 +129,16 @@ def test_the_broker_that_is_ready_is_the_standby_while_it_is_able():
             assert takers(died([each], "a"), order) == moves([each], without_leader) == {vhost.name: expected}
 
 
+def test_vhosts_whose_brokers_still_read_do_not_keep_others_waiting():
+    order = ordered([Broker("a", able=False), "b"])
+    vhosts = led({"a": 20})
+    vhosts[10:] = [vhost._replace(ready="b") for vhost in vhosts[10:]]
+    found = moves(vhosts, order, at_once=8)
+    assert len(found) == 8
+    assert found.keys() <= {vhost.name for vhost in vhosts[10:]}
+    assert len(moves(vhosts[:12], order, at_once=8)) == 8
+
+
 def test_a_vhost_is_followed_by_the_broker_that_is_ready_until_the_first_in_the_order_is():
     vhosts, order = led({"a": 20}), ordered("abc")
     for vhost in vhosts:
