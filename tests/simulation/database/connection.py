@@ -170,6 +170,11 @@ class Connection:
         if not self._backend.has_ended:
             self._backend.end()
 
+    @property
+    def is_dead(self) -> bool:
+        """Return whether the session has ended on the server, which the client has not noticed."""
+        return not self.closed and not self._broken and self._backend.has_ended
+
     def cut(self) -> None:
         """Break the connection for both ends."""
         self.end_on_server()
