@@ -129,9 +129,9 @@ def test_any_broker_lists_all_and_hands_vhosts_over_under_load(started, publishe
     until(lambda: leaders(a)["v1"] not in {"", "broker2"})
     assert "cannot lead, since it does not run" in ctl(a, "transfer_leadership", "v1", node_of(c))[1]
     assert asked(b, "GET", f"nodes/{node_of(c)}")[1]["running"] is False
-    assert json.loads(ctl(b, "cluster_status", "--formatter", "json")[1])["running_nodes"] == [
-        node_of(b), node_of(a)
-    ]  # fmt: skip
+    # A warning may follow: the killed broker may have led another vhost, or the definitions.
+    text = ctl(b, "cluster_status", "--formatter", "json")[1].splitlines()[0]
+    assert json.loads(text)["running_nodes"] == [node_of(b), node_of(a)]
 
 
 def test_alarms_are_those_of_all_brokers_and_listeners_and_local_queues_those_of_one(started):
