@@ -134,8 +134,8 @@ class Handshake:
     def _mechanisms(self) -> list[str]:
         """Return the mechanisms offered.
 
-        EXTERNAL is offered on TLS connections, even if the client has shown no certificate. Behind a proxy, which may
-        have ended TLS, it is offered only with a certificate.
+        EXTERNAL is offered on TLS connections, even if the client has sent no certificate. Behind a proxy, where TLS
+        may have ended, it is offered only if there is a certificate.
         """
         config, peer = self._broker.config, self._client.peer
         if peer.user is not None:

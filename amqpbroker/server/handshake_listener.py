@@ -1,7 +1,4 @@
-"""A listening socket whose clients have to do something before they are clients.
-
-Their proxy names them with a PROXY header, or they shake hands by TLS, or both, one after the other.
-"""
+"""A listening socket whose connections begin with a PROXY header, a TLS handshake, or the one and then the other."""
 
 import asyncio
 import logging
@@ -120,7 +117,7 @@ class HandshakeListener:
             log.exception("internal error in the handshake with %s", name)
 
     async def _named(self, client: socket.socket) -> Callable[[], asyncio.BaseProtocol]:
-        """Return what makes the client's protocol, with the name that its proxy gives it if it must have one.
+        """Read the PROXY header, if clients send one; return a function that makes the client's protocol handler.
 
         Raises ProxyHeaderError, NothingSentError.
         """

@@ -1,4 +1,4 @@
-"""Reading the header of a client's proxy from its socket, before anything else is read from there."""
+"""Reads the PROXY header from a client's socket, and leaves the bytes that follow it."""
 
 import asyncio
 import socket

@@ -261,9 +261,9 @@ class DatabaseFiles(Files):
             del self._files[path]
 
     def _lost_removals(self, connection: TimedConnection) -> list[Statement]:
-        """Return what removes files again that a server still has after a failover to it.
+        """Return statements that remove files again that a server still has after a failover to it.
 
-        Otherwise the next one that is removed would be missing between two others of the journal, or of a stream.
+        Otherwise the next file that is removed would be missing between two others of the journal, or of a stream.
         """
         self._removing_on = connection
         if self._removed_on is None or self._removed_on is connection:

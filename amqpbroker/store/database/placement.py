@@ -68,7 +68,7 @@ def takers(vhosts: Iterable[Vhost], order: Order) -> dict[str, str]:
 def standby(vhost: Vhost, order: Order) -> str:
     """Return the broker that takes a vhost if its leader, or last leader, is gone; "" if there is none.
 
-    This is the broker that is ready: the first one in the order may have just started, and its clients would wait until
+    This is the broker that is ready. The first broker in the order may have just started, and clients would wait until
     it has read the whole journal.
     """
     holder = vhost.leader or vhost.last_leader

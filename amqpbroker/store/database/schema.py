@@ -37,7 +37,7 @@ _BROKERS: Final[LiteralString] = (
     " seen timestamptz NOT NULL, pattern text NOT NULL DEFAULT '')"
 )
 
-#: Column that was added later, which brokers of before leave alone.
+#: A column that tables of earlier brokers lack. These brokers ignore it.
 _FIND_READY: Final[LiteralString] = (
     "SELECT 1 FROM information_schema.columns"
     " WHERE table_schema = %s AND table_name = 'leadership' AND column_name = 'ready'"

@@ -152,6 +152,7 @@ class Sharing:
         self._hand_over(moving, vhosts, rows, me)
         self._accept_requests(held)
         followed = followers(vhosts, self._order)
+        # The broker that each log is to move to, or else its next standby, reports that it has read the journal.
         next_ready = {**{log: brokers[0] for log, brokers in followed.items()}, **moving}
         mine = {log for log, broker in next_ready.items() if broker == me}
         self._report_ready(mine, held)
