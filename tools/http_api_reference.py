@@ -63,7 +63,7 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
 - With a database that several brokers use, `/api/nodes` lists all of them
   ([High availability](../guide/high-availability.md#operate-the-brokers)). `POST /api/leadership/transfer`,
   `/api/leadership/rebalance`, `/api/maintenance/drain` and `/api/maintenance/revive` are extensions: they change which
-  broker leads a vhost ([Brokers with one database](#brokers-with-one-database)).
+  broker leads a vhost. So is `GET /api/leadership` ([Brokers with one database](#brokers-with-one-database)).
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).
 
@@ -113,7 +113,12 @@ has the list `vhosts` of those that the broker has to hand over. The answer to a
 `/api/vhosts` is the present leader of a vhost. A request that would leave no leader gets 409 with a reason.
 
 `GET /leader/VHOST`, which needs no login, is for load balancers. The status is 200 if the broker that got the request
-leads the vhost, 503 if another broker leads it or none does, and 404 if there is no such vhost.
+leads the vhost, and 404 if there is no such vhost. It is 503 if another broker leads the vhost, if none does, or if
+another one may lead it because the database has not answered this broker for `store.lease`.
+
+`GET /api/leadership` lists the vhosts that have a leader, as the broker that got the request has last read them:
+`{"vhost": NAME, "leader": NAME, "process": ID, "epoch": NUMBER}`. The vhost `""` stands for the definitions of all
+vhosts. The epoch is the number of takeovers. Without a database, the list is empty.
 
 ## Paths
 

@@ -47,6 +47,18 @@ class Move(NamedTuple):
     target: str
 
 
+class Leading(NamedTuple):
+    """A vhost with its leader. vhost: empty for the definitions of all vhosts. name, process: of the broker.
+
+    epoch: number of takeovers of the vhost.
+    """
+
+    vhost: str
+    name: str
+    process: str
+    epoch: int
+
+
 class RefusedError(Exception):
     """A request that the present state does not allow. The text says what to do."""
 
@@ -80,6 +92,18 @@ class Cluster(ABC):
     @abstractmethod
     def leader_of(self, vhost: str) -> str:
         """Return the name of the broker that led a vhost a moment ago, empty if none did."""
+
+    @abstractmethod
+    def leaders(self) -> list[Leading]:
+        """Return the vhosts that have a leader, as this broker has last read. The database is not asked."""
+
+    @abstractmethod
+    def reaches_database(self) -> bool:
+        """Return whether the database has answered in the time of a lease. If not, others may lead the vhosts here."""
+
+    @abstractmethod
+    def is_drained(self) -> bool:
+        """Return whether the broker that has this object was drained a moment ago."""
 
     @abstractmethod
     def lag_s(self) -> float | None:

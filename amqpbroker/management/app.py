@@ -94,7 +94,8 @@ def build_app(
 def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Request], Awaitable[Response]]:
     """Return the check of load balancers whether this broker serves a vhost.
 
-    The answer is 503 if another one does, and names its leader.
+    The answer is 503 if another one does, and names its leader. It is also 503 if another one may have taken the vhost
+    over, since the database does not answer this broker.
     """
 
     async def answer_leads(request: Request) -> Response:
@@ -108,6 +109,9 @@ def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Req
             return _json(503, {"error": "not_leader", "reason": reason, "leader": {"node": leader.name}})
         if broker.shares_vhosts and vhost not in broker.defined_vhosts:
             return _json(404, {"error": "not_found", "reason": f"vhost '{vhost}' does not exist"})
+        if node.cluster is not None and not node.cluster.reaches_database():
+            reason = f"the database does not answer this broker, and another one may lead vhost '{vhost}'"
+            return _json(503, {"error": "not_leader", "reason": reason, "leader": None})
         return _json(200, {"node": node.name})
 
     return answer_leads

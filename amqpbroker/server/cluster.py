@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from amqpbroker.broker.cluster import (
     Change,
     Cluster,
+    Leading,
     Member,
     Move,
     RefusedError,
@@ -71,10 +72,12 @@ class DatabaseCluster(Cluster):
         prefers: Prefers,
         serves: Callable[[str], bool],
         lag_s: Callable[[], float | None],
+        may_have_ended: Callable[[], bool],
     ) -> None:
         """sharing: of this broker. prefers: returns whether the pattern of a broker matches a vhost.
 
         serves: returns whether this broker serves a vhost. lag_s: returns the lag of this broker, as in `Member`.
+        may_have_ended: see Leaderships.
         """
         self.process = table.facts.process
         self._loop = loop
@@ -83,6 +86,7 @@ class DatabaseCluster(Cluster):
         self._prefers = prefers
         self._serves = serves
         self._lag_s = lag_s
+        self._may_have_ended = may_have_ended
         self._named: tuple[Sequence[Facts], dict[str, str]] = ((), {})
 
     async def members(self) -> list[Member]:
@@ -98,6 +102,19 @@ class DatabaseCluster(Cluster):
             return self.name
         leader = self._sharing.leaders.get(vhost)
         return "" if leader is None else self._last_names().get(leader.process, leader.name)
+
+    def leaders(self) -> list[Leading]:
+        names = self._last_names()
+        return [
+            Leading(vhost, names.get(leader.process, leader.name), leader.process, leader.epoch)
+            for vhost, leader in self._sharing.leaders.items()
+        ]
+
+    def reaches_database(self) -> bool:
+        return not self._may_have_ended()
+
+    def is_drained(self) -> bool:
+        return self._sharing.drained
 
     def _last_names(self) -> dict[str, str]:
         """Return the names of the brokers as of the last step, by process."""

@@ -16,6 +16,7 @@ from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.cluster import DatabaseCluster
+from amqpbroker.server.cut_off import CutOff
 from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
 from amqpbroker.server.database_listeners import DatabaseListeners
 from amqpbroker.server.definitions import import_first_definitions
@@ -85,7 +86,7 @@ class SharedDatabase:
         reported = session(config.store_url, process, "brokers")
         # Without a rest: takeovers wait for the first answer of a new primary.
         reported.limit(READING_DEADLINE_S, rest_s=0.0)
-        facts = Facts(process, name, address, __version__, config.store_vhosts)
+        facts = Facts(process, name, address, __version__, config.store_vhosts, self.listeners.target)
         self._members = Members(reported, facts, lease_s)
         self._reporting: Reporting | None = None
         self._following = VhostFollowing(VhostFollowers(session(config.store_url, process, "followers"), process))
@@ -269,8 +270,16 @@ class SharedVhosts(Shared):
         self._waiting: int = 0
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
         self.cluster = DatabaseCluster(
-            loop, members, self._sharing, VhostPatterns().match, broker.vhosts.__contains__, lag_s
+            loop,
+            members,
+            self._sharing,
+            VhostPatterns().match,
+            broker.vhosts.__contains__,
+            lag_s,
+            leaderships.may_have_ended,
         )
+        prefix = broker.config.management.path_prefix
+        self._cut_off = CutOff(self.peers, prefix, leaderships.may_have_ended, self._others, serving.overtaken)
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
         self._finished = FinishedShovels(broker, self.peers)
         broker.shovels.finish_by(self._finished.delete)
@@ -300,6 +309,7 @@ class SharedVhosts(Shared):
     async def close(self) -> None:
         """Leave all vhosts to other brokers, each when what is left is written."""
         self._finished.close()
+        self._cut_off.close()
         self._sharing.end()
         await self._serving.close()
         self._stopped.set()
@@ -363,7 +373,7 @@ class SharedVhosts(Shared):
             self._serving.reopen(vhost)
 
     def _leader_of(self, vhost: str) -> Leader | None:
-        return self._sharing.leaders.get(vhost)
+        return self._cut_off.leaders.get(vhost) or self._sharing.leaders.get(vhost)
 
     def _writer(self) -> Leader | None:
         leader = self._sharing.leaders.get(GLOBAL.vhost)
@@ -374,6 +384,8 @@ class SharedVhosts(Shared):
 
     def _others(self) -> list[Leader]:
         found = {leader.process: leader for leader in self._sharing.leaders.values()}
+        running = [each for each in self._sharing.members if each.process in self._sharing.running]
+        found |= {each.process: Leader(each.node, each.address, each.process, each.target) for each in running}
         return [leader for process, leader in found.items() if process != self._process]
 
     def _target(self, vhost: str) -> Target | None:

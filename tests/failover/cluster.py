@@ -262,10 +262,11 @@ class Brokers:
             "CREATE FUNCTION amqpbroker.redirect() RETURNS trigger LANGUAGE plpgsql AS"
             f" $$ BEGIN NEW.port := CASE NEW.port{cases} ELSE NEW.port END; RETURN NEW; END $$"
         )
-        self.databases.primary.execute(
-            "CREATE TRIGGER redirect BEFORE INSERT ON amqpbroker.leadership"
-            " FOR EACH ROW EXECUTE FUNCTION amqpbroker.redirect()"
-        )
+        for table in ("leadership", "brokers"):
+            self.databases.primary.execute(
+                f"CREATE TRIGGER redirect BEFORE INSERT ON amqpbroker.{table}"
+                " FOR EACH ROW EXECUTE FUNCTION amqpbroker.redirect()"
+            )
 
     def __iter__(self) -> Iterator[Broker]:
         return iter(self.all)

@@ -162,6 +162,34 @@ def test_a_broker_whose_connections_to_the_database_were_lost_for_long_takes_par
     assert "Traceback" not in leader.log
 
 
+def test_a_broker_that_is_cut_off_from_the_database_leaves_vhosts_to_those_that_lead_them(brokers):
+    leader = brokers.settled()["/"]
+    other = follower(brokers, leader)
+    with channel_of(leader) as channel:
+        channel.queue_declare("q", durable=True)
+        publish(channel, 1)
+        for proxy in leader.proxies.values():
+            proxy.cut()
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as closed:
+            publish(channel, *range(2, 1000))
+    assert closed.value.reply_code == 320
+    until(lambda: other.leads)
+    assert not leader.leads
+    assert "vhost '/': broker" in leader.log
+    # It is still cut off, and passes clients on.
+    assert bodies(leader) == [1]
+    assert answered(leader, "/leader/%2F")[1]["leader"] == {"node": other.node}
+    assert answered(leader, "/api/health/checks/is-in-service")[0] == 503
+    with channel_of(leader) as channel:
+        publish(channel, 5)
+    assert bodies(other) == [5]
+    for proxy in leader.proxies.values():
+        proxy.heal()
+    until(lambda: answered(leader, "/api/health/checks/is-in-service")[0] == 200)
+    brokers.settled()
+    assert "Traceback" not in leader.log
+
+
 def test_any_broker_passes_clients_on(brokers):
     leader = brokers.settled()["/"]
     with channel_of(follower(brokers, leader)) as channel:

@@ -1,6 +1,6 @@
 """The brokers of one database as a test wants them."""
 
-from amqpbroker.broker.cluster import Change, Cluster, Member, Move
+from amqpbroker.broker.cluster import Change, Cluster, Leading, Member, Move
 from amqpbroker.broker.node import Database
 
 
@@ -11,7 +11,8 @@ def member(name, leader=False, drained=False, running=True, lag_s=None, led=0):
 class StillCluster(Cluster):
     """The cluster of its first broker. requests: those that came. error: raised by the next one.
 
-    leaders: names of the brokers that lead the vhosts. lag: of its first broker, in seconds.
+    led: vhosts, each with the name of its leader and an epoch. lag: of its first broker, in seconds. reaches, drained:
+    whether that broker reaches the database, or is drained.
     """
 
     def __init__(self, *found):
@@ -20,7 +21,9 @@ class StillCluster(Cluster):
         self._name = found[0].name if found else "rabbit@test"
         self.requests = []
         self.error = None
-        self.leaders = {}
+        self.led = []
+        self.reaches = True
+        self.drained = False
         self.lag = None
 
     def _answer(self, *request):
@@ -39,7 +42,16 @@ class StillCluster(Cluster):
         return self.found
 
     def leader_of(self, vhost):
-        return self.leaders.get(vhost, "")
+        return next((name for each, name, _ in self.led if each == vhost), "")
+
+    def leaders(self):
+        return [Leading(vhost, name, f"process of {name}", epoch) for vhost, name, epoch in self.led]
+
+    def reaches_database(self):
+        return self.reaches
+
+    def is_drained(self):
+        return self.drained
 
     def lag_s(self):
         return self.lag

@@ -32,6 +32,7 @@ class Broker(VhostServer):
         process = f"process of {name}"
         self._sessions = [Session(database, session_name(process, use), 10) for use in ("lease", "brokers", "logs")]
         lease, table, logs = self._sessions
+        self.is_cut_off = False
         node = "same@host" if name in "xy" else f"{name}@host"
         self.members = Members(table, Facts(process, node, f"{name}:5672", "1", pattern), 60.0)
         self.members.report(None)
@@ -39,7 +40,9 @@ class Broker(VhostServer):
         self.sharing = Sharing(
             self.leaderships, process, lambda: [GLOBAL, *logs.run(read_logs)], self.members.rows, self, begins
         )
-        self.cluster = DatabaseCluster(loop, self.members, self.sharing, begins, lambda vhost: False, lambda: 1.5)
+        self.cluster = DatabaseCluster(
+            loop, self.members, self.sharing, begins, lambda vhost: False, lambda: 1.5, lambda: self.is_cut_off
+        )
 
     def serve(self, log, epoch):
         pass
@@ -110,6 +113,21 @@ def brokers(database):
     made._opened.close()
     yield made
     made.close()
+
+
+async def test_a_broker_shows_what_it_has_last_read(brokers):
+    a, b = brokers.add("a"), brokers.add("b")
+    brokers.step()
+    assert {each.vhost for each in b.leaders()} == {"", *VHOSTS}
+    assert {(each.name, each.process) for each in b.leaders()} == {("a@host", "process of a")}
+    assert all(each.epoch >= 1 for each in b.leaders())
+    assert not b.is_drained()
+    await a.drain("b@host")
+    brokers.step()
+    assert (a.is_drained(), b.is_drained()) == (False, True)
+    assert (a.reaches_database(), b.reaches_database()) == (True, True)
+    brokers.running["a"].is_cut_off = True
+    assert (a.reaches_database(), b.reaches_database()) == (False, True)
 
 
 async def test_each_broker_shows_all_of_them_itself_first(brokers):

@@ -183,6 +183,27 @@ async def test_a_vhost_that_is_handed_over_has_its_messages_and_no_client(sites)
     assert [client.get("q").body for _ in range(2)] == [b"1", b"2"]
 
 
+async def test_a_broker_serves_a_vhost_no_longer_that_another_one_has_taken_over(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    client = Wire(a.broker).log_in(vhost="v")
+    epoch = a.leaderships.held["v1"]
+    taker = Leader("b", "b:5672", "process b")
+    for vhost, other in (("another", epoch + 1), ("v", epoch)):
+        a.serving.overtaken(vhost, taker._replace(epoch=other))
+    await a.step()
+    assert len(a.broker.vhosts) == 2
+    a.serving.overtaken("v", taker._replace(epoch=epoch + 1))
+    async with asyncio.timeout(30):
+        while "v" in a.broker.vhosts:
+            await asyncio.sleep(0.005)
+    assert client.closed() == (320, "CONNECTION_FORCED - another broker leads vhost 'v' now; connect again")
+    assert list(a.broker.vhosts) == ["w"]
+    # No other broker is there after all, so it takes the vhost again.
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    assert a.leaderships.held["v1"] == epoch + 1
+
+
 async def test_vhosts_of_a_broker_that_dies_are_served_by_another_one(sites):
     a = sites.add("a")
     await sites.until(lambda: len(a.broker.vhosts) == 2)

@@ -1,7 +1,7 @@
 """Maintenance of brokers with one database, an extension: which broker leads a vhost, and which brokers may lead."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from amqpbroker.broker.cluster import Change, Cluster, RefusedError, UnknownBrokerError, UnknownVhostError
 from amqpbroker.management import failure
@@ -11,6 +11,9 @@ from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import By, Resource
 
 T = TypeVar("T")
+
+#: Path of the leaders of all vhosts.
+LEADERS: Final = "/leadership"
 
 
 async def transfer(call: Call) -> dict[str, Any]:
@@ -47,6 +50,15 @@ async def rebalance_queues(call: Call) -> Answer:
     return NO_CONTENT
 
 
+def leaders(call: Call) -> list[dict[str, Any]]:
+    """Return the vhosts that have a leader, as this broker has last read; none without a database."""
+    cluster = call.node.cluster
+    return [
+        {"vhost": each.vhost, "leader": each.name, "process": each.process, "epoch": each.epoch}
+        for each in (cluster.leaders() if cluster is not None else [])
+    ]
+
+
 def _shown(done: Change) -> dict[str, Any]:
     return {"broker": done.name, "hands_over": done.hands_over}
 
@@ -79,6 +91,7 @@ def _body(call: Call, *keys: str) -> dict[str, str]:
 
 
 RESOURCES = (
+    Resource(LEADERS, Access.ADMIN, get=leaders, read_by=By.HERE),
     Resource("/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=SMALL_BYTES, changed_by=By.HERE),
     Resource("/leadership/rebalance", Access.ADMIN, post=rebalance, max_body_bytes=0, changed_by=By.HERE),
     Resource("/rebalance/queues", Access.ADMIN, post=rebalance_queues, max_body_bytes=0, changed_by=By.HERE),

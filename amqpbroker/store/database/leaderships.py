@@ -121,6 +121,15 @@ class Leaderships:
         self._leases_on: TimedConnection | None = None
         #: The highest epoch of each log that was seen, maybe on a server that was replaced by one without it.
         self._epochs: dict[str, int] = {}
+        #: When the last renewal that succeeded began.
+        self._renewed_s: float = now_s()
+
+    def may_have_ended(self) -> bool:
+        """Return whether nothing was renewed for the time of a lease, so that others may have taken all logs over.
+
+        Usable from any thread.
+        """
+        return self._now_s() - self._renewed_s > self.lease_s
 
     def all(self) -> list[Held]:
         """Return the leaderships of all logs that have ever had a leader. Raises OSError."""
@@ -178,7 +187,10 @@ class Leaderships:
         busy: those with clients. A reason is FencedError if another broker has taken the log over, and LostError if the
         database does not know of this leadership. Raises OSError, after which nothing may be renewed.
         """
-        return self._session.run(partial(self._renew, list(busy)))
+        now_s = self._now_s()
+        lost = self._session.run(partial(self._renew, list(busy)))
+        self._renewed_s = max(self._renewed_s, now_s)
+        return lost
 
     def _renew(self, busy: list[str], connection: TimedConnection) -> dict[str, OSError]:
         for log in self.held:
@@ -199,9 +211,10 @@ class Leaderships:
 
         Usable from any thread.
         """
-        held = dict(self.held)
+        now_s, held = self._now_s(), dict(self.held)
         if held:
             connection.execute(_EXTEND, [list(held), list(held.values()), self._holder.process, self.lease_s])
+            self._renewed_s = max(self._renewed_s, now_s)
 
     def release(self, log: str, successor: str = "") -> None:
         """Give a log up, so that another broker takes it at once. Raises OSError.

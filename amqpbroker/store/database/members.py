@@ -7,14 +7,15 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 
-from amqpbroker.store.database.leadership import session_name
+from amqpbroker.store.database.leadership import Target, session_name
 from amqpbroker.store.database.session import Session, TimedConnection
 
 T = TypeVar("T")
 
 #: The server shows a session's end at once.
 _ROWS: Final[LiteralString] = (
-    "SELECT process, node, address, version, pattern, seen > clock_timestamp() - %s * interval '1 second'"
+    "SELECT process, node, address, version, pattern, host, port, secret,"
+    " seen > clock_timestamp() - %s * interval '1 second'"
     " AND format(%s, process) = ANY(ARRAY(SELECT application_name FROM pg_stat_activity)),"
     " drained, round(extract(epoch FROM started) * 1000)::bigint,"
     " round(extract(epoch FROM seen) * 1000)::bigint, lag FROM brokers ORDER BY started, process"
@@ -30,8 +31,9 @@ _REPLACE: Final[LiteralString] = (
 _REPORT: Final[LiteralString] = (
     "WITH old AS (DELETE FROM brokers WHERE seen < clock_timestamp() - %(removed_s)s * interval '1 second'"
     " AND process <> %(process)s)"
-    " INSERT INTO brokers (process, node, address, version, pattern, drained, lag, started, seen) VALUES (%(process)s,"
-    " %(node)s, %(address)s, %(version)s, %(pattern)s, %(drained)s, %(lag)s, clock_timestamp(), clock_timestamp())"
+    " INSERT INTO brokers (process, node, address, version, pattern, host, port, secret, drained, lag, started, seen)"
+    " VALUES (%(process)s, %(node)s, %(address)s, %(version)s, %(pattern)s, %(host)s, %(port)s, %(secret)s,"
+    " %(drained)s, %(lag)s, clock_timestamp(), clock_timestamp())"
     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
     " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
     " RETURNING drained, set_config('synchronous_commit', 'off', true)"
@@ -49,7 +51,7 @@ class Facts(NamedTuple):
     """Facts of a broker that do not change.
 
     process: unique to it. node: its configured name. address: where its clients connect. pattern: of the vhosts that
-    it prefers to lead, empty for none.
+    it prefers to lead, empty for none. target: its port for other brokers.
     """
 
     process: str
@@ -57,6 +59,7 @@ class Facts(NamedTuple):
     address: str
     version: str
     pattern: str = ""
+    target: Target = Target()
 
 
 class Row(NamedTuple):
@@ -96,7 +99,8 @@ class Members:
         def write(connection: TimedConnection) -> bool:
             if not self._known:
                 connection.execute(_REPLACE, [self.facts.node, self.facts.address, self.facts.process])
-            values = {**self.facts._asdict(), "drained": self._drained, "lag": lag_s, "removed_s": REMOVED_S}
+            facts = {**self.facts._asdict(), **self.facts.target._asdict()}
+            values = {**facts, "drained": self._drained, "lag": lag_s, "removed_s": REMOVED_S}
             found = connection.execute(_REPORT, values).fetchone()
             assert found is not None
             beside(connection)
@@ -114,7 +118,10 @@ class Members:
 
     def _rows(self, connection: TimedConnection) -> list[Row]:
         found = connection.execute(_ROWS, [self.lease_s, session_name("%s", "lease")]).fetchall()
-        return [Row(Facts(*row[:5]), *row[5:]) for row in found]
+        return [
+            Row(Facts(process, node, address, version, pattern, Target(host, port, secret)), *state)
+            for process, node, address, version, pattern, host, port, secret, *state in found
+        ]
 
     def set_drained(self, process: str, drained: bool) -> None:
         """Drain or revive a broker. Raises OSError."""

@@ -30,19 +30,27 @@ _VHOST_LOG: Final[LiteralString] = (
 _VHOST_LOG_INDEX: Final[LiteralString] = "CREATE UNIQUE INDEX vhost_log_vhost ON vhost_log (vhost) WHERE NOT removed"
 
 #: Not part of the version, since nothing of the store is there. lag: in seconds. pattern: of the vhosts that the broker
-#: prefers to lead.
+#: prefers to lead. host, port, secret: of its port for other brokers.
 _BROKERS: Final[LiteralString] = (
     "CREATE TABLE IF NOT EXISTS brokers (process text PRIMARY KEY, node text NOT NULL, address text NOT NULL,"
     " version text NOT NULL, drained boolean NOT NULL, lag double precision, started timestamptz NOT NULL,"
-    " seen timestamptz NOT NULL, pattern text NOT NULL DEFAULT '')"
+    " seen timestamptz NOT NULL, pattern text NOT NULL DEFAULT '', host text NOT NULL DEFAULT '',"
+    " port integer NOT NULL DEFAULT 0, secret text NOT NULL DEFAULT '')"
 )
 
-#: A column that tables of earlier brokers lack. These brokers ignore it.
-_FIND_READY: Final[LiteralString] = (
-    "SELECT 1 FROM information_schema.columns"
-    " WHERE table_schema = %s AND table_name = 'leadership' AND column_name = 'ready'"
+#: Columns that tables of earlier brokers lack, and what adds them. These brokers ignore them.
+_ADDED: Final[tuple[tuple[str, str, LiteralString], ...]] = (
+    ("leadership", "ready", "ALTER TABLE leadership ADD COLUMN ready text NOT NULL DEFAULT ''"),
+    (
+        "brokers",
+        "secret",
+        "ALTER TABLE brokers ADD COLUMN host text NOT NULL DEFAULT '', ADD COLUMN port integer NOT NULL DEFAULT 0,"
+        " ADD COLUMN secret text NOT NULL DEFAULT ''",
+    ),
 )
-_ADD_READY: Final[LiteralString] = "ALTER TABLE leadership ADD COLUMN ready text NOT NULL DEFAULT ''"
+_FIND_COLUMN: Final[LiteralString] = (
+    "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s"
+)
 
 
 def has_tables(connection: psycopg.Connection[Any]) -> bool:
@@ -66,12 +74,10 @@ def make_tables(session: Session) -> None:
                 for statement in _statements():
                     connection.execute(statement)
                 connection.execute("INSERT INTO format (version) VALUES (%s)", [VERSION])
-            elif found[0] == VERSION and connection.execute(_FIND_READY, [SCHEMA]).fetchone() is None:
-                # Statements of other brokers wait behind it, also while a dump reads the table. The caller tries again.
-                connection.execute("SET LOCAL lock_timeout TO '100ms'")
-                connection.execute(_ADD_READY)
             connection.execute(_BROKERS)
             version: int = VERSION if found is None else found[0]
+            if found is not None and version == VERSION:
+                _add_columns(connection)
             return version
 
     version = session.run(make)
@@ -90,6 +96,15 @@ def make_tables(session: Session) -> None:
             f"the database has version {version} of the store, of a newer amqpbroker; this one reads up to version"
             f" {VERSION}"
         )
+
+
+def _add_columns(connection: psycopg.Connection[Any]) -> None:
+    """Add the columns that the tables of an earlier broker lack."""
+    for table, column, statement in _ADDED:
+        if connection.execute(_FIND_COLUMN, [SCHEMA, table, column]).fetchone() is None:
+            # Statements of other brokers wait behind it, also while a dump reads the table. The caller tries again.
+            connection.execute("SET LOCAL lock_timeout TO '100ms'")
+            connection.execute(statement)
 
 
 def _statements() -> list[sql.Composed]:

@@ -1,7 +1,7 @@
 """The part of one broker in sharing the vhosts of a database: what it takes, leads, follows and hands over."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from amqpbroker.store.database.leadership import Leader
@@ -70,9 +70,10 @@ class VhostServer(ABC):
 class Sharing:
     """Decides a step at a time, by what all brokers see, and carries out the part of this broker. Used by a thread.
 
-    leaders: of vhosts, as of the last step. members: the brokers in the table, also as of the last step. Other threads
-    may read them, since they are replaced as a whole. steps: number of steps that are done. may_end: as of the last
-    step, other brokers are ready to take all vhosts here that have clients, or there is no other broker.
+    leaders: of vhosts, as of the last step. members: the brokers in the table; running: the processes of those that
+    run; drained: this broker may not lead; all as of the last step, too. Other threads may read them, since they are
+    replaced as a whole. steps: number of steps that are done. may_end: as of the last step, other brokers are ready to
+    take all vhosts here that have clients, or there is no other broker.
     """
 
     def __init__(
@@ -90,6 +91,8 @@ class Sharing:
         """
         self.leaders: Mapping[str, Leader] = {}
         self.members: Sequence[Facts] = ()
+        self.running: Collection[str] = ()
+        self.drained: bool = False
         self.steps: int = 0
         self.may_end: bool = True
         self._leaderships = leaderships
@@ -137,11 +140,11 @@ class Sharing:
         if self._ends:
             return
         rows, logs = self._read_members(), {log.name: log for log in self._read_logs()}
-        own = [row.facts for row in rows if row.facts.process == self._process]
-        if not own:
+        own = next((row for row in rows if row.facts.process == self._process), None)
+        if own is None:
             # It has not reported yet.
             return
-        me = identity_of(own[0])
+        me = identity_of(own.facts)
         self._arrange(rows, logs)
         held = self._leaderships.all()
         vhosts = vhosts_of(logs, held, rows)
@@ -166,6 +169,8 @@ class Sharing:
         members = tuple(row.facts for row in rows)
         if members != self.members:
             self.members = members
+        self.running = {row.facts.process for row in rows if row.running}
+        self.drained = own.drained
         self.steps += 1
 
     def release(self) -> None:

@@ -170,6 +170,20 @@ async def test_leader_of_a_vhost_that_another_broker_serves_is_not_this_one(api)
     assert (await api.get("/leader/%2F")).json() == {"node": "rabbit@test"}
 
 
+async def test_a_leader_that_the_database_does_not_answer_may_have_been_replaced(api):
+    cluster = add_cluster(api)
+    cluster.reaches = False
+    answer = await api.get("/leader/%2F")
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {
+            "error": "not_leader",
+            "reason": "the database does not answer this broker, and another one may lead vhost '/'",
+            "leader": None,
+        },
+    )
+
+
 # --- several brokers that share vhosts --------------------------------------------------------------------------------
 
 

@@ -162,7 +162,7 @@ async def test_vhosts_show_their_leaders_if_brokers_share_them(api):
     brokers.add("v", "b")
     brokers.add("free")
     for name in "ab":
-        add_cluster(brokers[name], member(name, led=1)).leaders = {"v": "b"}
+        add_cluster(brokers[name], member(name, led=1)).led = [("v", "b", 1)]
     found = {each["name"]: each for each in (await brokers["a"].get("vhosts")).json()}
     assert (found["v"]["leader"], found["free"]["leader"]) == ("b", "")
     assert (found["v"]["cluster_state"], found["free"]["cluster_state"]) == ({"b": "running"}, {})

@@ -324,7 +324,7 @@ def end_holder(session: Backend, names: Names, values: Any) -> Result:
 # --- brokers ----------------------------------------------------------------------------------------------------------
 
 #: Columns of a row, whose key is the process.
-_NODE, _ADDRESS, _VERSION, _PATTERN, _DRAINED, _LAG, _STARTED, _SEEN, _YIELDS = range(9)
+_NODE, _ADDRESS, _VERSION, _PATTERN, _HOST, _PORT, _SECRET, _DRAINED, _LAG, _STARTED, _SEEN, _YIELDS = range(12)
 
 
 #: A time before all others.
@@ -343,7 +343,7 @@ def put_broker(session: Backend, names: Names, values: Any) -> Result:
         session.open_transaction.set("brokers", key, None)
     row = rows.get(process)
     drained, _, started, _, yields = row[_DRAINED:] if row is not None else (values["drained"], None, now, None, NEVER)
-    facts = (values["node"], values["address"], values["version"], values["pattern"])
+    facts = tuple(values[field] for field in ("node", "address", "version", "pattern", "host", "port", "secret"))
     session.open_transaction.set("brokers", process, (*facts, drained, values["lag"], started, now, yields))
     return Result([(drained, "off")], 1)
 
@@ -358,7 +358,7 @@ def select_brokers(session: Backend, names: Names, values: Any) -> Result:
         [
             (
                 process,
-                *row[: _PATTERN + 1],
+                *row[: _SECRET + 1],
                 row[_SEEN] > end and lease % process in sessions,
                 row[_DRAINED],
                 row[_STARTED] // MS,
@@ -693,7 +693,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     "SELECT version FROM format": select_version,
     "INSERT INTO format (version) VALUES (%s)": insert_version,
     **{text: create_named if names else creating(text.split()[2]) for text, names in map(parsed, schema._statements())},
-    schema._FIND_READY: find_one,
+    schema._FIND_COLUMN: find_one,
     # leadership
     "SELECT pg_try_advisory_lock(%s)": try_lock,
     "SELECT pg_advisory_unlock(%s)": unlock,

@@ -181,7 +181,7 @@ def test_an_advisory_lock_ends_with_its_session(engine):
 
 def test_an_advisory_lock_of_a_process_that_runs_stays(engine):
     engine.call(lambda connection: connection.execute(_BROKERS))
-    row = dict.fromkeys(("node", "address", "version", "pattern", "lag"), "")
+    row = dict.fromkeys(("node", "address", "version", "pattern", "host", "port", "secret", "lag"), "")
     engine.call(
         lambda connection: connection.execute(
             _REPORT, {"process": "held", "drained": False, "removed_s": 600.0, **row}

@@ -18,6 +18,8 @@ NOT_SENT = {
     "UPDATE format SET version = %s",
     "SET LOCAL lock_timeout TO '100ms'",
     "ALTER TABLE leadership ADD COLUMN ready text NOT NULL DEFAULT ''",
+    "ALTER TABLE brokers ADD COLUMN host text NOT NULL DEFAULT '', ADD COLUMN port integer NOT NULL DEFAULT 0,"
+    " ADD COLUMN secret text NOT NULL DEFAULT ''",
     "UPDATE leadership SET wanted = given.wanted, accepted = false FROM unnest(%s::text[], %s::bigint[], %s::text[])"
     " AS given (log, epoch, wanted) WHERE leadership.log = given.log AND leadership.epoch = given.epoch"
     " AND NOT released RETURNING leadership.log",

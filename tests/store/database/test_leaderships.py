@@ -67,6 +67,26 @@ def test_each_log_has_a_leader_of_its_own(pair):
     assert (a.held, b.held) == ({"v1": 1}, {"v2": 1})
 
 
+def test_leases_may_have_ended_when_nothing_was_renewed_for_their_time(brokers):
+    a = brokers.leaderships("a", lease_s=10.0)
+    a.try_take("v1")
+    brokers.now_s += 10.0
+    assert not a.may_have_ended()
+    brokers.now_s += 0.1
+    assert a.may_have_ended()
+    a.renew()
+    assert not a.may_have_ended()
+    brokers.now_s += 10.1
+    brokers.extend(a)
+    assert not a.may_have_ended()
+    # Nothing is held, and the database answers.
+    a.release("v1")
+    brokers.now_s += 10.1
+    assert a.may_have_ended()
+    a.renew()
+    assert not a.may_have_ended()
+
+
 def test_a_released_log_shows_who_had_it_and_who_is_to_take_it(pair):
     a, b = pair
     for log in ("v1", "v2"):

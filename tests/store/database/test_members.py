@@ -4,7 +4,7 @@ import pytest
 
 from amqpbroker.store.database import members as module
 from amqpbroker.store.database import schema
-from amqpbroker.store.database.leadership import session_name
+from amqpbroker.store.database.leadership import Target, session_name
 from amqpbroker.store.database.members import Facts, Members
 from amqpbroker.store.database.session import Session
 from amqpbroker.store.log import UnwrittenError
@@ -28,7 +28,8 @@ class Table:
         return self.any.run(lambda connection: connection.execute(statement, values))
 
     def members(self, process, node="node", address="", lease_s=60.0):
-        facts = Facts(process, node, address or f"{process}:5672", "1.0")
+        target = Target("127.0.0.1", 25672, f"secret of {process}")
+        facts = Facts(process, node, address or f"{process}:5672", "1.0", target=target)
         return Members(self.session(session_name(process, "brokers")), facts, lease_s)
 
     def running(self, process):

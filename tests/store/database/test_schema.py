@@ -31,13 +31,14 @@ def test_tables_are_made_once(session):
     assert [each.fetchall() for each in found] == [[("a",)], [(schema.VERSION,)]]
 
 
-def test_a_column_that_was_added_later_is_added_to_tables_that_lack_it(session):
+def test_columns_that_were_added_later_are_added_to_tables_that_lack_them(session):
     schema.make_tables(session)
     run(session, "ALTER TABLE leadership DROP COLUMN ready")
+    run(session, "ALTER TABLE brokers DROP COLUMN host, DROP COLUMN port, DROP COLUMN secret")
     schema.make_tables(session)
     schema.make_tables(session)
-    (found,) = run(session, "SELECT ready FROM leadership")
-    assert found.fetchall() == []
+    found = run(session, "SELECT ready FROM leadership", "SELECT host, port, secret FROM brokers")
+    assert [each.fetchall() for each in found] == [[], []]
 
 
 def test_tables_of_an_earlier_version_are_refused(session):
