@@ -1,11 +1,11 @@
 """Health checks (rabbit_mgmt_wm_health_check_*.erl, rabbit_mgmt_wm_aliveness_test.erl).
 
-Checks of clusters succeed, except that brokers with one database check whether another one could lead, and whether any
-of them has an alarm.
+Without a database, checks of clusters succeed. Brokers with one database check whether their vhosts have leaders,
+whether another broker could lead, and whether any of them has an alarm.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,9 @@ _PROTOCOLS = {
 }
 
 
+_LIMIT_REACHED = "node connection limit is reached"
+
+
 def failed(reason: str, **more: Any) -> Answer:
     return Answer(503, {"status": "failed", "reason": reason, **more})
 
@@ -54,6 +57,70 @@ async def quorum_critical(call: Call) -> Any:
     if any(each.running and not each.drained for each in members if each.process != cluster.process):
         return _OK
     return failed("no other broker could lead: start one with the same database, or revive one that is drained")
+
+
+def _unserved(call: Call, vhosts: Iterable[str]) -> list[str]:
+    """Return the vhosts that no broker serves, as far as this one knows."""
+    cluster = call.node.cluster
+    if cluster is None:
+        return []
+    served = call.broker.vhosts
+    # A leader reads the messages before it serves them.
+    return [name for name in vhosts if name not in served and cluster.leader_of(name) in ("", cluster.name)]
+
+
+def virtual_hosts(call: Call) -> Any:
+    """Check that all vhosts are served."""
+    down = _unserved(call, call.broker.defined_vhosts)
+    return failed("Some virtual hosts are down", **{"virtual-hosts": down}) if down else _OK
+
+
+def quorum_queues(call: Call) -> Any:
+    """Check that all vhosts, or the one of the path, are served, and with them their quorum queues.
+
+    The names of queues are not known where nobody serves them, so a pattern changes nothing.
+    """
+    vhost = call.path.get("vhost")
+    down = _unserved(call, call.broker.defined_vhosts if vhost is None else [vhost])
+    if not down:
+        return _OK
+    reason = f"Detected quorum queues without an elected leader: no broker serves vhost '{down[0]}'"
+    return failed(reason, queues=[], **{"virtual-hosts": down})
+
+
+#: The reason of RabbitMQ's checks.
+_NOT_SERVING = "this rabbit node is not currently available to serve"
+
+
+def _out_of_service(call: Call) -> str:
+    """Return why clients should go to another broker, empty if they need not."""
+    cluster = call.node.cluster
+    if cluster is None:
+        return ""
+    if cluster.is_drained():
+        return f"{_NOT_SERVING}: it is drained (amqpbroker ctl revive {cluster.name})"
+    if not cluster.reaches_database():
+        return f"{_NOT_SERVING}: the database does not answer it"
+    return ""
+
+
+def in_service(call: Call) -> Any:
+    """Check that this broker is not drained, and reaches the database."""
+    reason = _out_of_service(call)
+    return failed(reason) if reason else _OK
+
+
+def ready_to_serve(call: Call) -> Any:
+    """Check that this broker is in service, and accepts clients of AMQP."""
+    reason = _out_of_service(call)
+    if reason:
+        return failed(reason)
+    if not any(listener.protocol in ("amqp", "amqp/ssl") for listener in call.node.listeners):
+        return failed("no active listeners for AMQP/AMQPS")
+    limit, connections = call.broker.config.max_connections, len(call.broker.sessions)
+    if limit and connections >= limit:
+        return failed(_LIMIT_REACHED, connections=connections)
+    return _OK
 
 
 # --- alarms -----------------------------------------------------------------------------------------------------------
@@ -164,7 +231,7 @@ def below_connection_limit(call: Call) -> Any:
     limit, connections = call.broker.config.max_connections, len(call.broker.sessions)
     counted = {"limit": limit or "infinity", "connections": connections}
     if limit and connections >= limit:
-        return failed("node connection limit is reached", **counted)
+        return failed(_LIMIT_REACHED, **counted)
     return {**_OK, **counted}
 
 
@@ -196,14 +263,14 @@ RESOURCES = (
     _check("certificate-expiration/{within}/{unit}", certificate_expiration),
     _check("port-listener/{port}", port_listener),
     _check("protocol-listener/{protocols}", protocol_listener),
-    _check("virtual-hosts", fine),
-    _check("quorum-queues-without-elected-leaders/all-vhosts", fine),
-    _check("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}", fine),
-    _check("quorum-queues-without-elected-leaders/vhost/{vhost}", fine, Access.VISIBLE),
-    _check("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}", fine, Access.VISIBLE),
+    _check("virtual-hosts", virtual_hosts),
+    _check("quorum-queues-without-elected-leaders/all-vhosts", quorum_queues),
+    _check("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}", quorum_queues),
+    _check("quorum-queues-without-elected-leaders/vhost/{vhost}", quorum_queues, Access.VISIBLE),
+    _check("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}", quorum_queues, Access.VISIBLE),
     _check("node-is-quorum-critical", quorum_critical),
-    _check("is-in-service", fine),
+    _check("is-in-service", in_service),
     _check("below-node-connection-limit", below_connection_limit),
-    _check("ready-to-serve-clients", fine),
+    _check("ready-to-serve-clients", ready_to_serve),
     _check("reached-target-cluster-size", fine),
 )

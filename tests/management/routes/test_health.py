@@ -182,6 +182,69 @@ async def test_a_broker_is_critical_if_no_other_one_could_lead(api, others, crit
     assert found[1]["reason"] == "the other brokers are not known: gone"
 
 
+@pytest.mark.parametrize("check_of", ["is-in-service", "ready-to-serve-clients"])
+async def test_a_broker_that_is_drained_or_cut_off_is_not_in_service(api, check_of):
+    cluster = add_cluster(api, member("rabbit@test"))
+    assert await check(api, check_of) == OK
+    cluster.drained = True
+    reason = "this rabbit node is not currently available to serve: it is drained (amqpbroker ctl revive rabbit@test)"
+    assert await check(api, check_of) == (503, {"status": "failed", "reason": reason})
+    cluster.drained, cluster.reaches = False, False
+    reason = "this rabbit node is not currently available to serve: the database does not answer it"
+    assert await check(api, check_of) == (503, {"status": "failed", "reason": reason})
+
+
+async def test_a_broker_at_its_limit_of_connections_or_without_a_listener_is_not_ready():
+    api = Api(Config(max_connections=1))
+    api.broker.sessions[object()] = None
+    reason = "node connection limit is reached"
+    assert await check(api, "ready-to-serve-clients") == (
+        503,
+        {"status": "failed", "reason": reason, "connections": 1},
+    )
+    assert await check(api, "is-in-service") == OK
+    api = Api()
+    api.node.listeners.clear()
+    api.node.listeners.append(Listening("http", "127.0.0.1", 15672))
+    assert (await check(api, "ready-to-serve-clients"))[1]["reason"] == "no active listeners for AMQP/AMQPS"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("virtual-hosts", "Some virtual hosts are down"),
+        (
+            "quorum-queues-without-elected-leaders/all-vhosts",
+            "Detected quorum queues without an elected leader: no broker serves vhost 'free'",
+        ),
+    ],
+)
+async def test_vhosts_without_a_leader_are_down(brokers, path, reason):
+    for name in "ab":
+        add_cluster(brokers[name], member(name))
+    brokers.serve("/", "a")
+    brokers.add("free")
+    for name, led in (("a", []), ("b", [("/", "a", 1)])):
+        brokers[name].node.cluster.led = led
+        status, body = await check(brokers[name], path)
+        assert (status, body["reason"], body["virtual-hosts"]) == (503, reason, ["free"])
+    # Its leader reads it, and others lead all.
+    brokers["a"].node.cluster.led = [("free", "a", 1)]
+    assert (await check(brokers["a"], path))[1]["virtual-hosts"] == ["free"]
+    brokers["b"].node.cluster.led = [("/", "a", 1), ("free", "a", 1)]
+    assert await check(brokers["b"], path) == OK
+
+
+@pytest.mark.parametrize("pattern", ["", "/pattern/%5Ea"])
+async def test_quorum_queues_of_one_vhost_are_checked(brokers, pattern):
+    add_cluster(brokers["a"], member("a"))
+    brokers.serve("/", "a")
+    brokers.add("free")
+    path = "quorum-queues-without-elected-leaders/vhost"
+    assert await check(brokers["a"], f"{path}/%2F{pattern}") == OK
+    assert (await check(brokers["a"], f"{path}/free{pattern}"))[0] == 503
+
+
 async def test_single_node_is_not_quorum_critical(api):
     assert await check(api, "node-is-quorum-critical") == {**OK, "reason": "single node cluster"}
 
