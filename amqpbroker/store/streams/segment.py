@@ -60,6 +60,27 @@ class Placed(NamedTuple):
         return self.position + CHUNK_BYTES + self.head.size
 
 
+class _Window:
+    """Bytes of an open file, of which several chunks are read at once.
+
+    Chunks may be small, and with a database each read is a query.
+    """
+
+    def __init__(self, files: Files, descriptor: int) -> None:
+        self._files = files
+        self._descriptor = descriptor
+        self._start = 0
+        self._data = b""
+
+    def read(self, position: int, size: int) -> bytes:
+        """Return the bytes at a position, or fewer at the end of the file. Raises OSError."""
+        at = position - self._start
+        if not 0 <= at <= len(self._data) - size:
+            at, self._start = 0, position
+            self._data = self._files.read(self._descriptor, position, max(size, READ_BYTES))
+        return self._data[at : at + size]
+
+
 class StreamSegment:
     """One segment.
 
@@ -278,8 +299,9 @@ class StreamSegment:
         self.chunks = number
         self.indexed = at if number else 0
         last: Placed | None = None
+        window = _Window(self._files, descriptor)
         while at < size:
-            head = self._whole(descriptor, at)
+            head = self._whole(window, at)
             if head is None:
                 if self._has_later_chunk(self._files.read(descriptor, at + 1, size - at - 1), at):
                     raise StoreError(
@@ -292,12 +314,12 @@ class StreamSegment:
             at = last.following
         return last
 
-    def _whole(self, descriptor: int, position: int) -> ChunkHead | None:
+    def _whole(self, window: _Window, position: int) -> ChunkHead | None:
         """Return the head of the chunk at a position, None if the chunk is not whole."""
-        head = read_chunk_head(self._files.read(descriptor, position, CHUNK_BYTES), 0, self.mark)
+        head = read_chunk_head(window.read(position, CHUNK_BYTES), 0, self.mark)
         if head is None:
             return None
-        payload = self._files.read(descriptor, position + CHUNK_BYTES, head.size)
+        payload = window.read(position + CHUNK_BYTES, head.size)
         return head if len(payload) == head.size and crc32(payload) == head.checksum else None
 
     def _has_later_chunk(self, data: bytes, position: int) -> bool:

@@ -71,6 +71,20 @@ def test_reading_begins_at_any_offset():
         assert node.read(offset) == bodies(MANY - offset, offset)
 
 
+@pytest.mark.parametrize("index_bytes", [200, 1 << 30])
+def test_a_restart_reads_many_small_chunks_at_once(index_bytes, monkeypatch):
+    """With a database, each read is a query."""
+    node = Node(segment_bytes=1 << 20, index_bytes=index_bytes)
+    for body in bodies(500):
+        node.publish(body)
+    reads = []
+    read = node.files.read
+    monkeypatch.setattr(node.files, "read", lambda *where: reads.append(where) or read(*where))
+    node.restart()
+    assert len(reads) < 12
+    assert node.read() == bodies(500)
+
+
 def test_a_restart_continues_with_the_same_messages_and_the_next_offset():
     node = filled()
     node.restart()
