@@ -1,14 +1,16 @@
 """Group commit: a thread writes and syncs a batch while the event loop gathers the next; another removes segments."""
 
+import errno
 import queue
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple
 
-from amqpbroker.store.log import Batch, Log
+from amqpbroker.store.log import Batch, Log, UnwrittenError
 
 OnDone = Callable[[OSError | None], None]
 
@@ -116,13 +118,25 @@ class ThreadCommitter(Committer):
         self._under_way += 1
         if len(self._threads) < self._under_way:
             # Only now: a store whose messages cannot be read is never closed.
-            thread = threading.Thread(target=self._run, name="journal", daemon=True)
-            self._threads.append(thread)
+            self._start_thread()
+        if self._threads:
+            self._work.put(work)
+            return
+        reason = "No thread could be started to write; raise the limit of processes or tasks of this user or service"
+        self._ended.append((work.on_done, UnwrittenError(errno.EAGAIN, reason)))
+        self._call_on_loop(self._report)
+
+    def _start_thread(self) -> None:
+        """Start another thread, unless the system has too many; then fewer batches are under way at the same time."""
+        thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        with suppress(RuntimeError):
             thread.start()
-        self._work.put(work)
+            self._threads.append(thread)
 
     def remove(self, task: Callable[[], None]) -> None:
-        self._remover.submit(task)
+        # Without a thread it stays in the executor's queue, and the next task tries to start one.
+        with suppress(RuntimeError):
+            self._remover.submit(task)
 
     def close(self) -> None:
         # From now on the event loop reports nothing: the caller may be another thread.

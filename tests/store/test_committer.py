@@ -106,3 +106,68 @@ def test_closing_reports_what_is_under_way_once():
     while not calls.empty():
         calls.get()()
     assert len(results) == 3
+
+
+class Starts:
+    """Starts of threads, of which the system refuses some. refused: whether it refuses the next one."""
+
+    def __init__(self, monkeypatch):
+        self.refused = True
+        start = threading.Thread.start
+
+        def start_or_refuse(thread):
+            if self.refused:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+
+
+def test_a_batch_for_which_no_thread_can_be_started_may_be_written_again(monkeypatch):
+    starts, log = Starts(monkeypatch), Deep()
+    calls, results = queue.SimpleQueue(), []
+    committer = ThreadCommitter(log, calls.put, lambda: None)
+    committer.start("a", results.append)
+    assert results == []
+    calls.get(timeout=10)()
+    (error,) = results
+    assert isinstance(error, UnwrittenError)
+    assert error.strerror.startswith("No thread could be started to write; raise the limit")
+    starts.refused = False
+    log.may_end["a"].set()
+    committer.start("a", results.append)
+    calls.get(timeout=10)()
+    assert (results, log.begun) == ([error, None], ["a"])
+    committer.close()
+
+
+def test_batches_share_the_threads_that_could_be_started(monkeypatch):
+    starts, log = Starts(monkeypatch), Deep()
+    starts.refused = False
+    results, both = [], threading.Event()
+
+    def on_done(error):
+        results.append(error)
+        if len(results) == 2:
+            both.set()
+
+    committer = ThreadCommitter(log, lambda call: call(), lambda: None)
+    committer.start("a", on_done)
+    starts.refused = True
+    committer.start_beside("c", on_done)
+    for batch in "ac":
+        log.may_end[batch].set()
+    assert both.wait(10)
+    assert results == [None, None]
+    committer.close()
+
+
+def test_segments_are_removed_later_if_no_thread_can_be_started(monkeypatch):
+    starts, journal = Starts(monkeypatch), Journal()
+    journal.over.set()
+    committer = ThreadCommitter(journal, lambda call: call(), lambda: None)
+    committer.remove(journal.remove_freed)
+    starts.refused = False
+    committer.remove(journal.remove_freed)
+    committer.close()
+    assert journal.removed == 2
