@@ -161,6 +161,11 @@ class Broker:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def process_id(self) -> int | None:
+        """Return the id of its process, None if it has ended."""
+        return self._process.pid if self._process is not None and self.is_running else None
+
+    @property
     def node(self) -> str:
         """Its name as of a node."""
         return f"{self.name}@localhost"

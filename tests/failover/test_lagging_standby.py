@@ -106,7 +106,6 @@ def test_a_leader_whose_takeover_is_lost_reads_the_vhost_again(lagging):
 
 def test_a_broker_that_takes_over_reports_what_it_has_read_and_cannot_find(lagging):
     """The leader is lost together with the primary."""
-    pytest.importorskip("amqpbroker.server.vhost_following", reason="brokers do not follow the vhosts of others yet")
     lagging.cut()
     with channel_of(lagging.leader) as channel:
         publish_on(channel)

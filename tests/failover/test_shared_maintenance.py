@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from collections import Counter
 
 import pytest
@@ -21,7 +22,8 @@ from tests.failover.operating import (
 
 LEASE_S = 1.5
 VHOSTS = [f"v{number}" for number in range(6)]
-#: Limits of the time in which a client has a confirm of the next leader, if one vhost moves, and if several do.
+#: Limits of the time in which most clients have a confirm of the next leader, and in which all have one if several
+#: vhosts move at the same time.
 RECONNECTED_S = 2.0
 ALL_RECONNECTED_S = 5.0
 
@@ -78,8 +80,9 @@ def assert_nothing_lost(publishers, broker, limit_s):
     until(lambda: all(len(each.confirmed) > count + 20 for each, count in zip(publishers, counts, strict=True)))
     for each in publishers:
         each.stop()
+    assert {code for each in publishers for code, _ in each.closed} == {320}
+    assert statistics.median(each.longest_s for each in publishers) < RECONNECTED_S
     for each in publishers:
-        assert {code for code, _ in each.closed} <= {320}, each.closed
         assert each.longest_s < limit_s
         # A message whose confirm was lost is published again.
         assert sorted(set(bodies(broker, each.vhost))) == each.confirmed
