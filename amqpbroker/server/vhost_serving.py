@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, final
 
@@ -29,7 +28,6 @@ from amqpbroker.store.database.vhost_followers import Followed
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, remove_log
 from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.streams.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -253,11 +251,11 @@ class VhostServing(VhostServer):
 
     def _recovered(self, database: DatabaseStorage, vhost: str, followed: Followed) -> Read:
         """Read a journal, on a worker. Raises OSError, StoreError."""
-        return recovered(database, vhost, followed, self._config.bounds.segment_bytes)
+        return recovered(database, vhost, followed, self._config.bounds, self._broker.clock)
 
     async def _open(self, wanted: VhostLog, epoch: int, database: DatabaseStorage, read: Read) -> None:
         """Raises StoreError."""
-        journal, found, followed = read
+        journal, found, followed, streams = read
         broker, config, definitions, files = self._broker, self._config, database.definitions, database.files
         end = self._loop.time() + _KNOWN_S
         definition = None
@@ -268,7 +266,6 @@ class VhostServing(VhostServer):
             if self._loop.time() > end:
                 raise StoreError("its definition is not there, or an earlier vhost of its name is still served")
             await asyncio.sleep(_LOOK_S)
-        streams = Streams(Path("/streams"), files, config.bounds.stream_cache_bytes, synced=False)
 
         def before_batch() -> None:
             definitions.sync()

@@ -2,6 +2,8 @@
 
 import pytest
 
+from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.server.vhost_recovery import recovered
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.follower import Follower
@@ -38,7 +40,8 @@ class Takeover:
         return made
 
     def recover(self, storage=None, vhost="v"):
-        return recovered(storage or self.storage(), vhost, self.followed, SEGMENT_BYTES)
+        bounds = Bounds(segment_bytes=SEGMENT_BYTES)
+        return recovered(storage or self.storage(), vhost, self.followed, bounds, ManualClock())
 
     def close(self):
         for storage in self._storages:

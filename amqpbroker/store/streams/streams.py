@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from amqpbroker.clock import Clock
@@ -42,6 +43,8 @@ class Streams:
         if self._found:
             # An earlier process may have ended before it synced the name of a segment that is going to be continued.
             files.sync_directory(directory)
+        #: Logs of such streams, with their messages.
+        self._recovered: dict[int, StreamLog] = {}
         self._logs: dict[int, StreamLog] = {}
         self._on_gathered: Callable[[int], None] = _ignore
         self._on_freed: Callable[[], None] = _nothing
@@ -60,12 +63,38 @@ class Streams:
         self._on_gathered = on_gathered
         self._on_freed = on_freed
 
+    def recover(self, clock: Clock, bounds: Bounds) -> None:
+        """Find the stored messages of all streams, on any thread, so that `open` reads nothing. Raises OSError.
+
+        clock, bounds: those of `open`, which also raises the errors of damaged streams.
+        """
+        for number, segments in self._found.items():
+            stream = self._log(number, 0, clock, bounds)
+            with suppress(StoreError):
+                stream.recover(segments)
+                self._recovered[number] = stream
+
     def open(self, number: int, segment_bytes: int, clock: Clock, bounds: Bounds) -> StreamLog:
         """Return the log of the queue with that id, with its stored messages. Raises StoreError.
 
         segment_bytes: size of a segment. clock: for the times of messages. bounds: of chunks and of the index.
         """
-        stream = StreamLog(
+        found = self._found.pop(number, [])
+        stream = self._recovered.pop(number, None)
+        if stream is not None:
+            stream.resize(segment_bytes)
+        else:
+            stream = self._log(number, segment_bytes, clock, bounds)
+            try:
+                stream.recover(found)
+            except OSError as error:
+                raise StoreError(f"{error.filename or self._directory}: {error.strerror}") from error
+        self._logs[number] = stream
+        return stream
+
+    def _log(self, number: int, segment_bytes: int, clock: Clock, bounds: Bounds) -> StreamLog:
+        """Return an empty log."""
+        return StreamLog(
             number,
             self._directory,
             self._files,
@@ -76,12 +105,6 @@ class Streams:
             self._gather,
             self._free,
         )
-        try:
-            stream.recover(self._found.pop(number, []))
-        except OSError as error:
-            raise StoreError(f"{error.filename or self._directory}: {error.strerror}") from error
-        self._logs[number] = stream
-        return stream
 
     def remove(self, stream: StreamLog) -> None:
         """Delete a stream with its messages."""
@@ -100,6 +123,7 @@ class Streams:
                     StreamSegment(self._directory, number, first, self._files) for first in sorted(segments)
                 ]
         self._found.clear()
+        self._recovered.clear()
         if self._freed:
             self._on_freed()
 

@@ -8,6 +8,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.streams.format import INDEX_BYTES, SEGMENT_BYTES
+from amqpbroker.store.streams.streams import Streams
 from amqpbroker.wire.values import Field, longstr
 from tests.fault_files import PowerCut
 from tests.store.streams.logs import DIRECTORY, START_MS, Node, bodies, message, offsets
@@ -83,6 +84,48 @@ def test_a_restart_reads_many_small_chunks_at_once(index_bytes, monkeypatch):
     node.restart()
     assert len(reads) < 12
     assert node.read() == bodies(500)
+
+
+def found_before(node: Node) -> Streams:
+    """Return the streams of the next process, which has found their messages."""
+    streams = Streams(DIRECTORY, node.files, 1 << 20)
+    streams.drive(lambda size: None, lambda: None)
+    streams.recover(node.clock, node.bounds)
+    return streams
+
+
+def test_a_stream_whose_messages_were_found_before_is_opened_without_reading(monkeypatch):
+    node = filled()
+    streams = found_before(node)
+    with monkeypatch.context() as patched:
+        patched.setattr(node.files, "read", None)
+        patched.setattr(node.files, "size", None)
+        log = streams.open(7, 200, node.clock, node.bounds)
+    node.streams, node.log = streams, log
+    assert node.read() == bodies(MANY)
+    before = log.segment_count
+    for body in bodies(10, MANY):
+        node.publish(body)
+    assert node.read() == bodies(MANY + 10)
+    # The segments have the size of the opening.
+    assert log.segment_count > before + 3
+
+
+def test_a_damaged_stream_is_reported_at_its_opening():
+    node = filled()
+    contents = node.files.contents[newest_file(node)]
+    contents[: len(contents)] = b"x" * len(contents)
+    streams = found_before(node)
+    with pytest.raises(StoreError, match="not a segment of a stream"):
+        streams.open(7, 1000, node.clock, node.bounds)
+
+
+def test_a_stream_that_was_found_and_is_not_opened_is_removed():
+    node = filled()
+    streams = found_before(node)
+    streams.remove_others(())
+    streams.remove_freed()
+    assert [path for path in node.files.contents if path.parent == DIRECTORY] == []
 
 
 def test_a_restart_continues_with_the_same_messages_and_the_next_offset():
