@@ -19,7 +19,7 @@ ANSWER_S: Final = 2.0
 
 @final
 class CutOff:
-    """Asks the other brokers who leads, whenever the leases of this one may have ended, until `close`.
+    """Asks the other brokers who leads, while the leases of this one may have ended, until `close`.
 
     A leader cannot tell whether others have taken its vhosts over, or the database answers nobody. In the first case
     its clients must go elsewhere, and in the second they wait.
@@ -52,14 +52,17 @@ class CutOff:
         self._task.cancel()
 
     async def _run(self) -> None:
+        had_ended = False
         while True:
             await asyncio.sleep(REQUEST_S)
+            before, had_ended = had_ended, self._may_have_ended()
             try:
-                if self._may_have_ended():
-                    await self._find_leaders()
-                else:
+                if not had_ended:
                     # The leaders that this broker reads itself may be newer.
                     self.leaders = {}
+                elif before:
+                    # Not at once: a process that was stopped and goes on usually reaches the database.
+                    await self._find_leaders()
             except Exception:
                 log.exception("internal error in asking the other brokers")
 
