@@ -8,6 +8,8 @@ from contextlib import suppress
 from tests.postgresql import free_port
 
 CHUNK_BYTES = 65536
+#: Iterations of the event loop in which all connections that were ended are closed.
+TURNS = 4
 
 
 class Proxy:
@@ -56,16 +58,21 @@ class Proxy:
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
+        # A connection that was ended before its task began is an error for asyncio's streams.
+        self._loop.set_exception_handler(lambda loop, context: None)
+        while tasks := asyncio.all_tasks(self._loop):
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._end_all()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        for _ in range(TURNS):
+            self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there, behind = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         ends = {writer, behind}
