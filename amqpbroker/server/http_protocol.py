@@ -162,6 +162,9 @@ class HttpProtocol(H11Protocol):
             self.cycle.disconnected = True
 
     async def _send(self, receive: _Receive, send: _Send, message: MutableMapping[str, Any]) -> None:
+        if self.transport.is_closing():
+            # uvloop raises an error for a write, and uvicorn knows of the end one event loop iteration later.
+            self.cycle.disconnected = True
         if message["type"] == "http.response.start":
             self._left = _announced(message.get("headers", ()))
             await send(message)

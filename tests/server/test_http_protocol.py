@@ -160,6 +160,29 @@ async def test_many_clients_connect_while_the_broker_is_busy(address):
             stack.enter_context(socket.create_connection(address, timeout=0.9))
 
 
+async def test_an_answer_to_a_connection_that_has_just_ended_is_discarded(pass_time, caplog):
+    written = []
+
+    async def close_and_answer(scope, receive, send):
+        (connection,) = listener._server.server_state.connections
+        connection.transport.abort()
+        # As uvloop's transport, which is closed at once.
+        connection.transport.write = written.append
+        await app(scope, receive, send)
+
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    listener = HttpListener(asyncio.get_running_loop(), [sock], lambda: close_and_answer)
+    listener.start()
+    async with connected(sock.getsockname()) as (reader, writer):
+        writer.write(REQUEST)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
+    await listener.stop()
+    assert written == []
+    assert caplog.records == []
+
+
 # --- unread answers ---------------------------------------------------------------------------------------------------
 
 
