@@ -1,7 +1,7 @@
 """Headers with the time from which on a message may be delivered."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from amqpbroker.wire.raw_headers import header
@@ -14,6 +14,8 @@ DELIVERY_DELAY: Final = b"x-opt-delivery-delay"
 #: The latest time that is accepted, in the year 9999.
 _MAX_MS: Final = 253_402_300_799_000
 _DIGITS = re.compile(rb"[0-9]{1,15}")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 
 def delivery_time_ms(properties: bytes, name: bytes) -> int:
@@ -43,6 +45,8 @@ def time_ms(field: Field) -> int:
 def _iso_ms(value: bytes) -> int:
     try:
         at = datetime.fromisoformat(value.decode("ascii"))
-        return max(0, int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000))
+        since = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH
+        # Rounded up: a consumer gets no message before its time.
+        return max(0, -(-since // _MS))
     except (ValueError, OverflowError):
         return 0

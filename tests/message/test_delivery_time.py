@@ -27,6 +27,11 @@ def test_time_is_read_from_numbers_and_text(field: Field) -> None:
     assert time_ms(field) == AT_MS
 
 
+@pytest.mark.parametrize("text", ["19:00:00.499001Z", "19:00:00.499999", "20:00:00.4995+01:00"])
+def test_time_with_microseconds_is_rounded_up(text: str) -> None:
+    assert time_ms(longstr(f"2026-11-28T{text}")) == AT_MS
+
+
 def test_timestamp_is_in_seconds() -> None:
     assert time_ms(Field("T", AT_MS // 1000)) == AT_MS - 500
 
