@@ -117,8 +117,9 @@ leads the vhost, and 404 if there is no such vhost. It is 503 if another broker 
 another one may lead it because the database has not answered this broker for `store.lease`.
 
 `GET /api/leadership` lists the vhosts that have a leader, as the broker that got the request has last read them:
-`{"vhost": NAME, "leader": NAME, "process": ID, "epoch": NUMBER}`. The vhost `""` stands for the definitions of all
-vhosts. The epoch is the number of takeovers. Without a database, the list is empty.
+`{"vhost": NAME, "log": ID, "leader": NAME, "process": ID, "epoch": NUMBER}`. The vhost `""` stands for the definitions
+of all vhosts. The epoch is the number of takeovers of the log. A vhost that is created again has another log. Without a
+database, the list is empty.
 
 ## Paths
 

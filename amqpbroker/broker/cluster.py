@@ -48,12 +48,12 @@ class Move(NamedTuple):
 
 
 class Leading(NamedTuple):
-    """A vhost with its leader. vhost: empty for the definitions of all vhosts. name, process: of the broker.
-
-    epoch: number of takeovers of the vhost.
+    """A vhost with its leader. vhost: empty for the definitions of all vhosts. log: what it stores, unlike an earlier
+    vhost of its name. name, process: of the broker. epoch: number of takeovers of the log.
     """
 
     vhost: str
+    log: str
     name: str
     process: str
     epoch: int

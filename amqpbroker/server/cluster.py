@@ -106,8 +106,8 @@ class DatabaseCluster(Cluster):
     def leaders(self) -> list[Leading]:
         names = self._last_names()
         return [
-            Leading(vhost, names.get(leader.process, leader.name), leader.process, leader.epoch)
-            for vhost, leader in self._sharing.leaders.items()
+            Leading(vhost, log_name, names.get(leader.process, leader.name), leader.process, leader.epoch)
+            for vhost, log_name, leader in self._sharing.led
         ]
 
     def reaches_database(self) -> bool:

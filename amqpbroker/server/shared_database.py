@@ -373,7 +373,8 @@ class SharedVhosts(Shared):
             self._serving.reopen(vhost)
 
     def _leader_of(self, vhost: str) -> Leader | None:
-        return self._cut_off.leaders.get(vhost) or self._sharing.leaders.get(vhost)
+        found = [leaders[vhost] for leaders in (self._sharing.leaders, self._cut_off.leaders) if vhost in leaders]
+        return max(found, key=lambda leader: leader.epoch, default=None)
 
     def _writer(self) -> Leader | None:
         leader = self._sharing.leaders.get(GLOBAL.vhost)
@@ -383,9 +384,10 @@ class SharedVhosts(Shared):
         return leader
 
     def _others(self) -> list[Leader]:
-        found = {leader.process: leader for leader in self._sharing.leaders.values()}
-        running = [each for each in self._sharing.members if each.process in self._sharing.running]
-        found |= {each.process: Leader(each.node, each.address, each.process, each.target) for each in running}
+        # Rows of brokers of an earlier version have no ports; those of leaders always had.
+        known = [each for each in self._sharing.members if each.process in self._sharing.running and each.target.port]
+        found = {each.process: Leader(each.node, each.address, each.process, each.target) for each in known}
+        found |= {leader.process: leader for leader in self._sharing.leaders.values()}
         return [leader for process, leader in found.items() if process != self._process]
 
     def _target(self, vhost: str) -> Target | None:

@@ -19,7 +19,6 @@ from amqpbroker.server.vhost_following import VhostFollowing
 from amqpbroker.server.vhost_recovery import Read, recovered
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.fence import LOG
-from amqpbroker.store.database.leadership import Leader
 from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import VhostServer
@@ -312,13 +311,16 @@ class VhostServing(VhostServer):
         lost = error if isinstance(error, OSError) else OSError(str(error))
         self._operate(name, epoch, partial(self._close, name, lost))
 
-    def overtaken(self, vhost: str, leader: Leader) -> None:
-        """Serve a vhost no longer that a broker has taken over, as others know while the database does not answer."""
-        for name, opened in self._opened.items():
-            if opened.vhost == vhost and opened.epoch < leader.epoch:
-                # It is released once the database answers, unless it does not belong to this broker any more.
-                error = OSError(errno.EPERM, f"{leader.name} leads now, and the database does not answer")
-                self._operate(name, opened.epoch, partial(self._close, name, error))
+    def overtaken(self, name: str, leader: str, epoch: int) -> None:
+        """Serve a vhost no longer that a broker has taken over, as others know while the database does not answer.
+
+        name: of its log. leader: name of that broker. epoch: of its leadership.
+        """
+        opened = self._opened.get(name)
+        if opened is not None and opened.epoch < epoch:
+            # It is released once the database answers, unless it does not belong to this broker any more.
+            error = OSError(errno.EPERM, f"{leader} leads now, and the database does not answer")
+            self._operate(name, opened.epoch, partial(self._close, name, error))
 
     def reopen(self, vhost: str) -> None:
         """Release a vhost whose deletion was undone, if it is no longer in memory, so that any broker serves it."""

@@ -45,7 +45,7 @@ class StillCluster(Cluster):
         return next((name for each, name, _ in self.led if each == vhost), "")
 
     def leaders(self):
-        return [Leading(vhost, name, f"process of {name}", epoch) for vhost, name, epoch in self.led]
+        return [Leading(vhost, f"log of {vhost}", name, f"process of {name}", epoch) for vhost, name, epoch in self.led]
 
     def reaches_database(self):
         return self.reaches

@@ -1,6 +1,7 @@
 """A broker that the database does not answer, and brokers that have taken its vhosts over."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -62,12 +63,20 @@ async def test_the_leader_with_the_highest_epoch_that_any_broker_knows_counts(si
         "w": ("process of b", 2, 1),
         "x": ("process of c", 1, 1),
     }
-    assert {(vhost, leader.name, leader.epoch) for vhost, leader in site.told} == {
-        ("v", "c", 4),
-        ("w", "b", 2),
-        ("x", "c", 1),
-    }
+    assert {("log of v", "c", 4), ("log of w", "b", 2), ("log of x", "c", 1)} <= {*site.told}
     assert ("b", "GET", "/api/leadership") in site.brokers.sent("a")
+
+
+async def test_later_answers_count_only_with_a_higher_epoch(site):
+    site.brokers["b"].node.cluster.led = [("v", "b", 2)]
+    await site.asked()
+    site.told.clear()
+    site.brokers["b"].node.cluster.led = [("v", "c", 1)]
+    await site.asked()
+    assert (site.known(), site.told) == ({"v": ("process of b", 2, 1)}, [])
+    site.brokers["b"].node.cluster.led = [("v", "c", 3)]
+    await site.asked()
+    assert (site.known(), site.told) == ({"v": ("process of c", 3, 1)}, [("log of v", "c", 3)])
 
 
 async def test_a_broker_that_reaches_the_database_asks_nobody(site):
@@ -83,6 +92,19 @@ async def test_a_broker_that_reaches_the_database_asks_nobody(site):
     assert len(site.brokers.sent("a")) == before
 
 
+async def test_the_others_are_asked_less_often_while_they_say_nothing_new(site, monkeypatch):
+    site.brokers["b"].node.cluster.led = [("v", "b", 2)]
+    await site.asked()
+    monkeypatch.setattr(cut_off, "LONGEST_S", 0.01)
+    await site.asked()
+    await site.asked()
+    assert site.cut_off._pause_s == 0.01
+    site.brokers["b"].node.cluster.led = [("v", "c", 3)]
+    async with asyncio.timeout(10):
+        while site.cut_off._pause_s != cut_off.REQUEST_S:
+            await asyncio.sleep(0.0001)
+
+
 @pytest.mark.parametrize("fault", [REFUSED, LOST])
 async def test_brokers_that_do_not_answer_say_nothing(site, fault):
     site.brokers.faults["b"] = fault
@@ -95,16 +117,29 @@ async def test_brokers_that_do_not_answer_say_nothing(site, fault):
     assert site.known() == {"v": ("process of b", 5, 1)}
 
 
-async def test_leaders_that_are_not_known_here_are_left_out(site):
-    site.brokers["b"].node.cluster.led = [("v", "d", 5), ("w", "a", 5)]
+async def test_clients_are_not_passed_on_to_a_broker_that_is_not_known_here(site):
+    site.brokers["b"].node.cluster.led = [("v", "b", 4)]
+    await site.asked()
+    site.brokers["b"].node.cluster.led = [("v", "d", 5)]
     await site.asked()
     assert site.known() == {}
+    assert site.told[-1] == ("log of v", "d", 5)
 
 
-async def test_an_invalid_answer_ends_nothing(site, caplog):
+@pytest.mark.parametrize("answer", [[{"vhost": "v"}], ["v"], 1, [{"log": 1, "epoch": None}]])
+async def test_an_answer_of_another_version_takes_nothing_from_the_others(site, answer, monkeypatch, caplog):
     site.brokers["b"].node.cluster.led = [("v", "b", 2)]
-    site.brokers["c"].node.cluster.leaders = lambda: ["no leader"]
-    await site.asked()
-    site.brokers["c"].node.cluster.leaders = list
+    request = site.brokers["a"].peers.request
+
+    async def requested(peer, *arguments):
+        found = await request(peer, *arguments)
+        return found._replace(parts=_parts(json.dumps(answer).encode())) if peer.name == "c" else found
+
+    monkeypatch.setattr(site.brokers["a"].peers, "request", requested)
     await site.asked()
     assert site.known() == {"v": ("process of b", 2, 1)}
+    assert caplog.records == []
+
+
+async def _parts(body):
+    yield body

@@ -188,12 +188,11 @@ async def test_a_broker_serves_a_vhost_no_longer_that_another_one_has_taken_over
     await sites.until(lambda: len(a.broker.vhosts) == 2)
     client = Wire(a.broker).log_in(vhost="v")
     epoch = a.leaderships.held["v1"]
-    taker = Leader("b", "b:5672", "process b")
-    for vhost, other in (("another", epoch + 1), ("v", epoch)):
-        a.serving.overtaken(vhost, taker._replace(epoch=other))
+    for name, other in (("v99", epoch + 1), ("v1", epoch)):
+        a.serving.overtaken(name, "b", other)
     await a.step()
     assert len(a.broker.vhosts) == 2
-    a.serving.overtaken("v", taker._replace(epoch=epoch + 1))
+    a.serving.overtaken("v1", "b", epoch + 1)
     async with asyncio.timeout(30):
         while "v" in a.broker.vhosts:
             await asyncio.sleep(0.005)

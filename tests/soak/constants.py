@@ -133,7 +133,7 @@ NOT_LIMITS = {
         server.shared_database.AWAITED_STEP_S server.shared_database.READY_S
         store.database.sharing.SETTLING_STEPS store.database.sharing._PREPARING_STEPS
         server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
-        server.cut_off.REQUEST_S server.cut_off.ANSWER_S
+        server.cut_off.REQUEST_S server.cut_off.LONGEST_S server.cut_off.ANSWER_S
         store.database.members.REMOVED_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S
         store.database.session._POLL_S store.database.sessions.DEADLINE_S

@@ -69,19 +69,23 @@ def _unserved(call: Call, vhosts: Iterable[str]) -> list[str]:
     return [name for name in vhosts if name not in served and cluster.leader_of(name) in ("", cluster.name)]
 
 
+def _seen(call: Call) -> list[str]:
+    return [name for name in call.broker.defined_vhosts if call.identity.sees_vhost(name)]
+
+
 def virtual_hosts(call: Call) -> Any:
-    """Check that all vhosts are served."""
-    down = _unserved(call, call.broker.defined_vhosts)
+    """Check that all vhosts that the user sees are served."""
+    down = _unserved(call, _seen(call))
     return failed("Some virtual hosts are down", **{"virtual-hosts": down}) if down else _OK
 
 
 def quorum_queues(call: Call) -> Any:
-    """Check that all vhosts, or the one of the path, are served, and with them their quorum queues.
+    """Check that all vhosts that the user sees, or the one of the path, are served, with their quorum queues.
 
     The names of queues are not known where nobody serves them, so a pattern changes nothing.
     """
     vhost = call.path.get("vhost")
-    down = _unserved(call, call.broker.defined_vhosts if vhost is None else [vhost])
+    down = _unserved(call, _seen(call) if vhost is None else [vhost])
     if not down:
         return _OK
     reason = f"Detected quorum queues without an elected leader: no broker serves vhost '{down[0]}'"

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from amqpbroker.broker.cluster import Change, Cluster, RefusedError, UnknownBrokerError, UnknownVhostError
+from amqpbroker.broker.cluster import Change, Cluster, Leading, RefusedError, UnknownBrokerError, UnknownVhostError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
@@ -52,10 +52,21 @@ async def rebalance_queues(call: Call) -> Answer:
 
 def leaders(call: Call) -> list[dict[str, Any]]:
     """Return the vhosts that have a leader, as this broker has last read; none without a database."""
-    cluster = call.node.cluster
+    return [] if call.node.cluster is None else leader_rows(call.node.cluster)
+
+
+def leader_rows(cluster: Cluster) -> list[dict[str, Any]]:
     return [
-        {"vhost": each.vhost, "leader": each.name, "process": each.process, "epoch": each.epoch}
-        for each in (cluster.leaders() if cluster is not None else [])
+        {"vhost": each.vhost, "log": each.log, "leader": each.name, "process": each.process, "epoch": each.epoch}
+        for each in cluster.leaders()
+    ]
+
+
+def leadings(rows: list[dict[str, Any]]) -> list[Leading]:
+    """Return the vhosts with their leaders of such rows. Raises LookupError, TypeError, ValueError if they are none."""
+    return [
+        Leading(str(row["vhost"]), str(row["log"]), str(row["leader"]), str(row["process"]), int(row["epoch"]))
+        for row in rows
     ]
 
 

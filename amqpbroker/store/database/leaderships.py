@@ -209,12 +209,12 @@ class Leaderships:
     def extend(self, connection: TimedConnection) -> None:
         """Extend the leases over another connection: a takeover may wait for a standby, and keep `renew` waiting.
 
-        Usable from any thread.
+        The connection has just been used. Usable from any thread.
         """
         now_s, held = self._now_s(), dict(self.held)
         if held:
             connection.execute(_EXTEND, [list(held), list(held.values()), self._holder.process, self.lease_s])
-            self._renewed_s = max(self._renewed_s, now_s)
+        self._renewed_s = max(self._renewed_s, now_s)
 
     def release(self, log: str, successor: str = "") -> None:
         """Give a log up, so that another broker takes it at once. Raises OSError.

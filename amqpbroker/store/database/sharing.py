@@ -70,10 +70,10 @@ class VhostServer(ABC):
 class Sharing:
     """Decides a step at a time, by what all brokers see, and carries out the part of this broker. Used by a thread.
 
-    leaders: of vhosts, as of the last step. members: the brokers in the table; running: the processes of those that
-    run; drained: this broker may not lead; all as of the last step, too. Other threads may read them, since they are
-    replaced as a whole. steps: number of steps that are done. may_end: as of the last step, other brokers are ready to
-    take all vhosts here that have clients, or there is no other broker.
+    leaders: of vhosts, as of the last step. led: the same with the names of the logs. members: the brokers in the
+    table; running: the processes of those that run; drained: this broker may not lead; all as of the last step, too.
+    Other threads may read them, since they are replaced as a whole. steps: number of steps that are done. may_end: as
+    of the last step, other brokers are ready to take all vhosts here that have clients, or there is no other broker.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Sharing:
         prefers: returns whether the pattern of a broker matches a vhost.
         """
         self.leaders: Mapping[str, Leader] = {}
+        self.led: Sequence[tuple[str, str, Leader]] = ()
         self.members: Sequence[Facts] = ()
         self.running: Collection[str] = ()
         self.drained: bool = False
@@ -163,9 +164,12 @@ class Sharing:
         with_clients = [vhost for vhost in vhosts if vhost.leader == me and vhost.has_clients]
         self.may_end = {me}.issuperset(self._order.brokers) or all(map(self._may_leave, with_clients))
         with_leader = {vhost.name for vhost in vhosts if vhost.leader}
-        self.leaders = {
-            logs[each.log].vhost: each.leader for each in held if each.log in with_leader and not logs[each.log].removed
-        }
+        self.led = [
+            (logs[each.log].vhost, each.log, each.leader)
+            for each in held
+            if each.log in with_leader and not logs[each.log].removed
+        ]
+        self.leaders = {vhost: leader for vhost, _, leader in self.led}
         members = tuple(row.facts for row in rows)
         if members != self.members:
             self.members = members

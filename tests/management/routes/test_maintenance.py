@@ -43,8 +43,8 @@ async def test_requests_name_a_broker_or_leave_the_choice_to_the_cluster(api, cl
 async def test_leaders_are_shown_as_the_broker_has_last_read_them(api, cluster):
     cluster.led = [("", "a", 3), ("v", "b", 2)]
     assert (await api.get("leadership")).json() == [
-        {"vhost": "", "leader": "a", "process": "process of a", "epoch": 3},
-        {"vhost": "v", "leader": "b", "process": "process of b", "epoch": 2},
+        {"vhost": "", "log": "log of ", "leader": "a", "process": "process of a", "epoch": 3},
+        {"vhost": "v", "log": "log of v", "leader": "b", "process": "process of b", "epoch": 2},
     ]
     assert (await Api().get("leadership")).json() == []
 

@@ -7,6 +7,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
+from amqpbroker.broker.cluster import Cluster as SharedCluster
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.errors import AmqpError
@@ -43,6 +44,9 @@ class Watching(vhost.Watching, Protocol):
 
     def took(self, broker: "Broker", log: str, epoch: int) -> None:
         """Check a takeover."""
+
+    def cluster_of(self, process_name: str) -> SharedCluster | None:
+        """Return the brokers as one of them sees them, None if that one does not run, or hangs."""
 
     def complained(self, broker: "Broker", text: str) -> None:
         """Check an error that a broker reports."""
@@ -128,6 +132,7 @@ class Broker:
         self.process: BrokerProcess | None = None
         self.database: SharedDatabase | None = None
         self.domain: Domain | None = None
+        self.cluster: SharedCluster | None = None
         self._stopped: asyncio.Event | None = None
         #: Begin of a takeover that is under way.
         self._scheduler = scheduler
@@ -239,7 +244,7 @@ class Broker:
             self.checks.complained(self, f"{type(error).__name__}: {error}")
         except Exception as error:
             self.failed(error)
-        self.process = self.domain = None
+        self.process = self.domain = self.cluster = None
         self._scheduler.after(0, process.exit)
         self.start_later()
 
@@ -260,6 +265,7 @@ class Broker:
             clients: Any = SimpleNamespace(is_full=bool)
             tick: Any = SimpleNamespace(request=partial(loop.call_soon, domain.sync))
             shared = data.share(domain, clients, committer, tick, clock, _ignore)  # type: ignore[arg-type]
+            self.cluster = shared.cluster
             administration = loop.create_task(self._administer(domain))
             await self._stopped.wait()
             administration.cancel()

@@ -34,9 +34,9 @@ class Domain:
         self.vhosts: dict[str, Vhost] = {}
         self.storages: list[Storage] = []
         self.shovels = SimpleNamespace(finish_by=lambda _: None)
-        self._config = config
+        self.config = config
+        self.clock = clock
         self._loop = loop
-        self._clock = clock
         self._broker = broker
         self._chance = chance
         self._checks = checks
@@ -52,7 +52,7 @@ class Domain:
         self.storages.append(storage)
         self.vhosts[definition.name] = vhost
         try:
-            count = vhost.open(found, self._clock, self._config.bounds)
+            count = vhost.open(found, self.clock, self.config.bounds)
             self._checks.recovered(vhost)
         except BaseException:
             self._discard(definition.name)

@@ -1,7 +1,8 @@
 """Replaces the modules with which the product waits and connects, while worlds run."""
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 from unittest.mock import patch
 
 from amqpbroker.config import Config
-from amqpbroker.server import shared_database, vhost_following, vhost_recovery, vhost_serving
+from amqpbroker.management.peers import NotSentError, Peer, PeerAnswer, PeerRequest
+from amqpbroker.management.routes.maintenance import leader_rows
+from amqpbroker.server import cut_off, peers, shared_database, vhost_following, vhost_recovery, vhost_serving
 from amqpbroker.store import committer
 from amqpbroker.store.database import fence, leaderships, members, reporting, session, sessions, vhost_followers
 from amqpbroker.store.database.leadership import Target
@@ -62,6 +65,21 @@ class Leaderships(leaderships.Leaderships):
         return taken
 
 
+class Peers(peers.HttpPeers):
+    """Requests for the leaders that other brokers know, without connections. A broker that hangs is not reached."""
+
+    async def request(self, peer: Peer, request: PeerRequest, limit_s: float) -> PeerAnswer:
+        owner = _process().owner
+        cluster = owner.checks.cluster_of(peer.process)
+        if cluster is None:
+            raise NotSentError("it does not run, or hangs")
+        return PeerAnswer(200, [], _parts(json.dumps(leader_rows(cluster)).encode()))
+
+
+async def _parts(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
+
+
 class Log:
     """The log of the modules that serve vhosts: their errors are checked."""
 
@@ -104,7 +122,9 @@ def simulated() -> Iterator[None]:
             # libpq reads the URL each time.
             (session, "described", cache(session.described)),
             (session.Session, "_options", lambda _: {}),
+            (cut_off, "log", log),
             (shared_database, "DatabaseListeners", Listeners),
+            (shared_database, "HttpPeers", Peers),
             (shared_database, "Leaderships", Leaderships),
             (shared_database, "Ownership", Directory),
             (shared_database, "SpillFiles", Directory),

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 from psycopg.errors import UniqueViolation
 
+from amqpbroker.broker.cluster import Cluster as SharedCluster
 from amqpbroker.server import shared_database
 from amqpbroker.store.database.fence import LOG, ROWS_AT_ONCE
 from amqpbroker.store.database.leadership import GRACE_S
@@ -328,6 +329,12 @@ class World:
     def _broker_of(self, session: str) -> Broker | None:
         """Return the broker that runs with a session, None if it has ended."""
         return next((each for each in self.brokers if session.startswith(f"amqpbroker {each.process_name} ")), None)
+
+    def cluster_of(self, process_name: str) -> SharedCluster | None:
+        for each in self.brokers:
+            if each.process_name == process_name and each.process is not None:
+                return each.cluster if each.process.rests_until <= self.scheduler.now else None
+        return None
 
     def _is_healthy(self, broker: Broker, life: int, log: str, epoch: int) -> bool:
         alive = broker.process is not None and broker.lives == life and broker.epoch_of(log) == epoch
