@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 import pika
 import pytest
 
+from amqpbroker.server.shared_database import STEP_S
 from tests.failover.cluster import PATIENCE_S
 
 
@@ -196,6 +197,16 @@ def test_any_broker_passes_clients_on(brokers):
         channel.queue_declare("q", durable=True)
         publish(channel, *range(10))
         assert bodies(leader) == list(range(10))
+
+
+def test_requests_are_passed_on_to_leaders_of_an_earlier_version(server, brokers):
+    leader = brokers.settled()["/"]
+    with channel_of(leader) as channel:
+        channel.queue_declare("q", durable=True)
+    # These write no ports into the table of brokers, only into that of leaderships.
+    server.primary.execute("UPDATE amqpbroker.brokers SET host = '', port = 0, secret = ''")
+    time.sleep(2 * STEP_S)
+    assert answered(follower(brokers, leader), "/api/queues/%2F/q")[0] == 200
 
 
 def test_load_balancers_are_told_which_broker_leads(brokers):
