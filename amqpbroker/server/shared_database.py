@@ -86,7 +86,7 @@ class SharedDatabase:
         reported = session(config.store_url, process, "brokers")
         # Without a rest: takeovers wait for the first answer of a new primary.
         reported.limit(READING_DEADLINE_S, rest_s=0.0)
-        facts = Facts(process, name, address, __version__, config.store_vhosts, self.listeners.target)
+        facts = Facts(process, name, address, __version__, config.store_vhosts)
         self._members = Members(reported, facts, lease_s)
         self._reporting: Reporting | None = None
         self._following = VhostFollowing(VhostFollowers(session(config.store_url, process, "followers"), process))
@@ -281,6 +281,8 @@ class SharedVhosts(Shared):
         prefix = broker.config.management.path_prefix
         self._cut_off = CutOff(self.peers, prefix, leaderships.may_have_ended, self._others, serving.overtaken)
         clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
+        # The port opens at once.
+        members.set_target(here.target)
         self._finished = FinishedShovels(broker, self.peers)
         broker.shovels.finish_by(self._finished.delete)
         serving.start()
@@ -295,8 +297,16 @@ class SharedVhosts(Shared):
         draining = self._loop.run_in_executor(None, self._drain)
         while self._loop.time() < end and not is_hurried():
             if draining.done() and (not draining.result() or self._sharing.may_end):
-                return
+                break
             await asyncio.sleep(LOOK_S)
+        if draining.done() and draining.result():
+            await self._loop.run_in_executor(None, self._withdraw_port)
+
+    def _withdraw_port(self) -> None:
+        """Keep other brokers from sending further requests to this one, except for vhosts that it leads."""
+        self._members.set_target(Target())
+        with suppress(OSError):
+            self._members.report(None)
 
     def _drain(self) -> bool:
         """Drain this broker for its last seconds; return whether another one could lead."""

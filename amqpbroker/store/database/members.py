@@ -35,7 +35,8 @@ _REPORT: Final[LiteralString] = (
     " VALUES (%(process)s, %(node)s, %(address)s, %(version)s, %(pattern)s, %(host)s, %(port)s, %(secret)s,"
     " %(drained)s, %(lag)s, clock_timestamp(), clock_timestamp())"
     " ON CONFLICT (process) DO UPDATE SET node = excluded.node, address = excluded.address,"
-    " version = excluded.version, pattern = excluded.pattern, lag = excluded.lag, seen = excluded.seen"
+    " version = excluded.version, pattern = excluded.pattern, host = excluded.host, port = excluded.port,"
+    " secret = excluded.secret, lag = excluded.lag, seen = excluded.seen"
     " RETURNING drained, set_config('synchronous_commit', 'off', true)"
 )
 
@@ -48,10 +49,10 @@ def _nothing(_: TimedConnection) -> None:
 
 
 class Facts(NamedTuple):
-    """Facts of a broker that do not change.
+    """Facts of a broker that do not change, except for the target.
 
     process: unique to it. node: its configured name. address: where its clients connect. pattern: of the vhosts that
-    it prefers to lead, empty for none. target: its port for other brokers.
+    it prefers to lead, empty for none. target: its port for other brokers, while that is open.
     """
 
     process: str
@@ -110,6 +111,10 @@ class Members:
         with self._lock:
             self._drained = self._session.run(write)
             self._known = True
+
+    def set_target(self, target: Target) -> None:
+        """Show this port for other brokers from the next report on, or none."""
+        self.facts = self.facts._replace(target=target)
 
     def rows(self) -> list[Row]:
         """Return the brokers, the oldest process first. Raises OSError."""

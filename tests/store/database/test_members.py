@@ -65,6 +65,15 @@ def test_brokers_know_one_another(table):
     assert all(row.started_ms <= row.seen_ms for row in rows)
 
 
+def test_a_broker_shows_its_port_while_that_is_open(table):
+    a, b = table.members("a"), table.members("b")
+    opened = a.facts.target
+    for target in (Target(), opened, Target()):
+        a.set_target(target)
+        a.report(None)
+        assert shown(b)["a"].facts.target == target
+
+
 def test_a_broker_runs_while_it_reports_and_has_its_session(table):
     a = table.members("a")
     session = table.running("a")
