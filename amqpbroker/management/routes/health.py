@@ -59,6 +59,11 @@ async def quorum_critical(call: Call) -> Any:
     return failed("no other broker could lead: start one with the same database, or revive one that is drained")
 
 
+def _is_full(call: Call) -> bool:
+    limit = call.broker.config.max_connections
+    return bool(limit) and len(call.broker.sessions) >= limit
+
+
 def _unserved(call: Call, vhosts: Iterable[str]) -> list[str]:
     """Return the vhosts that no broker serves, as far as this one knows."""
     cluster = call.node.cluster
@@ -121,9 +126,8 @@ def ready_to_serve(call: Call) -> Any:
         return failed(reason)
     if not any(listener.protocol in ("amqp", "amqp/ssl") for listener in call.node.listeners):
         return failed("no active listeners for AMQP/AMQPS")
-    limit, connections = call.broker.config.max_connections, len(call.broker.sessions)
-    if limit and connections >= limit:
-        return failed(_LIMIT_REACHED, connections=connections)
+    if _is_full(call):
+        return failed(_LIMIT_REACHED, connections=len(call.broker.sessions))
     return _OK
 
 
@@ -232,9 +236,8 @@ def _shown_ms(at_ms: int) -> str:
 
 
 def below_connection_limit(call: Call) -> Any:
-    limit, connections = call.broker.config.max_connections, len(call.broker.sessions)
-    counted = {"limit": limit or "infinity", "connections": connections}
-    if limit and connections >= limit:
+    counted = {"limit": call.broker.config.max_connections or "infinity", "connections": len(call.broker.sessions)}
+    if _is_full(call):
         return failed(_LIMIT_REACHED, **counted)
     return {**_OK, **counted}
 

@@ -56,6 +56,7 @@ def leaders(call: Call) -> list[dict[str, Any]]:
 
 
 def leader_rows(cluster: Cluster) -> list[dict[str, Any]]:
+    """Return the leaders as the API shows them, and as `leadings` reads them."""
     return [
         {"vhost": each.vhost, "log": each.log, "leader": each.name, "process": each.process, "epoch": each.epoch}
         for each in cluster.leaders()

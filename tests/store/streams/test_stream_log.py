@@ -74,7 +74,7 @@ def test_reading_begins_at_any_offset():
 
 @pytest.mark.parametrize("index_bytes", [200, 1 << 30])
 def test_a_restart_reads_many_small_chunks_at_once(index_bytes, monkeypatch):
-    # With a database, each read is a query.
+    # Each read is a query if the store is a database.
     node = Node(segment_bytes=1 << 20, index_bytes=index_bytes)
     for body in bodies(500):
         node.publish(body)
