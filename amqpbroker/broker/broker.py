@@ -64,6 +64,7 @@ class Broker:
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
     whole broker. taps: observers of all vhosts. vhosts: those that this broker serves, by name. defined_vhosts: all.
     shares_vhosts: other brokers serve vhosts, too. storage: of all vhosts that have none of their own. storages: all.
+    written_definitions: storage of the definitions that this broker writes for the others, None if it does not.
     slices: time limits for the methods of each client.
     """
 
@@ -87,6 +88,7 @@ class Broker:
         self.definitions = definitions or MemoryDefinitions()
         self.storage = Storage(store, self.definitions, config.compat.extensions)
         self.storages = [self.storage]
+        self.written_definitions: Storage | None = None
         #: Counters of storages that were discarded.
         self._gone_counters = (0, 0)
         self.vhosts: dict[str, Vhost] = {}
@@ -323,6 +325,17 @@ class Broker:
         storage.close()
         self._remove_storage(storage)
         return storage
+
+    def open_definitions(self, storage: Storage) -> None:
+        """Write the definitions of all vhosts to a storage, for the brokers that share the vhosts."""
+        self.storages.append(storage)
+        self.written_definitions = storage
+
+    def close_definitions(self, storage: Storage) -> None:
+        """Write them no longer, as another broker does. Nobody waits any longer for changes that are not stored."""
+        self.written_definitions = None
+        storage.close()
+        self._remove_storage(storage)
 
     def _remove_storage(self, storage: Storage) -> None:
         self.storages.remove(storage)

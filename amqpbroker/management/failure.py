@@ -135,6 +135,11 @@ def moved_meanwhile(vhost: str) -> ApiError:
     )
 
 
+def written_elsewhere() -> ApiError:
+    """Return the error for a change that was under way when another broker became the writer of definitions."""
+    return _again("another broker writes the definitions now; check whether the change was made before you repeat it")
+
+
 def unanswered(broker: str, changes: bool) -> ApiError:
     """Another broker did not answer. changes: the request may have changed something."""
     then = "it may have made the change, so check before you repeat the request" if changes else "repeat the request"

@@ -78,9 +78,14 @@ class Sharing:
         by = resource.answered_by(call.reading)
         here: Here = partial(run, handler, call)
         if by is By.VHOST:
-            here = partial(_while_served, here, call)
+            here = partial(_while_served, here, call, call.path["vhost"])
+        elif by is By.WRITER:
+            here = partial(_while_writing, here, call)
         if call.from_peer:
             vhost = call.path.get("vhost", "")
+            if vhost and resource.pieces is not None and call.request.method in ("PUT", "POST"):
+                # It may be a piece for the vhost.
+                here = partial(_while_served, here, call, vhost)
             if by is By.VHOST and call.broker.is_elsewhere(vhost):
                 raise failure.moved(vhost)
             if by is By.WRITER and self._peers.writer() is None:
@@ -201,8 +206,9 @@ class Sharing:
         headers.append(("content-type", "application/json"))
         request = request._replace(target=f"{prefix}/api{piece.path}", headers=headers, body=piece.body)
         if piece.vhost is None:
-            return await self._by_writer(call, here, respond, request)
-        return await self._by_one(call, *self._finding(call, piece.vhost), request, here, respond)
+            return await self._by_writer(call, partial(_while_writing, here, call), respond, request)
+        served = partial(_while_served, here, call, piece.vhost)
+        return await self._by_one(call, *self._finding(call, piece.vhost), request, served, respond)
 
     # --- any broker ---------------------------------------------------------------------------------------------------
 
@@ -327,9 +333,8 @@ class Sharing:
             return None
 
 
-async def _while_served(here: Here, call: Call) -> Any:
+async def _while_served(here: Here, call: Call, vhost: str) -> Any:
     """Return the answer here. Raises ApiError 503 if the vhost has moved meanwhile, so that the answer may be wrong."""
-    vhost = call.path["vhost"]
     served = call.broker.vhosts.get(vhost)
     try:
         result = await here()
@@ -347,3 +352,13 @@ def names_of(header: str, missing: list[str]) -> dict[str, str]:
     """Return the header that names the first missing brokers or vhosts, nothing if there are none."""
     shown = [quote(name, safe="@") for name in missing[:MOST_NAMES]]
     return {header: ", ".join(shown)} if shown else {}
+
+
+async def _while_writing(here: Here, call: Call) -> Any:
+    """Return the answer here. Raises ApiError 503 if another broker writes the definitions since a change."""
+    written = call.broker.written_definitions
+    result = await here()
+    if written is not None and written.is_closed:
+        # Nobody has waited until the change was stored.
+        raise failure.written_elsewhere()
+    return result

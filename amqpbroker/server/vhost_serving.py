@@ -286,7 +286,7 @@ class VhostServing(VhostServer):
         store.watch_disk(partial(self._set_stuck, wanted.name))
         storage = Storage(store, definitions, config.compat.extensions)
         if definition is None:
-            broker.storages.append(storage)
+            broker.open_definitions(storage)
             self._lead_definitions(definitions)
             log.info("this broker writes the definitions of all vhosts")
         else:
@@ -379,14 +379,15 @@ class VhostServing(VhostServer):
         while not store.writer.has_failed and store.synced < store.appended and self._loop.time() < end:
             store.sync()
             await asyncio.sleep(_LOOK_S)
+        if database.log == LOG:
+            # Only now: requests whose changes were just written succeed.
+            self._broker.close_definitions(storage)
         try:
             await self._run(store.close)
         except StoreError as failure:
             log.error("vhost '%s': %s", in_one_line(vhost), failure)  # noqa: TRY400
         await self._run(database.close)
         self._set_stuck(database.log, None)
-        if database.log == LOG:
-            self._broker.storages.remove(storage)
 
     async def _run(self, task: Callable[[], Any]) -> Any:
         return await self._loop.run_in_executor(self._workers, task)

@@ -26,12 +26,13 @@ class Kept:
         self.files = FaultyFiles()
         self.definitions = FaultyDefinitions()
 
-    def opened(self, broker, committer=StepCommitter):
+    def opened(self, broker, committer=StepCommitter, gathers_definitions=False):
         """Open the vhost; return its storage and the committer."""
         journal = Journal(DIRECTORY, self.files)
         found = journal.recover()
         writing = committer(journal)
-        store = Persistence(journal, writing, pytest.fail, broker.clock)
+        store = Persistence(journal, writing, pytest.fail, broker.clock, gathers_definitions=gathers_definitions)
+        self.definitions.watch(store.definitions_changed)
         storage = Storage(store, self.definitions, broker.config.compat.extensions)
         self.count = broker.open_vhost(self.definition, storage, found)
         return storage, writing

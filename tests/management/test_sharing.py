@@ -6,14 +6,18 @@ from urllib.parse import quote
 
 import pytest
 
+from amqpbroker.broker.storage import Storage
 from amqpbroker.config import Config, Management
 from amqpbroker.management import held, sharing
 from amqpbroker.management.peers import PART, SENDER
 from amqpbroker.store.log import FencedError
+from amqpbroker.store.persistence import Persistence
+from tests.broker.storing import StepCommitter
 from tests.broker.test_storage import Kept
 from tests.harness import Wire
 from tests.management.api import Api
 from tests.management.brokers import LOST, REFUSED, Brokers
+from tests.memory_log import MemoryLog
 
 
 @pytest.fixture
@@ -565,21 +569,95 @@ async def test_a_broker_that_shares_no_vhosts_has_no_peers():
     assert answer.status_code == 200
 
 
+def lose(storage):
+    storage.store.writer._on_failure = lambda error: None
+    storage.store.writer.fail(FencedError(1, "Another broker leads now"))
+
+
+async def awaited(storage, sending):
+    """Return once a request waits for a storage."""
+    while not storage.awaiting_sync:
+        assert not sending.done()
+        await asyncio.sleep(0)
+
+
+async def put_user(api):
+    return await api.put("users/ann", {"password": "p", "tags": ""})
+
+
+async def import_user(api):
+    return await api.post("definitions", {"users": DOCUMENT["users"]})
+
+
+def gathering(broker, definitions):
+    """Return a storage of definitions that are written when its committer says so, and the committer."""
+    log = MemoryLog()
+    committer = StepCommitter(log)
+    store = Persistence(log, committer, pytest.fail, broker.clock, gathers_definitions=True)
+    definitions.watch(store.definitions_changed)
+    return Storage(store, definitions, True), committer
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+@pytest.mark.parametrize("change", [put_user, import_user])
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_a_change_ends_when_another_broker_becomes_the_writer(brokers, name, change, is_written):
+    broker = brokers["a"].broker
+    storage, committer = gathering(broker, brokers.stored)
+    broker.open_definitions(storage)
+    sending = asyncio.ensure_future(change(brokers[name]))
+    await awaited(storage, sending)
+    # A change of something else must not wait for it any longer, either.
+    other = asyncio.ensure_future(brokers["b"].put("queues/v/q", {}))
+    broker.sync()
+    if is_written:
+        committer.finish()
+        await asyncio.sleep(0)
+    else:
+        lose(storage)
+    broker.definitions.write_to(None)
+    broker.close_definitions(storage)
+    assert broker.written_definitions is None
+    assert storage not in broker.storages
+    answer = await asyncio.wait_for(sending, 3)
+    assert (await asyncio.wait_for(other, 3)).status_code == 201
+    if is_written:
+        assert answer.status_code in (201, 204)
+    else:
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "check whether the change was made" in answer.json()["reason"]
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+async def test_an_import_that_was_not_stored_when_its_vhost_was_lost_is_no_success(brokers, name):
+    brokers.add("w")
+    broker, kept = brokers["b"].broker, Kept("w")
+    storage, _ = kept.opened(broker, gathers_definitions=True)
+    brokers.serving["w"] = "b"
+    body = {"users": DOCUMENT["users"], "queues": [{"vhost": "w", "name": "q", "durable": True}]}
+    sending = asyncio.ensure_future(brokers[name].post("definitions", body))
+    await awaited(storage, sending)
+    lose(storage)
+    broker.close_vhost("w")
+    brokers.serving["w"] = None
+    answer = await asyncio.wait_for(sending, 3)
+    assert (answer.status_code, answer.json()["error"]) == (503, "service_unavailable")
+    assert "check whether the change was made" in answer.json()["reason"]
+
+
 @pytest.mark.parametrize("name", ["a", "b"])
 async def test_a_change_that_was_not_stored_when_its_vhost_was_lost_is_no_success(name):
     brokers = Brokers("a", "b")
     brokers.serve("/", "a")
     brokers.add("w")
     broker, kept = brokers["b"].broker, Kept("w")
-    store = kept.opened(broker)[0].store
+    storage, _ = kept.opened(broker)
     brokers.serving["w"] = "b"
     Wire(broker).log_in(vhost="w").declare("q", durable=True)
     body = {"routing_key": "q", "payload": "x", "payload_encoding": "string", "properties": {"delivery_mode": 2}}
     sending = asyncio.ensure_future(brokers[name].post("exchanges/w/amq.default/publish", body))
-    while not broker.storages[-1].awaiting_sync:
-        await asyncio.sleep(0)
-    store.writer._on_failure = lambda error: None
-    store.writer.fail(FencedError(1, "Another broker leads now"))
+    await awaited(storage, sending)
+    lose(storage)
     broker.close_vhost("w")
     brokers.serving["w"] = None
     answer = await asyncio.wait_for(sending, 3)

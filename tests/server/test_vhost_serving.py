@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from contextlib import closing
 from functools import partial
 from itertools import count
 
+import psycopg
 import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import SystemClock
 from amqpbroker.config import Config
+from amqpbroker.management.synced import all_defined
 from amqpbroker.server import vhost_serving as module
 from amqpbroker.server.vhost_following import VhostFollowing
 from amqpbroker.server.vhost_serving import VhostServing
@@ -21,7 +24,7 @@ from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.vhost_followers import VhostFollowers
-from amqpbroker.store.database.vhost_logs import read_logs
+from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.log import UnwrittenError
 from amqpbroker.store.store import MemoryStore
@@ -36,7 +39,8 @@ VHOSTS = ("v", "w")
 class Site:
     """A broker of a database, whose sharing goes on a step when the test says so."""
 
-    def __init__(self, database, name, now_s):
+    def __init__(self, database, name, now_s, further=()):
+        """further: logs that it may lead besides those of the vhosts."""
         loop = asyncio.get_running_loop()
         config = Config(store_url=database)
         self.broker = Broker(config, SystemClock(), MemoryStore(), shares_vhosts=True)
@@ -67,7 +71,11 @@ class Site:
             self._shared,
             self.following,
         )
-        self._sharing = Sharing(self.leaderships, process, lambda: logs.run(read_logs), members.rows, self.serving)
+
+        def all_logs():
+            return [*further, *logs.run(read_logs)]
+
+        self._sharing = Sharing(self.leaderships, process, all_logs, members.rows, self.serving)
         self.serving.start()
 
     def _step(self):
@@ -97,9 +105,15 @@ class Sites:
         self.opened.definitions.sync()
         self.running = []
 
-    def add(self, name):
-        self.running.append(Site(self._database, name, self._now_s))
+    def add(self, name, *further):
+        self.running.append(Site(self._database, name, self._now_s, further))
         return self.running[-1]
+
+    def hold_up(self, log):
+        """Return a connection until whose end nothing is committed to a log."""
+        holding = psycopg.connect(self._database)
+        holding.execute("SELECT 1 FROM amqpbroker.fence WHERE log = %s FOR UPDATE", [log])
+        return holding
 
     def end_session(self, name):
         """End a session, as a failover of the database does."""
@@ -201,6 +215,28 @@ async def test_a_broker_serves_a_vhost_no_longer_that_another_one_has_taken_over
     # No other broker is there after all, so it takes the vhost again.
     await sites.until(lambda: len(a.broker.vhosts) == 2)
     assert a.leaderships.held["v1"] == epoch + 1
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+async def test_nobody_waits_for_definitions_that_another_broker_writes_now(sites, is_replaced):
+    a = sites.add("a", GLOBAL)
+    await sites.until(lambda: a.broker.written_definitions is not None)
+    storage, epoch = a.broker.written_definitions, a.leaderships.held["0"]
+    with closing(sites.hold_up("0")) as holding:
+        storage.definitions.put(VhostDefinition("x"))
+        changing = asyncio.ensure_future(all_defined(a.broker))
+        await asyncio.sleep(0.1)
+        assert (changing.done(), storage.store.synced < storage.store.defined) == (False, True)
+        if is_replaced:
+            a.serving.overtaken("0", "b", epoch + 1)
+        else:
+            a.serving.hand_over("0", epoch, "")
+            holding.close()
+        await asyncio.wait_for(changing, 5)
+        # It is closed before the change is written, or only after those who wait for it were told.
+        assert (storage.is_closed, storage.store.synced < storage.store.defined) == (is_replaced, is_replaced)
+    await sites.until(lambda: a.broker.written_definitions not in (storage, None))
+    assert [each for each in a.broker.storages if each.is_closed] == []
 
 
 async def test_vhosts_of_a_broker_that_dies_are_served_by_another_one(sites):
