@@ -4,11 +4,13 @@ Requests of operators are written to the tables of the database, and the brokers
 """
 
 import asyncio
+import errno
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from amqpbroker.broker.cluster import (
     Change,
@@ -31,10 +33,14 @@ from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.sharing_view import Prefers, brokers_of, matcher, processes_of, vhosts_of
 from amqpbroker.store.database.vhost_logs import read_logs
+from amqpbroker.store.log import UnwrittenError
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+#: Requests that use the tables at the same time.
+_WORKERS: Final = 2
 
 _START_ANOTHER = (
     "start another one with the same database, or revive one that is drained (amqpbroker ctl revive BROKER)"
@@ -62,7 +68,7 @@ class _Seen(NamedTuple):
 
 
 class DatabaseCluster(Cluster):
-    """The brokers in the tables of a database, on any of them."""
+    """The brokers in the tables of a database, on any of them, until `close`."""
 
     def __init__(
         self,
@@ -87,7 +93,16 @@ class DatabaseCluster(Cluster):
         self._serves = serves
         self._lag_s = lag_s
         self._may_have_ended = may_have_ended
+        # Of its own: while the database does not answer, its threads wait, and others, such as those that find the
+        # addresses of hosts, must not.
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="tables")
+        self._is_closed: bool = False
         self._named: tuple[Sequence[Facts], dict[str, str]] = ((), {})
+
+    def close(self) -> None:
+        """Answer no further request."""
+        self._is_closed = True
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def members(self) -> list[Member]:
         return self._members(await self._read())
@@ -232,4 +247,7 @@ class DatabaseCluster(Cluster):
         return await self._run(partial(self._table.run, partial(request_moves, wanted)))
 
     async def _run(self, task: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(None, task)
+        """Run a task on a worker. Raises OSError, at once if the database has not answered for the time of a lease."""
+        if self._is_closed or self._may_have_ended():
+            raise UnwrittenError(errno.EIO, "the database does not answer this broker")
+        return await self._loop.run_in_executor(self._workers, task)

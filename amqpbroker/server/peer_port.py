@@ -34,6 +34,8 @@ CONNECT_S: Final = 2.0
 #: Connections that have not sent their greeting yet.
 MOST_GREETINGS: Final = 100
 BACKLOG: Final = 1024
+#: Time after an error in which no connection is accepted.
+PAUSE_S: Final = 1.0
 
 
 class TooLongError(ValueError):
@@ -110,12 +112,18 @@ class PeerPort:
         self._secret = secret
         self._serve = serve
         self._greetings: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         start_listening(self._socket, BACKLOG)
+        self._listen()
+
+    def _listen(self) -> None:
         self._loop.add_reader(self._socket, self._accept)
 
     async def close(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
         self._loop.remove_reader(self._socket)
         self._socket.close()
         tasks = list(self._greetings)
@@ -126,7 +134,13 @@ class PeerPort:
     def _accept(self) -> None:
         try:
             client, _ = self._socket.accept()
-        except OSError:
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            log.error("cannot accept connections of other brokers: %s", error.strerror)  # noqa: TRY400 - no bug
+            # The connection still waits, so the event loop would call this again at once.
+            self._loop.remove_reader(self._socket)
+            self._pause = self._loop.call_later(PAUSE_S, self._listen)
             return
         if len(self._greetings) >= MOST_GREETINGS:
             client.close()

@@ -269,7 +269,7 @@ class SharedVhosts(Shared):
         #: Number of requests that wait for steps.
         self._waiting: int = 0
         self.peers = HttpPeers(here, self._leader_of, self._writer, self._others, self._catch_up)
-        self.cluster = DatabaseCluster(
+        self.cluster = self._cluster = DatabaseCluster(
             loop,
             members,
             self._sharing,
@@ -324,6 +324,7 @@ class SharedVhosts(Shared):
         await self._serving.close()
         self._stopped.set()
         await self._loop.run_in_executor(None, self._thread.join)
+        self._cluster.close()
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 

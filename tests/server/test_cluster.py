@@ -1,6 +1,8 @@
 """The brokers that share the vhosts of a database, as one of them shows and changes them."""
 
 import asyncio
+import threading
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 
@@ -16,6 +18,7 @@ from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sharing import Sharing, VhostServer
 from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
+from amqpbroker.store.log import UnwrittenError
 from tests.store.database.opening import Opened
 
 VHOSTS = [f"vhost {number}" for number in range(6)]
@@ -66,6 +69,7 @@ class Broker(VhostServer):
         return list(self.leaderships.held)
 
     def end(self):
+        self.cluster.close()
         for session in self._sessions:
             session.close()
 
@@ -91,6 +95,24 @@ class Brokers:
             # The server may show its sessions for a moment.
             while any(row.running for row in broker.members.rows() if row.facts == gone.members.facts):
                 pass
+
+    @contextmanager
+    def stopped(self, name):
+        """Keep the session of the table of a broker from being answered meanwhile."""
+        begun, goes_on = threading.Event(), threading.Event()
+
+        def wait(connection):
+            begun.set()
+            goes_on.wait(30)
+
+        thread = threading.Thread(target=self.running[name].members.run, args=[wait])
+        thread.start()
+        begun.wait(30)
+        try:
+            yield
+        finally:
+            goes_on.set()
+            thread.join()
 
     def step(self):
         for _ in range(4):
@@ -128,6 +150,27 @@ async def test_a_broker_shows_what_it_has_last_read(brokers):
     assert (a.reaches_database(), b.reaches_database()) == (True, True)
     brokers.running["a"].is_cut_off = True
     assert (a.reaches_database(), b.reaches_database()) == (False, True)
+
+
+async def test_a_broker_that_the_database_does_not_answer_says_so_at_once(brokers):
+    a = brokers.add("a")
+    with brokers.stopped("a"):
+        async with asyncio.timeout(5):
+            waiting = [asyncio.ensure_future(a.members()) for _ in range(20)]
+            await asyncio.sleep(0.1)
+            # Nobody else waits for these.
+            assert await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 1)
+            brokers.running["a"].is_cut_off = True
+            with pytest.raises(UnwrittenError, match="the database does not answer this broker"):
+                await a.members()
+            with pytest.raises(UnwrittenError, match="the database does not answer this broker"):
+                await a.drain("")
+    assert len(await asyncio.gather(*waiting)) == 20
+    brokers.running["a"].is_cut_off = False
+    assert len(await a.members()) == 1
+    a.close()
+    with pytest.raises(UnwrittenError):
+        await a.members()
 
 
 async def test_each_broker_shows_all_of_them_itself_first(brokers):

@@ -1,6 +1,7 @@
 """The port for other brokers, with real sockets and an echo in place of the broker."""
 
 import asyncio
+import errno
 import json
 import socket
 from dataclasses import replace
@@ -15,8 +16,21 @@ from amqpbroker.store.database.leadership import Target
 from amqpbroker.wire.certificate import Certificate
 
 
+class FaultySocket(socket.socket):
+    """faults: errors of the next calls of `accept`. accepts: number of calls."""
+
+    faults = ()
+    accepts = 0
+
+    def accept(self):
+        self.accepts += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        return super().accept()
+
+
 def bound():
-    sock = socket.socket()
+    sock = FaultySocket()
     sock.setblocking(False)
     sock.bind(("127.0.0.1", 0))
     return sock
@@ -42,7 +56,7 @@ class Leader:
     """Answers each client with its address, and then with what it sends."""
 
     def __init__(self, loop, secret="secret"):
-        sock = bound()
+        self.socket = sock = bound()
         self.target = Target("127.0.0.1", sock.getsockname()[1], secret)
         self.served = []
         self._tasks = []
@@ -199,3 +213,22 @@ async def test_connections_without_a_greeting_are_limited(connect):
     assert await ended(reader)
     assert len(waiting) == peer_port.MOST_GREETINGS
     await leader.close()
+
+
+async def test_a_process_without_free_files_accepts_connections_later(connect, monkeypatch, caplog):
+    monkeypatch.setattr(peer_port, "PAUSE_S", 0.2)
+    leader = Leader(asyncio.get_running_loop())
+    leader.socket.faults = [OSError(errno.EMFILE, "Too many open files"), BlockingIOError()]
+    reader, _ = await connect(leader.target.port)
+    await asyncio.sleep(0.1)
+    # The event loop has had time for many calls.
+    assert leader.socket.accepts == 1
+    assert caplog.messages == ["cannot accept connections of other brokers: Too many open files"]
+    assert len(await asyncio.wait_for(reader.readexactly(NONCE_BYTES), 5)) == NONCE_BYTES
+    assert leader.socket.accepts == 3
+    leader.socket.faults = [OSError(errno.EMFILE, "Too many open files")]
+    await connect(leader.target.port)
+    await asyncio.sleep(0.05)
+    await leader.close()
+    await asyncio.sleep(0.2)
+    assert leader.socket.accepts == 4

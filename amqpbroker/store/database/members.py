@@ -86,7 +86,7 @@ class Members:
         self.facts = facts
         self.lease_s = lease_s
         self._session = session
-        self._lock = threading.Lock()
+        self._reporting = threading.Lock()
         #: The state that the row had when it was last read, for a database that has lost it.
         self._drained: bool = False
         self._known: bool = False
@@ -108,7 +108,7 @@ class Members:
             drained: bool = found[0]
             return drained
 
-        with self._lock:
+        with self._reporting:
             self._drained = self._session.run(write)
             self._known = True
 
@@ -118,8 +118,7 @@ class Members:
 
     def rows(self) -> list[Row]:
         """Return the brokers, the oldest process first. Raises OSError."""
-        with self._lock:
-            return self._session.run(self._rows)
+        return self._session.run(self._rows)
 
     def _rows(self, connection: TimedConnection) -> list[Row]:
         found = connection.execute(_ROWS, [self.lease_s, session_name("%s", "lease")]).fetchall()
@@ -146,13 +145,11 @@ class Members:
                 connection.execute("UPDATE brokers SET drained = true WHERE process = %s", [process])
             return True
 
-        with self._lock:
-            return self._session.run(write)
+        return self._session.run(write)
 
     def run(self, task: Callable[[TimedConnection], T]) -> T:
         """Run a task of operators with the session of the table; return its result. Raises OSError."""
-        with self._lock:
-            return self._session.run(task)
+        return self._session.run(task)
 
     def remove(self) -> None:
         """Remove this broker's row. Raises OSError."""
@@ -164,13 +161,11 @@ class Members:
                 _wait_for_no_standby(connection)
                 connection.execute(statement, values)
 
-        with self._lock:
-            self._session.run(write)
+        self._session.run(write)
 
     def close(self) -> None:
         """End the session."""
-        with self._lock:
-            self._session.close()
+        self._session.close()
 
 
 def _wait_for_no_standby(connection: TimedConnection) -> None:

@@ -1,13 +1,15 @@
 """A connection that is replaced when it breaks, and the errors of a database."""
 
 import errno
+import threading
 import time
 
+import psycopg
 import pytest
 from psycopg import sql
 
 from amqpbroker.store.database.repeated import Repeated
-from amqpbroker.store.database.session import Session
+from amqpbroker.store.database.session import Session, TimedConnection
 from amqpbroker.store.log import FencedError, RefusedError, UnwrittenError
 
 
@@ -195,3 +197,40 @@ def test_a_limited_session_that_cannot_connect_fails_at_once():
             session.run(pid)
     assert time.monotonic() - start < 5
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (psycopg.errors.ConnectionTimeout("connection timeout expired"), "connection timeout expired"),
+        (TimeoutError(), "no answer in 10 s"),
+    ],
+)
+def test_those_who_wait_for_an_attempt_that_fails_make_none_of_their_own(monkeypatch, error, reason):
+    """Many logs share a session, and each attempt may take seconds."""
+    attempts, ends = [], threading.Event()
+
+    def connect(*_, **__):
+        attempts.append(None)
+        ends.wait(30)
+        raise error
+
+    monkeypatch.setattr(TimedConnection, "connect", connect)
+    session, errors = Session("postgresql://127.0.0.1:1/none", "tested", 10), []
+
+    def run():
+        with pytest.raises(UnwrittenError, match=reason) as raised:
+            session.run(pid)
+        errors.append(str(raised.value))
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    # Until all of them wait.
+    time.sleep(0.2)
+    ends.set()
+    for thread in threads:
+        thread.join(30)
+    assert (len(set(errors)), len(errors), len(attempts)) == (1, 6, 1)
+    run()
+    assert len(attempts) == 2
