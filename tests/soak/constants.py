@@ -121,8 +121,9 @@ NOT_LIMITS = {
         server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
-        server.peer_port.GREETING_S server.peer_port.CONNECT_S server.relay.LINGER_S server.relaying.LEADER_S
-        server.relaying.LOOK_S server.relaying.OTHERS_S server.http.MAKE_S
+        server.peer_port.GREETING_S server.peer_port.CONNECT_S server.peer_port.PAUSE_S
+        server.relay.LINGER_S server.relaying.LEADER_S server.relaying.LOOK_S server.relaying.OTHERS_S
+        server.http.MAKE_S
         store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
         server.vhost_serving._DELETED_S
@@ -194,8 +195,8 @@ NOT_LIMITS = {
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
     "the threads or sessions of a pool": """
-        server.vhost_serving._WORKERS store.database.sessions.WRITERS store.database.fence.ROWS_AT_ONCE
-        store.files.Files.concurrency
+        server.vhost_serving._WORKERS server.cluster._WORKERS store.database.sessions.WRITERS
+        store.database.fence.ROWS_AT_ONCE store.files.Files.concurrency
     """,
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE
