@@ -161,9 +161,7 @@ class Broker:
     @property
     def writing(self) -> Any:
         """Return the storage of the definitions of all vhosts while this broker writes them, otherwise None."""
-        if self.domain is None:
-            return None
-        return next((each for each in self.domain.storages if vhost.leadership_of(each)[0] == LOG), None)
+        return None if self.domain is None else self.domain.written_definitions
 
     @property
     def leads(self) -> bool:
@@ -292,7 +290,7 @@ class Broker:
             store, number, epoch = storage.store, storage.store.defined, vhost.leadership_of(storage)[1]
             assert isinstance(store, Persistence)
             self.checks.requested(self, request)
-            while store.synced < number and storage in domain.storages and not store.writer.has_failed:
+            while store.synced < number and not storage.is_closed:
                 await asyncio.sleep(LOOK_S)
             if store.synced >= number:
                 self.checks.done(request, epoch)

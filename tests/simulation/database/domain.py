@@ -33,6 +33,7 @@ class Domain:
         self.defined_vhosts = {each.name: each for each in definitions.all(VhostDefinition)}
         self.vhosts: dict[str, Vhost] = {}
         self.storages: list[Storage] = []
+        self.written_definitions: Storage | None = None
         self.shovels = SimpleNamespace(finish_by=lambda _: None)
         self.config = config
         self.clock = clock
@@ -65,6 +66,15 @@ class Domain:
 
     def _discard(self, name: str) -> None:
         storage = self.vhosts.pop(name).storage
+        storage.close()
+        self.storages.remove(storage)
+
+    def open_definitions(self, storage: Storage) -> None:
+        self.storages.append(storage)
+        self.written_definitions = storage
+
+    def close_definitions(self, storage: Storage) -> None:
+        self.written_definitions = None
         storage.close()
         self.storages.remove(storage)
 
