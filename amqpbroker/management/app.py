@@ -252,7 +252,7 @@ class _Endpoint:
         if inspect.isawaitable(result):
             result = await result
         if not call.reading:
-            await all_defined(self._broker)
+            call.unstored = await all_defined(self._broker)
         return result
 
     def _require(self, identity: Identity, access: Access, vhost: str | None, method: str) -> None:

@@ -1,6 +1,6 @@
 """One request to the API, as handlers see it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.node import Node
+    from amqpbroker.broker.storage import Storage
     from amqpbroker.broker.users.permissions import Permissions
     from amqpbroker.broker.vhost import Vhost
     from amqpbroker.management.authentication import Authenticator
@@ -53,6 +54,7 @@ class Call:
 
     path: the {names} of the resource's path, unquoted. query: the first value of each parameter. raw: the body.
     check(): returns the sender of the request if it is still authorised, None without a login; raises ApiError.
+    unstored: storages that were closed before the changes of the request were stored there.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Call:
         self.path = path
         self.query: Mapping[str, str] = dict(reversed(request.query_params.multi_items()))
         self.raw = b""
+        self.unstored: Sequence[Storage] = ()
 
     def check(self) -> None:
         """Check the user's permissions again; a handler calls this after each wait. Raises ApiError."""

@@ -338,11 +338,11 @@ async def _while_served(here: Here, call: Call, vhost: str) -> Any:
     served = call.broker.vhosts.get(vhost)
     try:
         result = await here()
-    except (ApiError, LookupError):
+    except (ApiError, LookupError, ValueError):
         if served is not None and call.broker.is_elsewhere(vhost):
             raise (failure.moved(vhost) if call.reading else failure.moved_meanwhile(vhost)) from None
         raise
-    if served is not None and not call.reading and served.storage.is_closed:
+    if served is not None and not call.reading and served.storage.is_closed and call.broker.is_elsewhere(vhost):
         # Nobody has waited until the change was stored.
         raise failure.moved_meanwhile(vhost)
     return result
@@ -355,10 +355,9 @@ def names_of(header: str, missing: list[str]) -> dict[str, str]:
 
 
 async def _while_writing(here: Here, call: Call) -> Any:
-    """Return the answer here. Raises ApiError 503 if another broker writes the definitions since a change."""
+    """Return the answer here. Raises ApiError 503 if another broker writes the definitions now, without the change."""
     written = call.broker.written_definitions
     result = await here()
-    if written is not None and written.is_closed:
-        # Nobody has waited until the change was stored.
+    if written in call.unstored:
         raise failure.written_elsewhere()
     return result

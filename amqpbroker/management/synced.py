@@ -23,10 +23,15 @@ async def all_synced(broker: Broker) -> None:
         await _synced(storage, storage.store.appended)
 
 
-async def all_defined(broker: Broker) -> None:
-    """Return once all changes of definitions so far survive the end of the broker."""
-    for storage in list(broker.storages):
-        await _synced(storage, storage.store.defined)
+async def all_defined(broker: Broker) -> list[Storage]:
+    """Return once all changes of definitions so far survive the end of the broker.
+
+    Return the storages that were closed before: their last changes may be lost.
+    """
+    waited = [(storage, storage.store.defined) for storage in broker.storages]
+    for storage, number in waited:
+        await _synced(storage, number)
+    return [storage for storage, number in waited if storage.store.synced < number]
 
 
 async def _synced(storage: Storage, number: int) -> None:

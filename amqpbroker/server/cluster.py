@@ -99,10 +99,10 @@ class DatabaseCluster(Cluster):
         self._is_closed: bool = False
         self._named: tuple[Sequence[Facts], dict[str, str]] = ((), {})
 
-    def close(self) -> None:
-        """Answer no further request."""
+    async def close(self) -> None:
+        """Answer no further request; return when none is under way."""
         self._is_closed = True
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        await self._loop.run_in_executor(None, partial(self._workers.shutdown, cancel_futures=True))
 
     async def members(self) -> list[Member]:
         return self._members(await self._read())
@@ -248,6 +248,16 @@ class DatabaseCluster(Cluster):
 
     async def _run(self, task: Callable[[], T]) -> T:
         """Run a task on a worker. Raises OSError, at once if the database has not answered for the time of a lease."""
-        if self._is_closed or self._may_have_ended():
+        if self._is_closed:
+            raise UnwrittenError(errno.EIO, "this broker ends")
+        self._require_answers()
+        return await self._loop.run_in_executor(self._workers, partial(self._answered, task))
+
+    def _answered(self, task: Callable[[], T]) -> T:
+        """Run a task that may have waited for others."""
+        self._require_answers()
+        return task()
+
+    def _require_answers(self) -> None:
+        if self._may_have_ended():
             raise UnwrittenError(errno.EIO, "the database does not answer this broker")
-        return await self._loop.run_in_executor(self._workers, task)

@@ -324,7 +324,7 @@ class SharedVhosts(Shared):
         await self._serving.close()
         self._stopped.set()
         await self._loop.run_in_executor(None, self._thread.join)
-        self._cluster.close()
+        await self._cluster.close()
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 

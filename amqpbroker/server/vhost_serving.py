@@ -343,11 +343,14 @@ class VhostServing(VhostServer):
             try:
                 await self._run(partial(_remove_stored, removed, database))
             except (OSError, StoreError) as error:
-                if left and isinstance(error, UnwrittenError) and self._is_last_operation(removed.name):
+                if left and isinstance(error, UnwrittenError):
                     # A dump may read the tables for long.
                     await asyncio.sleep(_AGAIN_S)
-                    continue
-                log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", vhost, error)  # noqa: TRY400
+                    if self._is_last_operation(removed.name):
+                        continue
+                    log.info("the stored data of the deleted vhost '%s' is left to any broker: %s", vhost, error)
+                else:
+                    log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", vhost, error)  # noqa: TRY400
                 self._released.put(Released(removed.name, epoch))
             else:
                 log.info("the stored data of the deleted vhost '%s' is removed", vhost)

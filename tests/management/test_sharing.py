@@ -608,7 +608,7 @@ async def test_a_change_ends_when_another_broker_becomes_the_writer(brokers, nam
     sending = asyncio.ensure_future(change(brokers[name]))
     await awaited(storage, sending)
     # A change of something else must not wait for it any longer, either.
-    other = asyncio.ensure_future(brokers["b"].put("queues/v/q", {}))
+    other = asyncio.ensure_future(brokers["b"].put("queues/%2F/q", {}))
     broker.sync()
     if is_written:
         committer.finish()
@@ -626,6 +626,35 @@ async def test_a_change_ends_when_another_broker_becomes_the_writer(brokers, nam
     else:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "check whether the change was made" in answer.json()["reason"]
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+@pytest.mark.parametrize("section", ["queues", "exchanges", "bindings"])
+async def test_an_import_whose_vhost_is_lost_meanwhile_is_to_be_repeated(brokers, name, section):
+    """Not an error of the document, which would end a broker that imports it at its start."""
+    v = brokers["b"].broker.vhosts["v"]
+    rows = {
+        "queues": [{"name": f"q{number}", "durable": True} for number in range(1000)],
+        "exchanges": [{"name": f"e{number}", "type": "fanout", "durable": True} for number in range(1000)],
+        "bindings": [
+            {"source": "amq.topic", "destination": "q", "destination_type": "queue", "routing_key": str(number)}
+            for number in range(1000)
+        ],
+    }
+    await brokers["b"].put("queues/v/q", {"durable": True})
+
+    def made():
+        return len(v.queues), len(v.exchanges), len(v.exchanges["amq.topic"].live_bindings())
+
+    before = made()
+    sending = asyncio.ensure_future(brokers[name].post("definitions/v", {section: rows[section]}))
+    while made() == before:
+        await asyncio.sleep(0)
+    assert not sending.done()
+    brokers["b"].broker.close_vhost("v")
+    brokers.serving["v"] = None
+    answer = await asyncio.wait_for(sending, 5)
+    assert (answer.status_code, "check whether the change was made" in answer.json()["reason"]) == (503, True)
 
 
 @pytest.mark.parametrize("name", ["a", "b"])

@@ -232,3 +232,5 @@ async def test_a_process_without_free_files_accepts_connections_later(connect, m
     await leader.close()
     await asyncio.sleep(0.2)
     assert leader.socket.accepts == 4
+    # The event loop would report that the socket is closed.
+    assert [record.name for record in caplog.records if record.name == "asyncio"] == []

@@ -218,15 +218,19 @@ def test_those_who_wait_for_an_attempt_that_fails_make_none_of_their_own(monkeyp
     monkeypatch.setattr(TimedConnection, "connect", connect)
     session, errors = Session("postgresql://127.0.0.1:1/none", "tested", 10), []
 
-    def run():
+    def run(reached=None):
+        if reached is not None:
+            reached.wait(30)
         with pytest.raises(UnwrittenError, match=reason) as raised:
             session.run(pid)
         errors.append(str(raised.value))
 
-    threads = [threading.Thread(target=run) for _ in range(6)]
+    reached = threading.Barrier(7)
+    threads = [threading.Thread(target=run, args=[reached]) for _ in range(6)]
     for thread in threads:
         thread.start()
-    # Until all of them wait.
+    reached.wait(30)
+    # Until all of them wait for the first one.
     time.sleep(0.2)
     ends.set()
     for thread in threads:
