@@ -214,12 +214,20 @@ class FailoverRounds(Rounds):
 
     def fill_disk(self):
         """Fill the disk of the primary. All brokers go on when there is room, and one is killed later."""
-        disk, before = self.databases.primary.disk, len(self.victim.log)
-        disk.fill()
-        until(lambda: "No space left on device" in self.victim.log[before:])
+        primary, before = self.databases.primary, len(self.victim.log)
+
+        def is_written():
+            if not primary.is_running:
+                # The server ends if it cannot write a checkpoint; whatever started it starts it again.
+                assert "PANIC" in primary.log
+                primary.start()
+            return "data is written again" in self.victim.log[before:]
+
+        primary.disk.fill()
+        until(lambda: "No space left on device" in self.victim.log[before:] or not primary.is_running)
         time.sleep(self.chance.uniform(0.0, 2 * LEASE_S))
-        disk.free()
-        until(lambda: "data is written again" in self.victim.log[before:])
+        primary.disk.free()
+        until(is_written)
         self.check_leaders()
         self.end_by_kill()
 
