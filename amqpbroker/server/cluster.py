@@ -93,8 +93,8 @@ class DatabaseCluster(Cluster):
         self._serves = serves
         self._lag_s = lag_s
         self._may_have_ended = may_have_ended
-        # Of its own: while the database does not answer, its threads wait, and others, such as those that find the
-        # addresses of hosts, must not.
+        # A separate pool, because its threads wait while the database does not answer. Lookups of host addresses, which
+        # use the default one, must not wait then.
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="tables")
         self._is_closed: bool = False
         self._named: tuple[Sequence[Facts], dict[str, str]] = ((), {})

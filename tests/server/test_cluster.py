@@ -164,7 +164,7 @@ async def test_a_broker_that_the_database_does_not_answer_says_so_at_once(broker
                 await a.members()
             with pytest.raises(UnwrittenError, match="the database does not answer this broker"):
                 await a.drain("")
-    # Those for which the session has not been used yet end without it.
+    # Requests that no worker has begun before the lease ended do not use the session.
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert {str(each) for each in answers[2:]} == {"the database does not answer this broker"}
     assert [len(each) for each in answers[:2]] == [1, 1]
