@@ -24,7 +24,7 @@ from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.vhost_followers import VhostFollowers
-from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs, remove_log
+from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.log import UnwrittenError
 from amqpbroker.store.store import MemoryStore
@@ -272,28 +272,6 @@ async def test_what_a_deleted_vhost_has_stored_is_removed_by_its_leader(sites):
     await sites.until(lambda: len(reading.run(read_logs)) == 1)
     assert reading.run(lambda connection: connection.execute(tables).fetchall()) == []
     assert list(a.broker.vhosts) == ["w"]
-
-
-async def test_a_dump_only_delays_the_removal_of_what_a_vhost_has_stored(sites, monkeypatch, caplog):
-    def refuse(*of):
-        if locked:
-            raise locked.pop()
-        remove_log(*of)
-
-    locked = [UnwrittenError(1, "canceling statement due to lock timeout")] * 3
-    monkeypatch.setattr(module, "_AGAIN_S", 0.01)
-    monkeypatch.setattr(module, "remove_log", refuse)
-    a = sites.add("a")
-    await sites.until(lambda: len(a.broker.vhosts) == 2)
-    sites.opened.definitions.remove_vhost("v")
-    sites.opened.definitions.sync()
-    a.broker.remove_vhost("v")
-    await a.step()
-    async with asyncio.timeout(30):
-        while len(sites.opened.reading.run(read_logs)) == 2:
-            await asyncio.sleep(0.01)
-    assert locked == []
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_clients_of_a_vhost_that_another_broker_has_deleted_are_told_so(sites):
