@@ -4,7 +4,6 @@ import errno
 import threading
 import time
 
-import psycopg
 import pytest
 from psycopg import sql
 
@@ -199,21 +198,14 @@ def test_a_limited_session_that_cannot_connect_fails_at_once():
     session.close()
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (psycopg.errors.ConnectionTimeout("connection timeout expired"), "connection timeout expired"),
-        (TimeoutError(), "no answer in 10 s"),
-    ],
-)
-def test_those_who_wait_for_an_attempt_that_fails_make_none_of_their_own(monkeypatch, error, reason):
+def test_those_who_wait_for_an_attempt_without_an_answer_make_none_of_their_own(monkeypatch):
     """Many logs share a session, and each attempt may take seconds."""
     attempts, ends = [], threading.Event()
 
     def connect(*_, **__):
         attempts.append(None)
         ends.wait(30)
-        raise error
+        raise TimeoutError
 
     monkeypatch.setattr(TimedConnection, "connect", connect)
     session, errors = Session("postgresql://127.0.0.1:1/none", "tested", 10), []
@@ -221,7 +213,7 @@ def test_those_who_wait_for_an_attempt_that_fails_make_none_of_their_own(monkeyp
     def run(reached=None):
         if reached is not None:
             reached.wait(30)
-        with pytest.raises(UnwrittenError, match=reason) as raised:
+        with pytest.raises(UnwrittenError, match="no answer in 10 s") as raised:
             session.run(pid)
         errors.append(str(raised.value))
 
