@@ -13,7 +13,7 @@ MOST = 5_000
 FIRST = {
     "a takeover that no standby has": 50_000,
     "a hanging leader's sessions not ended": 10_000,
-    "a gap not found": 30_000,
+    "a gap not found": 20_000,
     "a leadership not given up": 20_000,
 }
 #: Faults that are found within some takeovers.
