@@ -581,6 +581,17 @@ async def awaited(storage, sending):
         await asyncio.sleep(0)
 
 
+async def check_lost(brokers, storage, sending):
+    """Check the answer to a change in vhost w of broker b, which loses the vhost before the change is stored."""
+    await awaited(storage, sending)
+    lose(storage)
+    brokers["b"].broker.close_vhost("w")
+    brokers.serving["w"] = None
+    answer = await asyncio.wait_for(sending, 3)
+    assert (answer.status_code, answer.json()["error"]) == (503, "service_unavailable")
+    assert "check whether the change was made" in answer.json()["reason"]
+
+
 async def put_user(api):
     return await api.put("users/ann", {"password": "p", "tags": ""})
 
@@ -665,13 +676,7 @@ async def test_an_import_that_was_not_stored_when_its_vhost_was_lost_is_no_succe
     brokers.serving["w"] = "b"
     body = {"users": DOCUMENT["users"], "queues": [{"vhost": "w", "name": "q", "durable": True}]}
     sending = asyncio.ensure_future(brokers[name].post("definitions", body))
-    await awaited(storage, sending)
-    lose(storage)
-    broker.close_vhost("w")
-    brokers.serving["w"] = None
-    answer = await asyncio.wait_for(sending, 3)
-    assert (answer.status_code, answer.json()["error"]) == (503, "service_unavailable")
-    assert "check whether the change was made" in answer.json()["reason"]
+    await check_lost(brokers, storage, sending)
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
@@ -685,10 +690,4 @@ async def test_a_change_that_was_not_stored_when_its_vhost_was_lost_is_no_succes
     Wire(broker).log_in(vhost="w").declare("q", durable=True)
     body = {"routing_key": "q", "payload": "x", "payload_encoding": "string", "properties": {"delivery_mode": 2}}
     sending = asyncio.ensure_future(brokers[name].post("exchanges/w/amq.default/publish", body))
-    await awaited(storage, sending)
-    lose(storage)
-    broker.close_vhost("w")
-    brokers.serving["w"] = None
-    answer = await asyncio.wait_for(sending, 3)
-    assert (answer.status_code, answer.json()["error"]) == (503, "service_unavailable")
-    assert "check whether the change was made" in answer.json()["reason"]
+    await check_lost(brokers, storage, sending)
