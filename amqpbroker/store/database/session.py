@@ -141,9 +141,11 @@ class Session:
         self._connection: TimedConnection | None = None
         #: Callers whose last call had no answer, and may still take effect.
         self._unanswered: set[str] = set()
-        #: Held during a call. Time of the last call that the server did not answer within the deadline.
+        #: Held during a call. Time and reason of the last call that the server did not answer within the deadline, or
+        #: of the last attempt to connect that failed.
         self._calling = threading.Lock()
         self._silent_s: float = -math.inf
+        self._silence: str = ""
         self._connecting: threading.Thread | None = None
         self._ended: bool = False
 
@@ -165,20 +167,25 @@ class Session:
         asked_s = time.monotonic()
         with self._calling:
             if self._silent_s >= asked_s:
-                # It has waited as long as the call that was not answered.
-                raise self._no_answer()
+                # Otherwise each of those who wait would wait once more, after all those before it.
+                raise UnwrittenError(errno.EIO, self._silence)
             return self._run(task, caller)
 
     def _run(self, task: Callable[[TimedConnection], T], caller: str) -> T:
+        connection = None
         try:
-            result = task(self._connected())
+            connection = self._connected()
+            result = task(connection)
         except TimeoutError as error:
             self._disconnect()
             self._unanswered.add(caller)
-            self._silent_s = time.monotonic()
+            silence = f"{described(self._url)}: no answer in {self._deadline_s:g} s"
+            self._silent_s, self._silence = time.monotonic(), silence
             self._rests_until = self._silent_s + self._rest_s
-            raise self._no_answer() from error
+            raise UnwrittenError(errno.EIO, silence) from error
         except psycopg.Error as error:
+            if connection is None:
+                self._silent_s, self._silence = time.monotonic(), f"{described(self._url)}: {reason(error)}"
             if self._connection is None or self._connection.closed or error.sqlstate == UNPREPARED:
                 self._disconnect()
                 self._unanswered.add(caller)
@@ -189,9 +196,6 @@ class Session:
             raise
         self._unanswered.discard(caller)
         return result
-
-    def _no_answer(self) -> UnwrittenError:
-        return UnwrittenError(errno.EIO, f"{described(self._url)}: no answer in {self._deadline_s:g} s")
 
     def discard(self, caller: str) -> None:
         """Remove what is remembered of a caller that makes no further calls."""

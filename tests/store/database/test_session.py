@@ -4,6 +4,7 @@ import errno
 import threading
 import time
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -198,14 +199,21 @@ def test_a_limited_session_that_cannot_connect_fails_at_once():
     session.close()
 
 
-def test_those_who_wait_for_an_attempt_without_an_answer_make_none_of_their_own(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (psycopg.errors.ConnectionTimeout("connection timeout expired"), "connection timeout expired"),
+        (TimeoutError(), "no answer in 10 s"),
+    ],
+)
+def test_those_who_wait_for_an_attempt_that_fails_make_none_of_their_own(monkeypatch, error, reason):
     """Many logs share a session, and each attempt may take seconds."""
     attempts, ends = [], threading.Event()
 
     def connect(*_, **__):
         attempts.append(None)
         ends.wait(30)
-        raise TimeoutError
+        raise error
 
     monkeypatch.setattr(TimedConnection, "connect", connect)
     session, errors = Session("postgresql://127.0.0.1:1/none", "tested", 10), []
@@ -213,7 +221,7 @@ def test_those_who_wait_for_an_attempt_without_an_answer_make_none_of_their_own(
     def run(reached=None):
         if reached is not None:
             reached.wait(30)
-        with pytest.raises(UnwrittenError, match="no answer in 10 s") as raised:
+        with pytest.raises(UnwrittenError, match=reason) as raised:
             session.run(pid)
         errors.append(str(raised.value))
 
