@@ -25,7 +25,7 @@ from amqpbroker.store.database.sharing import VhostServer
 from amqpbroker.store.database.storage import DatabaseStorage, is_synchronous
 from amqpbroker.store.database.vhost_followers import Followed
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, remove_log
-from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
+from amqpbroker.store.log import StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _DELETED_S: Final = 1.0
 _LOOK_S: Final = 0.02
 #: Time to wait for the journal that this broker has followed; then the vhost's messages are read instead.
 _FOLLOWED_S: Final = 3.0
-#: Attempts to read a vhost's messages while the database fails, and the time between two.
+#: Attempts to read a vhost's messages, or to remove them, while the database fails, and the time between two.
 _ATTEMPTS: Final = 20
 _AGAIN_S: Final = 1.0
 
@@ -183,6 +183,10 @@ class VhostServing(VhostServer):
         self._operations[name] = task
         task.add_done_callback(partial(self._done, name, epoch))
 
+    def _is_last_operation(self, name: str) -> bool:
+        """Return whether no later operation waits for the one that calls this."""
+        return self._operations.get(name) is asyncio.current_task()
+
     def _epoch_of(self, name: str) -> int:
         """Return the epoch in which a log is served, 0 if it is not."""
         return self._opened[name].epoch if name in self._opened else 0
@@ -223,7 +227,7 @@ class VhostServing(VhostServer):
                 if not isinstance(error, UnwrittenError) or not left:
                     raise
                 await asyncio.sleep(_AGAIN_S)
-                if self._operations.get(wanted.name) is not asyncio.current_task():
+                if not self._is_last_operation(wanted.name):
                     # It is lost or handed over meanwhile.
                     raise
                 log.warning("vhost '%s': %s; its messages are read again", in_one_line(wanted.vhost), error)
@@ -333,14 +337,25 @@ class VhostServing(VhostServer):
         if removed.name in self._opened:
             await self._until_deleted(self._opened[removed.name])
             await self._end(self._opened.pop(removed.name), OSError("the vhost is deleted"))
-        database = DatabaseStorage(self._sessions, epoch, removed.name)
-        try:
-            await self._run(partial(_remove_stored, removed, database))
-            log.info("the stored data of the deleted vhost '%s' is removed", in_one_line(removed.vhost))
-        except (OSError, StoreError) as error:
-            vhost = in_one_line(removed.vhost)
-            log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", vhost, error)  # noqa: TRY400
-            self._released.put(Released(removed.name, epoch))
+        vhost = in_one_line(removed.vhost)
+        for left in reversed(range(_ATTEMPTS)):
+            database = DatabaseStorage(self._sessions, epoch, removed.name)
+            try:
+                await self._run(partial(_remove_stored, removed, database))
+            except (OSError, StoreError) as error:
+                if left and isinstance(error, UnwrittenError):
+                    # A dump may read the tables for long.
+                    await asyncio.sleep(_AGAIN_S)
+                    if self._is_last_operation(removed.name):
+                        continue
+                    log.info("the stored data of the deleted vhost '%s' is left to any broker: %s", vhost, error)
+                else:
+                    log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", vhost, error)  # noqa: TRY400
+            else:
+                log.info("the stored data of the deleted vhost '%s' is removed", vhost)
+            break
+        # Also after the removal: a promoted standby may lack it, and even the deletion of the vhost.
+        self._released.put(Released(removed.name, epoch))
 
     async def _until_deleted(self, opened: _Opened) -> None:
         """Wait until this broker has followed the deletion of a vhost, which it tells the clients.
@@ -361,8 +376,8 @@ class VhostServing(VhostServer):
                 "vhost '%s': %s; its connections are closed", in_one_line(opened.vhost), error.strerror or error
             )
         await self._end(opened, error)
-        if not isinstance(error, FencedError):
-            self._released.put(Released(name, opened.epoch, successor))
+        # Also if another broker leads: a promoted standby may lack its takeover.
+        self._released.put(Released(name, opened.epoch, successor))
 
     async def _end(self, opened: _Opened, error: OSError | None) -> None:
         """Serve a vhost no longer. error: why nothing may be written, None to write what is left."""

@@ -8,6 +8,7 @@ from itertools import count
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import SystemClock
@@ -24,7 +25,7 @@ from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.vhost_followers import VhostFollowers
-from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs
+from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs, remove_log
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.log import UnwrittenError
 from amqpbroker.store.store import MemoryStore
@@ -121,6 +122,31 @@ class Sites:
         ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
         assert ending.run(lambda connection: connection.execute(ended, [name]).fetchall()) == [(True,)]
         ending.close()
+
+    def rows(self, log):
+        """Return the rows by which a log is led and found, by their tables."""
+        queries = {
+            "fence": "log = %s",
+            "leadership": "log = %s",
+            "vhost_log": "'v' || number = %s",
+        }
+        with psycopg.connect(self._database, row_factory=dict_row) as connection:
+            found = {
+                table: connection.execute(f"SELECT * FROM amqpbroker.{table} WHERE {where}", [log]).fetchone()
+                for table, where in queries.items()
+            }
+        return {table: row for table, row in found.items() if row is not None}
+
+    def insert(self, rows):
+        with psycopg.connect(self._database) as connection:
+            for table, row in rows.items():
+                names, values = ", ".join(row), ", ".join(["%s"] * len(row))
+                connection.execute(f"INSERT INTO amqpbroker.{table} ({names}) VALUES ({values})", list(row.values()))
+
+    def set_epoch(self, log, epoch):
+        """Refuse the writes of all other epochs, as after a takeover."""
+        with psycopg.connect(self._database) as connection:
+            connection.execute("UPDATE amqpbroker.fence SET epoch = %s WHERE log = %s", [epoch, log])
 
     async def until(self, condition):
         async with asyncio.timeout(30):
@@ -272,6 +298,59 @@ async def test_what_a_deleted_vhost_has_stored_is_removed_by_its_leader(sites):
     await sites.until(lambda: len(reading.run(read_logs)) == 1)
     assert reading.run(lambda connection: connection.execute(tables).fetchall()) == []
     assert list(a.broker.vhosts) == ["w"]
+
+
+async def test_a_dump_only_delays_the_removal_of_what_a_vhost_has_stored(sites, monkeypatch, caplog):
+    def refuse(*of):
+        if locked:
+            raise locked.pop()
+        remove_log(*of)
+
+    locked = [UnwrittenError(1, "canceling statement due to lock timeout")] * 3
+    monkeypatch.setattr(module, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(module, "remove_log", refuse)
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    sites.opened.definitions.remove_vhost("v")
+    sites.opened.definitions.sync()
+    a.broker.remove_vhost("v")
+    await a.step()
+    async with asyncio.timeout(30):
+        while len(sites.opened.reading.run(read_logs)) == 2:
+            await asyncio.sleep(0.01)
+    assert locked == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_removal_that_a_promoted_standby_lacks_is_repeated(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    sites.opened.definitions.remove_vhost("v")
+    sites.opened.definitions.sync()
+    a.broker.remove_vhost("v")
+    kept = sites.rows("v1")
+    await a.step()
+    async with asyncio.timeout(30):
+        while sites.rows("v1") or a.serving._operations:
+            await asyncio.sleep(0.01)
+    sites.insert(kept)
+    await sites.until(lambda: sites.rows("v1") == {})
+
+
+async def test_a_vhost_is_served_again_if_a_promoted_standby_lacks_the_takeover_of_its_next_leader(sites):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    client = Wire(a.broker).log_in(vhost="v")
+    await publish(client, b"1")
+    sites.set_epoch("v1", 2)
+    client.publish("q", b"late", delivery_mode=2)
+    client.turn()
+    async with asyncio.timeout(30):
+        while "v" in a.broker.vhosts or a.serving._operations:
+            await asyncio.sleep(0.01)
+    sites.set_epoch("v1", 1)
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    assert Wire(a.broker).log_in(vhost="v").get("q").body == b"1"
 
 
 async def test_clients_of_a_vhost_that_another_broker_has_deleted_are_told_so(sites):

@@ -146,8 +146,7 @@ PLANTED: Final = (
     Planted(
         "a vhost that is closed not released",
         "vhost_serving.py",
-        "        if not isinstance(error, FencedError):\n"
-        "            self._released.put(Released(name, opened.epoch, successor))",
+        "        self._released.put(Released(name, opened.epoch, successor))",
         "        pass",
     ),
     Planted(
