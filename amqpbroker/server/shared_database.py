@@ -380,7 +380,9 @@ class SharedVhosts(Shared):
             follow(self._broker, *changes)
             undone = self._own_changes.compare(found, epoch)
             follow(self._broker, undone.put, undone.removed)
-        for vhost in undone.returned:
+        # A vhost that is defined again may have been removed from memory here, while its log stays.
+        defined = [definition.name for definition in changes.put if isinstance(definition, VhostDefinition)]
+        for vhost in (*defined, *undone.returned):
             self._serving.reopen(vhost)
 
     def _leader_of(self, vhost: str) -> Leader | None:

@@ -328,7 +328,8 @@ class VhostServing(VhostServer):
 
     def reopen(self, vhost: str) -> None:
         """Release a vhost whose deletion was undone, if it is no longer in memory, so that any broker serves it."""
-        undone = OSError(errno.ESTALE, "it was not deleted, since another broker writes the definitions now")
+        reason = "its deletion was undone: another broker writes the definitions now, or a promoted standby lacks it"
+        undone = OSError(errno.ESTALE, reason)
         for name, opened in self._opened.items():
             if opened.vhost == vhost and opened.storage.is_closed:
                 self._operate(name, opened.epoch, partial(self._close, name, undone))

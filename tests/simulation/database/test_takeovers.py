@@ -4,6 +4,9 @@ import pytest
 
 from tests.simulation.database.patched import simulated
 from tests.simulation.database.run import run, run_many
+from tests.simulation.database.vhosts import DEFAULT
+from tests.simulation.database.world import World
+from tests.simulation.scheduler import SECOND
 
 
 def failures(first, takeovers):
@@ -18,6 +21,35 @@ def test_what_was_acknowledged_survives_takeovers():
 @pytest.mark.explore
 def test_what_was_acknowledged_survives_thousands_of_takeovers():
     assert failures(1_000, 2_000) == []
+
+
+def exchange(world, rows):
+    """Exchange the definitions of vhosts for others, as a promoted standby may have them; return those before."""
+    assert world.cluster.primary is not None
+    for tables in (world.cluster.tables, world.cluster.primary.tables):
+        before, tables["vhost"] = tables["vhost"], dict(rows)
+        epoch, number = tables["proof"]["0"]
+        tables["proof"]["0"] = epoch, number + 1
+    return before
+
+
+@pytest.mark.parametrize("seed", [1, 4, 8])
+def test_a_vhost_whose_deletion_was_followed_is_served_again_if_a_promoted_standby_lacks_the_deletion(seed):
+    with simulated():
+        world = World(seed)
+        try:
+            world.begin()
+            world.rest()
+            world.vhosts.pauses = True
+            # Otherwise it may be served again because it moves to another broker.
+            world.run(10 * SECOND)
+            before = exchange(world, {})
+            world.run_until(lambda: "".join(each.name for each in world.brokers if each.served), 5 * SECOND)
+            exchange(world, before)
+            world.rest()
+            assert DEFAULT in {vhost.name for each in world.brokers for vhost in each.served}
+        finally:
+            world.end()
 
 
 def test_the_same_seed_gives_the_same_world():
