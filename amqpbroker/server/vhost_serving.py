@@ -25,7 +25,7 @@ from amqpbroker.store.database.sharing import VhostServer
 from amqpbroker.store.database.storage import DatabaseStorage, is_synchronous
 from amqpbroker.store.database.vhost_followers import Followed
 from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, remove_log
-from amqpbroker.store.log import StoreError, UnwrittenError
+from amqpbroker.store.log import FencedError, StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
 
 log = logging.getLogger(__name__)
@@ -339,24 +339,31 @@ class VhostServing(VhostServer):
             await self._until_deleted(self._opened[removed.name])
             await self._end(self._opened.pop(removed.name), OSError("the vhost is deleted"))
         vhost = in_one_line(removed.vhost)
+        try:
+            await self._remove_data(removed, epoch)
+            log.info("the stored data of the deleted vhost '%s' is removed", vhost)
+        except FencedError:
+            log.info("the stored data of the vhost '%s' is left to its next leader", vhost)
+        except (OSError, StoreError) as error:
+            log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", vhost, error)  # noqa: TRY400
+        # Also after the removal: a promoted standby may lack it, and even the deletion of the vhost.
+        self._released.put(Released(removed.name, epoch))
+
+    async def _remove_data(self, removed: VhostLog, epoch: int) -> None:
+        """Remove what a deleted vhost has stored, again if the database fails. Raises OSError, StoreError."""
         for left in reversed(range(_ATTEMPTS)):
             database = DatabaseStorage(self._sessions, epoch, removed.name)
             try:
                 await self._run(partial(_remove_stored, removed, database))
-            except (OSError, StoreError) as error:
-                if left and isinstance(error, UnwrittenError):
-                    # A dump may read the tables for long.
-                    await asyncio.sleep(_AGAIN_S)
-                    if self._is_last_operation(removed.name):
-                        continue
-                    log.info("the stored data of the deleted vhost '%s' is left to any broker: %s", vhost, error)
-                else:
-                    log.error("the stored data of the deleted vhost '%s' cannot be removed yet: %s", vhost, error)  # noqa: TRY400
+            except UnwrittenError:
+                if not left:
+                    raise
+                # A dump may read the tables for long.
+                await asyncio.sleep(_AGAIN_S)
+                if not self._is_last_operation(removed.name):
+                    raise
             else:
-                log.info("the stored data of the deleted vhost '%s' is removed", vhost)
-            break
-        # Also after the removal: a promoted standby may lack it, and even the deletion of the vhost.
-        self._released.put(Released(removed.name, epoch))
+                return
 
     async def _until_deleted(self, opened: _Opened) -> None:
         """Wait until this broker has followed the deletion of a vhost, which it tells the clients.

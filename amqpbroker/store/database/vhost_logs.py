@@ -26,6 +26,11 @@ _ADD_MISSING: Final[LiteralString] = (
 #: A log that is not removed, by its name.
 _EXISTING: Final[LiteralString] = "SELECT 1 FROM vhost_log WHERE 'v' || number = %s AND NOT removed"
 
+#: Fails as the guard of the fence does if a log is not removed: a promoted standby may lack the deletion of the vhost.
+_STILL_REMOVED: Final[LiteralString] = (
+    "SELECT 1 / count(*) FROM (SELECT 1 FROM vhost_log WHERE number = %s AND removed FOR UPDATE) AS found"
+)
+
 #: Files that are removed in one transaction: each needs a lock of the server.
 _FILES_AT_ONCE: Final = 100
 
@@ -69,16 +74,20 @@ def reconcile(fence: Fence) -> None:
 def remove_log(log: VhostLog, connection: TimedConnection, fence: Fence) -> None:
     """Remove everything that a deleted vhost has stored. Raises OSError; then what is left can be removed again.
 
+    Raises FencedError also if the database does not know of the deletion any more.
+
     connection: for reading. fence: of the leader of the log, who can write nothing more. Its session should not be one
     that writes messages: it waits a second for a table that a backup reads.
     """
     names = [name for (name,) in connection.execute(_FILES, [SCHEMA, f"{log.name}/"]).fetchall()]
+    removed = Statement(_STILL_REMOVED, (log.number,))
     drops = [Statement(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(name))) for name in names]
     for first in range(0, len(drops), _FILES_AT_ONCE):
-        fence.write([REMOVAL_LOCK, *drops[first : first + _FILES_AT_ONCE]])
+        fence.write([REMOVAL_LOCK, removed, *drops[first : first + _FILES_AT_ONCE]])
     rows = [
         Statement(sql.SQL("DELETE FROM {} WHERE log = %s").format(sql.Identifier(table)), (log.name,))
         for table in _TABLES
     ]
     # The row by which the log is found comes with the last ones.
-    fence.write([*rows, Statement("DELETE FROM vhost_log WHERE number = %s", (log.number,))], Statement("SELECT 1"))
+    row = Statement("DELETE FROM vhost_log WHERE number = %s", (log.number,))
+    fence.write([removed, *rows, row], Statement("SELECT 1"))

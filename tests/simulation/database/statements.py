@@ -653,6 +653,16 @@ def add_missing_logs(session: Backend, names: Names, values: Any) -> Result:
     return Result([], len(missing))
 
 
+def check_removed(session: Backend, names: Names, values: Any) -> Result:
+    """Fail unless a log is removed; lock it."""
+    number = values[0]
+    row = session.open_transaction.rows("vhost_log").get(number)
+    if row is None or not row[_REMOVED]:
+        raise ServerError(DIVISION)
+    session.lock(("vhost_log", number))
+    return FOUND
+
+
 def delete_log(session: Backend, names: Names, values: Any) -> Result:
     number = values[0]
     if number not in session.open_transaction.rows("vhost_log"):
@@ -768,6 +778,7 @@ STATEMENTS: Final[dict[str, Function]] = {
     leadership._KEEP: keep_log,
     vhost_logs._MARK_REMOVED: mark_others_removed,
     vhost_logs._ADD_MISSING: add_missing_logs,
+    vhost_logs._STILL_REMOVED: check_removed,
     "DELETE FROM vhost_log WHERE number = %s": delete_log,
     "SELECT 1": find_one,
 }

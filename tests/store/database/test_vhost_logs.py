@@ -135,6 +135,24 @@ def test_a_removal_that_waits_for_a_backup_ends_soon_and_holds_up_no_messages(op
     assert logs() == []
 
 
+@pytest.mark.parametrize("has_files", [True, False])
+def test_what_a_vhost_has_stored_stays_if_a_promoted_standby_lacks_its_deletion(opened, logs, led, has_files):
+    opened.definitions.put(VhostDefinition("v"))
+    opened.definitions.sync()
+    storage = led("v1")
+    storage.definitions.put(QUEUE)
+    storage.definitions.sync()
+    if has_files:
+        storage.files.write(storage.files.create(Path("/journal/1")), b"data")
+        storage.files.flush()
+    removed = logs()[0]._replace(removed=True)
+    with pytest.raises(FencedError):
+        storage.read(lambda reading: remove_log(removed, reading, storage.removal))
+    assert [log.removed for log in logs()] == [False]
+    assert storage.definitions.all(QueueDefinition) == [QUEUE]
+    assert storage.files.names(Path("/journal")) == ["1"] * has_files
+
+
 def test_the_storages_of_two_logs_have_nothing_in_common(opened, led):
     opened.definitions.put(VhostDefinition("one"), VhostDefinition("two"))
     opened.definitions.sync()
