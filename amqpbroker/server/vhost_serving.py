@@ -134,6 +134,9 @@ class VhostServing(VhostServer):
     def hand_over(self, log: str, epoch: int, successor: str) -> None:
         self._loop.call_soon_threadsafe(self._operate, log, epoch, partial(self._close, log, None, successor))
 
+    def check(self) -> None:
+        self._loop.call_soon_threadsafe(self._check)
+
     def follow(self, logs: Sequence[str]) -> None:
         self._following.follow(logs)
 
@@ -314,6 +317,12 @@ class VhostServing(VhostServer):
         """Handle the failure of a store, which can write nothing any more."""
         lost = error if isinstance(error, OSError) else OSError(str(error))
         self._operate(name, epoch, partial(self._close, name, lost))
+
+    def _check(self) -> None:
+        # A vhost without traffic has no next write that would fail.
+        for opened in self._opened.values():
+            if not opened.storage.is_closed:
+                opened.database.definitions.check()
 
     def overtaken(self, name: str, leader: str, epoch: int) -> None:
         """Serve a vhost no longer that a broker has taken over, as others know while the database does not answer.

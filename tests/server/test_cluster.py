@@ -59,6 +59,9 @@ class Broker(VhostServer):
     def hand_over(self, log, epoch, successor):
         self.sharing.released(log, epoch, successor)
 
+    def check(self):
+        pass
+
     def follow(self, logs):
         pass
 

@@ -85,6 +85,7 @@ class Site:
         self._sharing.step()
 
     async def step(self):
+        self.broker.clock.fire_due()
         await asyncio.to_thread(self._step)
         await asyncio.sleep(0.02)
 
@@ -142,6 +143,17 @@ class Sites:
             for table, row in rows.items():
                 names, values = ", ".join(row), ", ".join(["%s"] * len(row))
                 connection.execute(f"INSERT INTO amqpbroker.{table} ({names}) VALUES ({values})", list(row.values()))
+
+    def lose_last_row(self, log):
+        """Remove the last row of a journal, and end the sessions that write, as the promotion of a standby may."""
+        files = "SELECT tablename FROM pg_tables WHERE schemaname = 'amqpbroker' AND starts_with(tablename, %s)"
+        with psycopg.connect(self._database) as connection:
+            (name,) = max(connection.execute(files, [f"{log}/journal/"]).fetchall())
+            table = f'amqpbroker."{name}"'
+            connection.execute(f"DELETE FROM {table} WHERE start = (SELECT max(start) FROM {table})")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE '%writing%'"
+            )
 
     def set_epoch(self, log, epoch):
         """Refuse the writes of all other epochs, as after a takeover."""
@@ -351,6 +363,28 @@ async def test_a_vhost_is_served_again_if_a_promoted_standby_lacks_the_takeover_
     sites.set_epoch("v1", 1)
     await sites.until(lambda: len(a.broker.vhosts) == 2)
     assert Wire(a.broker).log_in(vhost="v").get("q").body == b"1"
+
+
+async def test_a_promoted_standby_that_lacks_confirmed_messages_of_an_idle_vhost_is_noticed(sites, caplog):
+    a = sites.add("a")
+    await sites.until(lambda: len(a.broker.vhosts) == 2)
+    client = Wire(a.broker).log_in(vhost="v")
+    await publish(client, b"kept")
+    for _ in range(3):
+        # Nothing is missing.
+        a.serving.check()
+        await a.step()
+    await publish(client, b"lost")
+    sites.lose_last_row("v1")
+    sites.end_session(session_name("process a", "lease"))
+    with pytest.raises(UnwrittenError):
+        await a.step()
+    await sites.until(lambda: a.leaderships.held.get("v1") == 2 and len(a.broker.vhosts) == 2)
+    assert "vhost 'v': the database has lost messages that were confirmed" in caplog.text
+    assert client.closed()[0] == 320
+    client = Wire(a.broker).log_in(vhost="v")
+    assert client.get("q").body == b"kept"
+    assert client.get("q").name == "basic.get-empty"
 
 
 async def test_clients_of_a_vhost_that_another_broker_has_deleted_are_told_so(sites):

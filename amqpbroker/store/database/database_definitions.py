@@ -108,6 +108,10 @@ class DatabaseDefinitions(Definitions):
             for query, values in statements:
                 self._change(query, values)
 
+    def check(self) -> None:
+        """Write only a number with the next `sync`, which fails if the database lacks what was written last."""
+        self.add(Statement("SELECT 1"))
+
     def remove(self, *definitions: Definition) -> None:
         with self.transaction():
             for definition in definitions:

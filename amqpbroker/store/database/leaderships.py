@@ -124,6 +124,11 @@ class Leaderships:
         #: When the last renewal that succeeded began.
         self._renewed_s: float = now_s()
 
+    @property
+    def connections(self) -> int:
+        """Return the number of connections to the database so far: each may be to another server."""
+        return self._session.connections
+
     def may_have_ended(self) -> bool:
         """Return whether nothing was renewed for the time of a lease, so that others may have taken all logs over.
 

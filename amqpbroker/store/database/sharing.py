@@ -55,6 +55,10 @@ class VhostServer(ABC):
         """
 
     @abstractmethod
+    def check(self) -> None:
+        """Check that the database has what was written last to each log that is served: it may be another server."""
+
+    @abstractmethod
     def follow(self, logs: Sequence[str]) -> None:
         """Follow the journals of these logs from now on, and of no others."""
 
@@ -116,6 +120,8 @@ class Sharing:
         self._trying: set[str] = set()
         self._leaving: set[str] = set()
         self._removing: set[str] = set()
+        #: Number of the connection at the last check of what is served.
+        self._checked_on: int = 0
         #: Logs to release, with the epochs of their leaderships and their successors.
         self._ended: dict[str, tuple[int, str]] = {}
         self._order = Order((), prefers_none)
@@ -136,6 +142,9 @@ class Sharing:
         for log, error in self._leaderships.renew(self._staying()).items():
             if log not in self._removing:
                 self._server.lose(log, led[log], error)
+        if self._checked_on != self._leaderships.connections:
+            self._checked_on = self._leaderships.connections
+            self._server.check()
         self._leaving &= self._leaderships.held.keys()
         self._removing &= self._leaderships.held.keys()
         if self._ends:

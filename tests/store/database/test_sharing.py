@@ -58,6 +58,7 @@ class Leaderships:
         self.tried = []
         self.abandoned = []
         self.retained = set()
+        self.connections = 1
         self._table = table
         self._holder = holder
 
@@ -128,6 +129,7 @@ class Process(VhostServer):
             self.leaderships, self.facts.process, lambda: table.logs, lambda: table.rows(), self, prefers
         )
         self.served, self.followed, self.events, self.with_clients = set(), [], [], []
+        self.checks = 0
 
     def serve(self, log, epoch):
         self.served.add(log.name)
@@ -149,6 +151,9 @@ class Process(VhostServer):
     def leave(self, log, successor):
         self.served.discard(log)
         self.sharing.released(log, self.leaderships.held[log], successor)
+
+    def check(self):
+        self.checks += 1
 
     def follow(self, logs):
         self.followed = logs
@@ -447,6 +452,15 @@ def test_a_broker_follows_no_vhost_that_it_leads_or_that_is_deleted(table):
     assert list(a.followed) == []
 
 
+def test_what_is_served_is_checked_after_each_new_connection(table):
+    a = table.add("a")
+    table.step()
+    before = a.checks
+    a.leaderships.connections += 1
+    table.step()
+    assert a.checks == before + 1
+
+
 def test_a_removal_that_failed_is_tried_again(table):
     a = table.add("a")
     table.logs = [VhostLog(1, "v", True)]
@@ -613,6 +627,7 @@ class RealProcess(Process):
         self.leaderships = RealLeaderships(lease, Leader(name, f"{name}:5672", process), 60.0, now_s)
         self.sharing = Sharing(self.leaderships, process, lambda: logs.run(read_logs), members.rows, self)
         self.served, self.followed, self.events, self.with_clients = set(), [], [], []
+        self.checks = 0
         self.slow = self.reads_on = False
 
     def end(self):
