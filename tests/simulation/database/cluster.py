@@ -32,6 +32,10 @@ class Standby:
         self._tables = tables
         self._applied = received
 
+    def delay(self, commits: int) -> None:
+        """Lack so many of the last commits, unless they are applied."""
+        self.received = max(self._applied, self.received - commits)
+
     def tables(self, log: list[Changes]) -> Tables:
         """Return the tables with everything that it has received. log: the commits before and after that."""
         for changes in log[self._applied : self.received]:

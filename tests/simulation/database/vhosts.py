@@ -49,6 +49,11 @@ class Vhosts:
         self._open = [each for each in self._open if each.name != request.name] + later
         self._allowed[request.name] = {request.creates}.union(*map(_results, later))
 
+    @property
+    def all_deletions(self) -> int:
+        """Return the number of times that somebody has asked for the deletion of any vhost."""
+        return self._deletions.total()
+
     def deletions(self, name: str) -> int:
         """Return the number of times that somebody has asked for the deletion of a vhost."""
         return self._deletions[name]

@@ -1,0 +1,53 @@
+"""Promotions of lagging standbys, which may undo anything that was confirmed."""
+
+import pytest
+
+from tests.simulation.database.lagging import run_lagging
+from tests.simulation.database.patched import simulated
+from tests.simulation.database.planted import planted
+from tests.simulation.planted.fault import Planted
+
+WORLDS = 12
+
+#: Faults, and the seed of a world that finds each.
+PLANTED = (
+    (Planted("what is served not checked", "sharing.py", "self._server.check()", "pass"), 3),
+    (
+        Planted(
+            "the log of a removed vhost not released",
+            "vhost_serving.py",
+            "        self._released.put(Released(removed.name, epoch))",
+            "        pass",
+        ),
+        3,
+    ),
+    (
+        Planted(
+            "a vhost removed that is not deleted any more",
+            "vhost_logs.py",
+            "Statement(_STILL_REMOVED, (log.number,))",
+            'Statement("SELECT 1")',
+        ),
+        67,
+    ),
+)
+
+
+def failures(first, worlds):
+    with simulated():
+        return [(seed, failure) for seed in range(first, first + worlds) if (failure := run_lagging(seed))]
+
+
+def test_what_is_left_is_served():
+    assert failures(1, WORLDS) == []
+
+
+@pytest.mark.explore
+def test_what_is_left_is_served_in_many_worlds():
+    assert failures(1_000, 60) == []
+
+
+@pytest.mark.parametrize(("fault", "seed"), PLANTED, ids=lambda value: getattr(value, "name", value))
+def test_a_fault_is_found(fault, seed):
+    with planted(fault):
+        assert failures(seed, 1)
