@@ -90,6 +90,15 @@ def test_a_leader_whose_last_write_is_lost_reads_the_vhost_again(lagging, write)
     check(lagging, lagging.leader)
 
 
+def test_a_leader_without_traffic_whose_last_write_is_lost_reads_the_vhost_again(lagging):
+    lagging.cut()
+    with channel_of(lagging.leader) as channel:
+        publish_on(channel)
+        lagging.promote()
+        until(lambda: f"vhost '/': {LOST}" in lagging.leader.log)
+    check(lagging, lagging.leader)
+
+
 def test_a_leader_whose_takeover_is_lost_reads_the_vhost_again(lagging):
     """The promoted standby only knows of the leader before it."""
     lagging.cut()
