@@ -129,13 +129,15 @@ class VhostServing(VhostServer):
         self._loop.call_soon_threadsafe(self._operate, log.name, epoch, partial(self._remove, log, epoch))
 
     def lose(self, log: str, epoch: int, error: OSError) -> None:
-        self._loop.call_soon_threadsafe(self._operate, log, epoch, partial(self._close, log, error))
+        self._loop.call_soon_threadsafe(self._operate, log, epoch, partial(self._close, log, epoch, error))
 
     def hand_over(self, log: str, epoch: int, successor: str) -> None:
-        self._loop.call_soon_threadsafe(self._operate, log, epoch, partial(self._close, log, None, successor))
+        self._loop.call_soon_threadsafe(self._operate, log, epoch, partial(self._close, log, epoch, None, successor))
 
-    def check(self) -> None:
-        self._loop.call_soon_threadsafe(self._check)
+    def check(self, connection: TimedConnection) -> None:
+        for name, opened in self._opened.copy().items():
+            if opened.database.fence.may_lack(connection):
+                self._loop.call_soon_threadsafe(self._suspect, name)
 
     def follow(self, logs: Sequence[str]) -> None:
         self._following.follow(logs)
@@ -172,7 +174,7 @@ class VhostServing(VhostServer):
         if self._looking is not None:
             self._looking.cancel()
         for name in {*self._opened, *self._operations}:
-            self._operate(name, self._epoch_of(name), partial(self._close, name, None, ""))
+            self._operate(name, self._epoch_of(name), partial(self._close, name, None, None))
         while self._operations:
             await asyncio.wait(list(self._operations.values()))
         await asyncio.to_thread(self._following.close)
@@ -316,13 +318,13 @@ class VhostServing(VhostServer):
     def _failed(self, name: str, epoch: int, error: Exception) -> None:
         """Handle the failure of a store, which can write nothing any more."""
         lost = error if isinstance(error, OSError) else OSError(str(error))
-        self._operate(name, epoch, partial(self._close, name, lost))
+        self._operate(name, epoch, partial(self._close, name, epoch, lost))
 
-    def _check(self) -> None:
-        # A vhost without traffic has no next write that would fail.
-        for opened in self._opened.values():
-            if not opened.storage.is_closed:
-                opened.database.definitions.check()
+    def _suspect(self, name: str) -> None:
+        """Write a number, which fails if the last write is lost: a vhost without traffic has no next write."""
+        opened = self._opened.get(name)
+        if opened is not None and not opened.storage.is_closed:
+            opened.database.definitions.check()
 
     def overtaken(self, name: str, leader: str, epoch: int) -> None:
         """Serve a vhost no longer that a broker has taken over, as others know while the database does not answer.
@@ -333,15 +335,14 @@ class VhostServing(VhostServer):
         if opened is not None and opened.epoch < epoch:
             # It is released once the database answers, unless it does not belong to this broker any more.
             error = OSError(errno.EPERM, f"{leader} leads now, and the database does not answer")
-            self._operate(name, opened.epoch, partial(self._close, name, error))
+            self._operate(name, opened.epoch, partial(self._close, name, opened.epoch, error))
 
     def reopen(self, vhost: str) -> None:
         """Release a vhost whose deletion was undone, if it is no longer in memory, so that any broker serves it."""
-        reason = "its deletion was undone: another broker writes the definitions now, or a promoted standby lacks it"
-        undone = OSError(errno.ESTALE, reason)
+        undone = OSError(errno.ESTALE, "it was deleted, and is defined again")
         for name, opened in self._opened.items():
             if opened.vhost == vhost and opened.storage.is_closed:
-                self._operate(name, opened.epoch, partial(self._close, name, undone))
+                self._operate(name, opened.epoch, partial(self._close, name, opened.epoch, undone))
 
     async def _remove(self, removed: VhostLog, epoch: int) -> None:
         if removed.name in self._opened:
@@ -383,11 +384,15 @@ class VhostServing(VhostServer):
         while not opened.storage.is_closed and self._loop.time() < end:
             await asyncio.sleep(_LOOK_S)
 
-    async def _close(self, name: str, error: OSError | None, successor: str = "") -> None:
-        """Serve a vhost no longer. error: why nothing may be written, None to write what is left, and to release it."""
-        opened = self._opened.pop(name, None)
-        if opened is None:
+    async def _close(self, name: str, epoch: int | None, error: OSError | None, successor: str = "") -> None:
+        """Serve a vhost no longer, and release its leadership, unless a later one has begun.
+
+        epoch: of the leadership that ends, None for any. error: why nothing may be written, None to write what is left.
+        """
+        opened = self._opened.get(name)
+        if opened is None or epoch not in (None, opened.epoch):
             return
+        del self._opened[name]
         if error is not None:
             log.critical(
                 "vhost '%s': %s; its connections are closed", in_one_line(opened.vhost), error.strerror or error

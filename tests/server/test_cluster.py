@@ -59,7 +59,7 @@ class Broker(VhostServer):
     def hand_over(self, log, epoch, successor):
         self.sharing.released(log, epoch, successor)
 
-    def check(self):
+    def check(self, connection):
         pass
 
     def follow(self, logs):

@@ -25,7 +25,7 @@ from amqpbroker.store.database.session import Session
 from amqpbroker.store.database.sessions import Sessions
 from amqpbroker.store.database.sharing import Sharing
 from amqpbroker.store.database.vhost_followers import VhostFollowers
-from amqpbroker.store.database.vhost_logs import GLOBAL, read_logs, remove_log
+from amqpbroker.store.database.vhost_logs import GLOBAL, VhostLog, read_logs, remove_log
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from amqpbroker.store.log import UnwrittenError
 from amqpbroker.store.store import MemoryStore
@@ -370,10 +370,12 @@ async def test_a_promoted_standby_that_lacks_confirmed_messages_of_an_idle_vhost
     await sites.until(lambda: len(a.broker.vhosts) == 2)
     client = Wire(a.broker).log_in(vhost="v")
     await publish(client, b"kept")
-    for _ in range(3):
-        # Nothing is missing.
-        a.serving.check()
-        await a.step()
+    store = a.broker.vhosts["v"].storage.store
+    before = store.appended
+    a.leaderships.run(a.serving.check)
+    await a.step()
+    # Nothing is missing, so nothing has to be written.
+    assert store.appended == before
     await publish(client, b"lost")
     sites.lose_last_row("v1")
     sites.end_session(session_name("process a", "lease"))
@@ -511,6 +513,23 @@ async def test_a_vhost_is_read_again_if_the_database_fails_meanwhile(sites, monk
     assert followed_batches(caplog, "v") == [(0, 0), (2, 2)]
     assert "vhost 'v': no connection; its messages are read again" in caplog.messages
     assert b.serving.released() is None
+
+
+async def test_a_late_end_of_a_leadership_does_not_end_the_next_one(sites):
+    a = sites.add("a")
+    slowed(a, "v1", 0.3)
+    while "v1" not in a.leaderships.held:
+        await a.step()
+    # It is still reading the vhost, and what it opens then fails.
+    a.serving.lose("v1", 1, OSError("lost"))
+    a.serving.serve(VhostLog(1, "v", False), 2)
+    await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while "v1" in a.serving._operations:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert "v" in a.broker.vhosts
+    assert a.serving._epoch_of("v1") == 2
 
 
 async def test_any_broker_may_try_a_vhost_that_cannot_be_read_for_long(sites, monkeypatch, caplog):

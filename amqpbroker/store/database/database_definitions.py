@@ -109,7 +109,10 @@ class DatabaseDefinitions(Definitions):
                 self._change(query, values)
 
     def check(self) -> None:
-        """Write only a number with the next `sync`, which fails if the database lacks what was written last."""
+        """Write only a number with the next `sync`.
+
+        This fails if the database lacks what was written last, and the session has a new connection since then.
+        """
         self.add(Statement("SELECT 1"))
 
     def remove(self, *definitions: Definition) -> None:

@@ -183,6 +183,14 @@ class Fence:
         """Set the query that finds something as long as the last write is there."""
         self._proof = proof
 
+    def may_lack(self, connection: TimedConnection) -> bool:
+        """Return whether the database of a connection seems to lack the last write.
+
+        The result may be wrong during a write. Usable from any thread.
+        """
+        proof = self._proof
+        return proof is not None and not _is_found(connection, proof)
+
     def end_doubtful(self) -> None:
         """End writes that had an error, so that they have no effect from now on. Raises OSError."""
         for session in list(self._in_doubt):

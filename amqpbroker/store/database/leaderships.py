@@ -129,6 +129,10 @@ class Leaderships:
         """Return the number of connections to the database so far: each may be to another server."""
         return self._session.connections
 
+    def run(self, task: Callable[[TimedConnection], None]) -> None:
+        """Call a task with the connection of the leases. Raises OSError."""
+        self._session.run(task)
+
     def may_have_ended(self) -> bool:
         """Return whether nothing was renewed for the time of a lease, so that others may have taken all logs over.
 

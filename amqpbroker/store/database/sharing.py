@@ -9,6 +9,7 @@ from amqpbroker.store.database.leaderships import Held, Leaderships
 from amqpbroker.store.database.members import Facts, Row
 from amqpbroker.store.database.placement import Vhost, followers, moves, takers
 from amqpbroker.store.database.placement_order import Broker, Order
+from amqpbroker.store.database.session import TimedConnection
 from amqpbroker.store.database.sharing_view import (
     Prefers,
     brokers_of,
@@ -55,8 +56,11 @@ class VhostServer(ABC):
         """
 
     @abstractmethod
-    def check(self) -> None:
-        """Check that the database has what was written last to each log that is served: it may be another server."""
+    def check(self, connection: TimedConnection) -> None:
+        """Check that the database has what was written last to each log that is served: it may be another server.
+
+        connection: for reading. Raises psycopg.Error.
+        """
 
     @abstractmethod
     def follow(self, logs: Sequence[str]) -> None:
@@ -142,9 +146,9 @@ class Sharing:
         for log, error in self._leaderships.renew(self._staying()).items():
             if log not in self._removing:
                 self._server.lose(log, led[log], error)
-        if self._checked_on != self._leaderships.connections:
-            self._checked_on = self._leaderships.connections
-            self._server.check()
+        if self._checked_on != (connections := self._leaderships.connections):
+            self._leaderships.run(self._server.check)
+            self._checked_on = connections
         self._leaving &= self._leaderships.held.keys()
         self._removing &= self._leaderships.held.keys()
         if self._ends:

@@ -11,7 +11,7 @@ WORLDS = 12
 
 #: Faults, and the seed of a world that finds each.
 PLANTED = (
-    (Planted("what is served not checked", "sharing.py", "self._server.check()", "pass"), 3),
+    (Planted("what is served not checked", "sharing.py", "self._leaderships.run(self._server.check)", "pass"), 3),
     (
         Planted(
             "the log of a removed vhost not released",
@@ -28,7 +28,7 @@ PLANTED = (
             "Statement(_STILL_REMOVED, (log.number,))",
             'Statement("SELECT 1")',
         ),
-        67,
+        98,
     ),
 )
 

@@ -81,6 +81,9 @@ class Leaderships:
     def abandon(self, log):
         self.abandoned.append(log)
 
+    def run(self, task):
+        task(None)
+
     def renew(self, busy):
         lost = {}
         for log, epoch in list(self.held.items()):
@@ -152,7 +155,7 @@ class Process(VhostServer):
         self.served.discard(log)
         self.sharing.released(log, self.leaderships.held[log], successor)
 
-    def check(self):
+    def check(self, connection):
         self.checks += 1
 
     def follow(self, logs):
