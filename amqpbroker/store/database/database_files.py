@@ -136,6 +136,11 @@ class _Kept:
         """Return whether writing this number of appended bytes only inserts a row."""
         return self.exists and not self.has_rest and 0 < size <= _ROW_BYTES
 
+    @property
+    def may_replace(self) -> bool:
+        """Return whether `statements` remove rows of an earlier leader, which may begin where the new ones do."""
+        return self.has_rest or not self.exists
+
     def statements(self, data: bytes) -> list[Statement]:
         """Return what writes `data`, the appended bytes."""
         table = self.table
@@ -145,7 +150,7 @@ class _Kept:
             made.append(Statement(columns.format(table)))
             # Not compressed, so that parts of a row can be read.
             made.append(Statement(sql.SQL("ALTER TABLE {} ALTER data SET STORAGE EXTERNAL").format(table)))
-        if self.has_rest or not self.exists:
+        if self.may_replace:
             end = self.written
             made.append(Statement(sql.SQL("DELETE FROM {} WHERE start >= %s").format(table), (end,)))
             cut = "UPDATE {} SET data = substr(data, 1, (%s - start)::int) WHERE start + length(data) > %s"
@@ -369,7 +374,8 @@ class DatabaseFiles(Files):
             return
         statements = [statement for kept, data in due for statement in kept.statements(data)]
         proofs = [kept.proof() for kept, data in due if data and kept.is_lasting]
-        self._fence.write(statements, proofs[-1] if proofs else None)
+        numbered = any(kept.may_replace for kept, _ in due)
+        self._fence.write(statements, proofs[-1] if proofs else None, numbered=numbered)
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         with self._changing:

@@ -94,10 +94,12 @@ class Fence:
         self._epoch = epoch
         self._proves = proves
         self._caller = f"{log} {epoch}"
-        #: Number of the last write that has no other proof.
+        #: Number of the last write that needs one as a proof.
         self._number: int = 0
-        #: A query that finds something if the last write is there, and the number of the connection that was checked.
+        #: Queries that find something if the last write, and the last numbered one, are there.
         self._proof: Statement | None = None
+        self._number_proof: Statement | None = None
+        #: Number of the connection that was checked.
         self._checked_on: dict[Session, int] = dict.fromkeys(self._sessions, 0)
 
     @property
@@ -115,18 +117,21 @@ class Fence:
         statements: Sequence[Statement],
         proof: Statement | None = None,
         also: Callable[[TimedConnection], Sequence[Statement]] | None = None,
+        numbered: bool = False,
     ) -> None:
         """Commit these statements in one transaction, which is durable as the server's `synchronous_commit` says.
 
         proof: a query that finds something as long as this write is there, until the next write; None if there is no
-        such query. also: returns further statements, which come last; called with the connection that commits. Raises
-        UnwrittenError, after which the same statements, which must have the same effect if they are repeated, may be
-        passed again; FencedError if another broker leads; LostError if the last write is not there; another OSError for
-        an error that does not end by itself.
+        such query. numbered: it may also find something that an earlier leader has written. also: returns further
+        statements, which come last; called with the connection that commits. Raises UnwrittenError, after which the
+        same statements, which must have the same effect if they are repeated, may be passed again; FencedError if
+        another broker leads; LostError if the last write is not there; another OSError for an error that does not end
+        by itself.
         """
-        if proof is None and self._proves:
+        number = None
+        if self._proves and (numbered or proof is None):
             place = self._next_place()
-            statements, proof = [*statements, Statement(_NUMBER, place)], Statement(_FIND_NUMBER, place)
+            statements, number = [*statements, Statement(_NUMBER, place)], Statement(_FIND_NUMBER, place)
         size = sum(len(value) for _, values in statements for value in values if isinstance(value, bytes))
 
         def commit(connection: TimedConnection) -> None:
@@ -145,7 +150,8 @@ class Fence:
                 raise
 
         self._commit(commit)
-        self.prove(proof)
+        self._number_proof = number or self._number_proof
+        self.prove(proof or number)
 
     def _next_place(self) -> tuple[str, int, int]:
         """Return the number of a write, with its log and its epoch."""
@@ -158,11 +164,13 @@ class Fence:
         statement: `insertion` of the file if there is a proof, otherwise its `numbered_insertion`.
         """
         values: tuple[int | str | bytes, ...] = (start, data, self._log, self._epoch)
+        number = None
         if proof is None:
             place = self._next_place()
-            values, proof = (start, data, *place), Statement(_FIND_NUMBER, place)
+            values, number = (start, data, *place), Statement(_FIND_NUMBER, place)
         self._insert(self._session, statement, values)
-        self.prove(proof)
+        self._number_proof = number or self._number_proof
+        self.prove(proof or number)
 
     def insert_row(self, statement: Repeated, start: int, data: bytes) -> None:
         """Commit one row as `insert` does, while up to `concurrency` rows are inserted by other threads.
@@ -188,8 +196,10 @@ class Fence:
 
         The result may be wrong during a write. Usable from any thread.
         """
-        proof = self._proof
-        return proof is not None and not _is_found(connection, proof)
+        # Rows of the proof may be those of an earlier leader, which this one has replaced in a numbered write.
+        proof, number = self._proof, self._number_proof
+        proofs = (proof,) if number is proof else (proof, number)
+        return any(each is not None and not _is_found(connection, each) for each in proofs)
 
     def end_doubtful(self) -> None:
         """End writes that had an error, so that they have no effect from now on. Raises OSError."""
@@ -249,7 +259,7 @@ class Fence:
 
         Also its table may be missing.
         """
-        if self._proof is not None and not _is_found(connection, self._proof):
+        if self.may_lack(connection):
             raise lost() if self._still_leads(connection) else self._fenced()
 
 

@@ -32,9 +32,10 @@ class FaultyFence(Fence):
         statements: Sequence[Statement],
         proof: Statement | None = None,
         also: Callable[[TimedConnection], Sequence[Statement]] | None = None,
+        numbered: bool = False,
     ) -> None:
         with self._faulty():
-            super().write(statements, proof, also)
+            super().write(statements, proof, also, numbered)
 
     def insert(self, statement: Repeated, start: int, data: bytes, proof: Statement | None) -> None:
         with self._faulty():

@@ -169,6 +169,31 @@ def test_no_batch_behind_one_that_was_refused_is_found(filling, order, refused):
     assert test_log.found_sequences(filling.reopen()) == [*expected, 9]
 
 
+def test_rows_behind_a_gap_do_not_hide_that_the_rows_which_replaced_them_are_lost(filling):
+    write(filling, 1)
+    _, second = begun(filling, 2, 3)[0]
+    second()
+    (name,) = filling.opened.files.names(Path("/journal"))
+    table = f'{SCHEMA}."0/journal/{name}"'
+    filling.opened.lease.run(lambda connection: connection.execute(f"CREATE TABLE before AS TABLE {table}"))
+    filling.reopen()
+    for sequence in (2, 3):
+        write(filling, sequence)
+
+    def undo(connection):
+        connection.execute(f"DELETE FROM {table}")
+        connection.execute(f"INSERT INTO {table} TABLE before")
+        connection.execute("DELETE FROM proof")
+
+    # As after the promotion of a standby that has the takeover, and nothing that followed.
+    filling.opened.lease.run(undo)
+    filling.opened.end_session()
+    batch, _ = test_log.made(filling.log, 4)
+    for error in (UnwrittenError, LostError):
+        with pytest.raises(error):
+            filling.log.write(batch)
+
+
 def test_the_first_batch_of_a_leader_that_replaces_rows_behind_a_gap_is_written_alone(filling):
     assert filling.log.is_next_alone
     write(filling, 1)
