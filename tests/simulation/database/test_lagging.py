@@ -40,7 +40,7 @@ def test_what_is_left_is_served():
 
 @pytest.mark.explore
 def test_what_is_left_is_served_in_many_worlds():
-    assert failures(1_000, 60) == []
+    assert failures(1_000, 30) == []
 
 
 @pytest.mark.parametrize(("fault", "first"), PLANTED, ids=lambda value: getattr(value, "name", value))
