@@ -324,7 +324,7 @@ class VhostServing(VhostServer):
         """Write a number, which fails if the last write is lost: a vhost without traffic has no next write."""
         opened = self._opened.get(name)
         if opened is not None and not opened.storage.is_closed:
-            opened.database.definitions.check()
+            opened.database.definitions.write_number()
 
     def overtaken(self, name: str, leader: str, epoch: int) -> None:
         """Serve a vhost no longer that a broker has taken over, as others know while the database does not answer.

@@ -108,8 +108,8 @@ class DatabaseDefinitions(Definitions):
             for query, values in statements:
                 self._change(query, values)
 
-    def check(self) -> None:
-        """Write only a number with the next `sync`.
+    def write_number(self) -> None:
+        """Write nothing but a number with the next `sync`.
 
         This fails if the database lacks what was written last, and the session has a new connection since then.
         """

@@ -122,8 +122,8 @@ class Fence:
         """Commit these statements in one transaction, which is durable as the server's `synchronous_commit` says.
 
         proof: a query that finds something as long as this write is there, until the next write; None if there is no
-        such query. numbered: it may also find something that an earlier leader has written. also: returns further
-        statements, which come last; called with the connection that commits. Raises UnwrittenError, after which the
+        such query. also: returns further statements, which come last; called with the connection that commits.
+        numbered: the query may also find what an earlier leader has written. Raises UnwrittenError, after which the
         same statements, which must have the same effect if they are repeated, may be passed again; FencedError if
         another broker leads; LostError if the last write is not there; another OSError for an error that does not end
         by itself.
@@ -150,6 +150,10 @@ class Fence:
                 raise
 
         self._commit(commit)
+        self._prove_with(proof, number)
+
+    def _prove_with(self, proof: Statement | None, number: Statement | None) -> None:
+        """Set the proof of the last write, which may have left a number."""
         self._number_proof = number or self._number_proof
         self.prove(proof or number)
 
@@ -169,8 +173,7 @@ class Fence:
             place = self._next_place()
             values, number = (start, data, *place), Statement(_FIND_NUMBER, place)
         self._insert(self._session, statement, values)
-        self._number_proof = number or self._number_proof
-        self.prove(proof or number)
+        self._prove_with(proof, number)
 
     def insert_row(self, statement: Repeated, start: int, data: bytes) -> None:
         """Commit one row as `insert` does, while up to `concurrency` rows are inserted by other threads.
