@@ -38,7 +38,7 @@ PLANTED: Final = (
     Planted(
         "a write in doubt not replaced",
         "database_files.py",
-        "if self.has_rest or not self.exists:",
+        "if self.may_replace:",
         "if not self.exists:",
     ),
     Planted(

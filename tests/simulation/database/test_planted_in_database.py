@@ -29,6 +29,12 @@ def test_names_of_faults_are_unique():
     assert len({fault.name for fault in PLANTED}) == len(PLANTED) >= 12
 
 
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
+def test_a_fault_applies_to_the_source(fault):
+    with planted(fault):
+        pass
+
+
 def test_a_fault_is_undone():
     before = Fence.write.__code__
     with planted(PLANTED[0]):
