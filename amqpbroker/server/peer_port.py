@@ -29,7 +29,7 @@ PROOF_BYTES: Final = 32
 #: Longest greeting, in bytes, and the time within which it must arrive. The names of a certificate may be long.
 MOST_GREETING_BYTES: Final = 32 * 1024
 GREETING_S: Final = 5.0
-#: Time for a connection to such a port, and for each answer that begins it.
+#: Time for a connection to such a port, and for each answer that begins a request.
 CONNECT_S: Final = 2.0
 #: Connections that have not sent their greeting yet.
 MOST_GREETINGS: Final = 100

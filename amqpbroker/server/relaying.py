@@ -7,14 +7,15 @@ broker; the leader learns the client's address and TLS parameters from the greet
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from amqpbroker import errors
 from amqpbroker.amqp.handover import Handover
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.server.leader_link import LeaderLink
 from amqpbroker.server.listeners import shown
+from amqpbroker.server.log import in_one_line
 from amqpbroker.server.peer_port import CONNECT_S, TooLongError, greeting
 from amqpbroker.server.protocols import RELAYED
 from amqpbroker.server.relay import Relay
@@ -23,6 +24,8 @@ from amqpbroker.server.transport import ClientTransport
 from amqpbroker.store.database.leadership import Target
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Time for which a client waits until its vhost has a leader.
 LEADER_S: Final = 5.0
@@ -148,13 +151,14 @@ class Relaying:
                 except TooLongError:
                     raise
                 except (OSError, TimeoutError, ValueError) as failure:
-                    earlier, reason = reason, f"{shown(*target[:2])}: {str(failure) or 'no answer in time'}"
-                    if reason != earlier:
-                        log.info("the leader of vhost '%s' at %s", vhost, reason)
+                    reason = f"the leader of vhost '{in_one_line(vhost)}' at {shown(*target[:2])}: {failure}"
                 else:
                     self._relay(client, leader, link, peer, vhost, target)
                     return
-            if self._loop.time() >= end:
+            if self._loop.time() + pause_s >= end:
+                # The reason of an attempt without time would be of no use.
+                if reason:
+                    log.warning("connection %s is refused: %s", peer.name, reason)
                 handover.refuse(error)
                 return
             await asyncio.sleep(pause_s)
@@ -187,14 +191,13 @@ class Relaying:
         def make() -> LeaderLink:
             return LeaderLink(self._loop, target.secret, greet, handshake)
 
-        async with asyncio.timeout_at(min(self._loop.time() + CONNECT_S, end)):
-            leader, link = await self._loop.create_connection(make, target.host, target.port)
+        connecting = self._loop.create_connection(make, target.host, target.port)
+        leader, link = await _within(min(self._loop.time() + CONNECT_S, end), connecting, "no connection")
         try:
-            async with asyncio.timeout_at(min(self._loop.time() + CONNECT_S, end)):
-                error = await link.greeted
+            # On a busy machine this takes long, and another attempt would take as long.
+            error = await _within(end, link.greeted, "no answer to the greeting")
             if error is None:
-                async with asyncio.timeout_at(end):
-                    error = await link.ready
+                error = await _within(end, link.ready, "no answer to the handshake")
             _check(error)
             if not link.lost:
                 set_options(leader.get_extra_info("socket"), target.host)
@@ -219,7 +222,8 @@ class Relaying:
         if handed is None:
             leader.abort()
             return
-        log.info("connection %s is relayed to %s, which leads vhost '%s'", peer.name, shown(*target[:2]), vhost)
+        to = shown(*target[:2])
+        log.info("connection %s is relayed to %s, which leads vhost '%s'", peer.name, to, in_one_line(vhost))
         self._relays[relay] = vhost, target
         if self._looking is None:
             self._looking = self._loop.call_later(OTHERS_S, self._end_others)
@@ -235,6 +239,15 @@ class Relaying:
 
     def _ended(self, relay: Relay) -> None:
         self._relays.pop(relay, None)
+
+
+async def _within(end: float, awaited: Awaitable[T], missing: str) -> T:
+    """Wait until a time of the event loop. missing: text of the TimeoutError that it raises."""
+    try:
+        async with asyncio.timeout_at(end):
+            return await awaited
+    except TimeoutError as error:
+        raise TimeoutError(f"{missing} in time") from error
 
 
 def _check(error: Exception | None) -> None:

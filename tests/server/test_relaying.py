@@ -490,11 +490,29 @@ def test_a_broker_stops_while_clients_wait(brokers):
             pass
 
 
-def test_a_client_is_refused_if_the_leader_does_not_listen(brokers, monkeypatch):
+def test_a_client_is_refused_if_the_leader_does_not_listen(brokers, monkeypatch, caplog):
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
     brokers.targets["x"] = Target("127.0.0.1", port, "secret")
     assert refused(brokers, monkeypatch) == OUT_OF_REACH
+    assert reported(caplog, port)
+
+
+def reported(caplog, port):
+    """Return the reason that is logged once for a client that is refused."""
+    [text] = [record.getMessage() for record in caplog.records if " is refused: " in record.getMessage()]
+    connection, _, reason = text.partition(f" is refused: the leader of vhost 'x' at 127.0.0.1:{port}: ")
+    assert connection.startswith("connection 127.0.0.1:")
+    return reason
+
+
+def test_a_leader_that_accepts_no_connection_is_logged(brokers, monkeypatch, caplog):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            brokers.targets["x"] = Target("127.0.0.1", port, "secret")
+            refused(brokers, monkeypatch)
+            assert reported(caplog, port) == "no connection in time"
 
 
 def silent(client):
@@ -533,6 +551,21 @@ def impostor(client):
         assert b"guest" not in data
 
 
+#: Reason -> a leader that answers no further.
+SLOW = {
+    "no answer to the greeting in time": silent,
+    "no answer to the handshake in time": after_greeting(b"", closes=False),
+}
+
+
+@pytest.mark.parametrize(("reason", "serve"), SLOW.items(), ids=SLOW)
+def test_what_a_leader_has_not_answered_is_logged(brokers, monkeypatch, caplog, reason, serve):
+    with FakeLeader(serve) as leader:
+        brokers.targets["x"] = Target("127.0.0.1", leader.port, "secret")
+        refused(brokers, monkeypatch)
+        assert reported(caplog, leader.port) == reason
+
+
 #: Name -> what a leader does that is as good as none.
 ABSENT = {
     "closes at once": lambda client: None,
@@ -555,12 +588,11 @@ ABSENT = {
 
 @pytest.mark.parametrize("serve", ABSENT.values(), ids=ABSENT)
 def test_a_client_is_refused_if_the_leader_does_not_answer_as_one(brokers, monkeypatch, caplog, serve):
-    caplog.set_level(logging.INFO)
     with FakeLeader(serve) as leader:
         brokers.targets["x"] = Target("127.0.0.1", leader.port, "secret")
         assert refused(brokers, monkeypatch) == OUT_OF_REACH
         assert leader.served >= 1
-    assert "the leader of vhost 'x' at 127.0.0.1" in caplog.text
+        assert reported(caplog, leader.port)
     assert "guest\0guest" not in caplog.text
 
 
@@ -576,6 +608,24 @@ def test_another_attempt_reaches_a_leader_that_has_moved(brokers, monkeypatch):
         with brokers.connect() as connection:
             round_trip(connection)
     brokers.await_idle()
+
+
+def test_one_attempt_reaches_a_leader_that_answers_slowly(brokers, monkeypatch):
+    monkeypatch.setattr(relaying, "CONNECT_S", 0.1)
+
+    def serve(client):
+        time.sleep(0.4)
+        after_greeting(START + CLOSE, closes=False)(client)
+
+    with FakeLeader(serve) as leader:
+        brokers.targets["x"] = Target("127.0.0.1", leader.port, "secret")
+        with brokers.raw() as client:
+            client.sendall(HANDSHAKE)
+            received = b""
+            while not received.endswith(CLOSE):
+                received += client.recv(65536)
+        brokers.await_idle()
+        assert leader.served == 1
 
 
 @pytest.mark.parametrize("before", [b"", START], ids=["start", "tune"])
