@@ -5,6 +5,7 @@ from typing import Final
 
 from amqpbroker.server.shared_database import READY_S
 from amqpbroker.store.database.leadership import GRACE_S
+from amqpbroker.store.database.vhost_followers import AGAIN_S
 from tests.simulation.database.broker import Broker
 from tests.simulation.database.cluster import PLANNED_STALL_NS, Slow
 from tests.simulation.database.connection import CONNECT_NS
@@ -94,6 +95,9 @@ def drain(world: World) -> None:
     if not any(each is not broker and each.domain is not None and not each.is_drained for each in world.brokers):
         return
     limit_s = 4 * world.noticed_s
+    if world.scheduler.now < world.faults_end_ns + int(AGAIN_S * SECOND):
+        # Another broker is ready to lead once it has read the journals again that it could not read in a fault.
+        limit_s += AGAIN_S
     if world.chance.random() < 0.5:
         duration = int(limit_s * SECOND) + SECOND
         world.expect_takeovers(broker, limit_s)
