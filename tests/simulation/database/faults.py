@@ -94,10 +94,8 @@ def drain(world: World) -> None:
     broker = _leader_or_any(world)
     if not any(each is not broker and each.domain is not None and not each.is_drained for each in world.brokers):
         return
-    limit_s = 4 * world.noticed_s
-    if world.scheduler.now < world.faults_end_ns + int(AGAIN_S * SECOND):
-        # Another broker is ready to lead once it has read the journals again that it could not read in a fault.
-        limit_s += AGAIN_S
+    # Another broker is ready once it has read the journal, again if it failed or segments were removed meanwhile.
+    limit_s = AGAIN_S + 4 * world.noticed_s
     if world.chance.random() < 0.5:
         duration = int(limit_s * SECOND) + SECOND
         world.expect_takeovers(broker, limit_s)
