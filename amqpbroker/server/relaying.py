@@ -8,7 +8,7 @@ broker; the leader learns the client's address and TLS parameters from the greet
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from amqpbroker import errors
 from amqpbroker.amqp.handover import Handover
@@ -26,6 +26,8 @@ from amqpbroker.store.database.leadership import Target
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+#: An attempt to connect to a leader.
+Linking: TypeAlias = "asyncio.Task[tuple[asyncio.Transport, LeaderLink]]"
 
 #: Time for which a client waits until its vhost has a leader.
 LEADER_S: Final = 5.0
@@ -147,7 +149,8 @@ class Relaying:
             if target is not None:
                 error = errors.vhost_out_of_reach(vhost)
                 try:
-                    leader, link = await self._linked_while_it_leads(vhost, target, peer, handover.handshake, end)
+                    linking = self._loop.create_task(self._linked(target, peer, handover.handshake, end))
+                    leader, link = await self._while_it_leads(linking, client, vhost, target)
                 except TooLongError:
                     raise
                 except (OSError, TimeoutError, ValueError) as failure:
@@ -164,13 +167,12 @@ class Relaying:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_S)
 
-    async def _linked_while_it_leads(
-        self, vhost: str, target: Target, peer: Peer, handshake: bytes, end: float
+    async def _while_it_leads(
+        self, linking: Linking, client: ClientTransport, vhost: str, target: Target
     ) -> tuple[asyncio.Transport, LeaderLink]:
-        """Connect as `_linked` does. Raises TimeoutError also when the vhost gets another leader."""
-        linking = self._loop.create_task(self._linked(target, peer, handshake, end))
+        """Wait for `_linked`. Raises TimeoutError also when the vhost gets another leader, or the client leaves."""
         try:
-            while not linking.done() and self._target(vhost) == target:
+            while not linking.done() and not client.closing and self._target(vhost) == target:
                 await asyncio.wait([linking], timeout=_PAUSE_S)
         except asyncio.CancelledError:
             await _abort(linking)
@@ -255,7 +257,7 @@ def _check(error: Exception | None) -> None:
         raise error
 
 
-async def _abort(linking: "asyncio.Task[tuple[asyncio.Transport, LeaderLink]]") -> None:
+async def _abort(linking: Linking) -> None:
     """End an attempt to connect to a leader, which may have succeeded meanwhile."""
     linking.cancel()
     await asyncio.wait([linking])

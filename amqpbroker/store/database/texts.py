@@ -25,7 +25,7 @@ def described(url: str) -> str:
     except psycopg.Error:
         parts = {}
     # libpq's error would show the part of the password that it cannot read, or takes for something else.
-    shown = f"{parts.get('port', '')}{parts.get('dbname', '')}"
+    shown = f"{parts.get('host', '')}{parts.get('port', '')}{parts.get('dbname', '')}"
     if not parts or "@" in shown or not re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))):
         raise StoreError(
             "the URL of the store cannot be read; encode special characters of its password, such as %2F for /, and use"

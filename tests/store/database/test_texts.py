@@ -31,6 +31,8 @@ def test_a_url_is_shown_without_secrets(url, expected):
         "postgresql://u:pa%ss@db/x",
         "postgresql://u:top%00secret@db/x",
         "postgresql://u:se/cret@db/x",
+        "postgresql://u:se@cret@db/x",
+        "postgresql://u:se@cret@/x",
     ],
 )
 def test_a_url_that_cannot_be_read_is_refused_without_showing_any_of_it(url):
