@@ -5,7 +5,6 @@ from typing import Final
 
 from amqpbroker.server.shared_database import READY_S
 from amqpbroker.store.database.leadership import GRACE_S
-from amqpbroker.store.database.vhost_followers import AGAIN_S
 from tests.simulation.database.broker import Broker
 from tests.simulation.database.cluster import PLANNED_STALL_NS, Slow
 from tests.simulation.database.connection import CONNECT_NS
@@ -94,11 +93,10 @@ def drain(world: World) -> None:
     broker = _leader_or_any(world)
     if not any(each is not broker and each.domain is not None and not each.is_drained for each in world.brokers):
         return
-    # Another broker is ready once it has read the journal, again if it failed or segments were removed meanwhile.
-    limit_s = AGAIN_S + 4 * world.noticed_s
+    limit_s = 4 * world.noticed_s
     if world.chance.random() < 0.5:
         duration = int(limit_s * SECOND) + SECOND
-        world.expect_takeovers(broker, limit_s)
+        world.expect_takeovers(broker, limit_s, by_ready=True)
     else:
         duration = _duration(world, 10 * SECOND)
     broker.drain(True)

@@ -226,6 +226,11 @@ def set_ready(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
+def is_ready(leaderships: Rows, log: str) -> bool:
+    """Return whether the row of a log names a process that is ready to take it."""
+    return log in leaderships and bool(leaderships[log][_READY])
+
+
 def clear_ready(session: Backend, names: Names, values: Any) -> Result:
     """Do not name a process any more as ready to take logs, but for those that are locked."""
     logs, process = values
