@@ -620,6 +620,17 @@ def test_another_attempt_reaches_a_leader_that_has_moved(brokers, monkeypatch):
     brokers.await_idle()
 
 
+def await_close(brokers, leader):
+    """Connect to a leader, until the client has its connection.close."""
+    brokers.targets["x"] = Target("127.0.0.1", leader.port, "secret")
+    with brokers.raw() as client:
+        client.sendall(HANDSHAKE)
+        received = b""
+        while not received.endswith(CLOSE):
+            received += client.recv(65536)
+    brokers.await_idle()
+
+
 def test_one_attempt_reaches_a_leader_that_answers_slowly(brokers, monkeypatch):
     monkeypatch.setattr(relaying, "CONNECT_S", 0.1)
 
@@ -628,26 +639,14 @@ def test_one_attempt_reaches_a_leader_that_answers_slowly(brokers, monkeypatch):
         after_greeting(START + CLOSE, closes=False)(client)
 
     with FakeLeader(serve) as leader:
-        brokers.targets["x"] = Target("127.0.0.1", leader.port, "secret")
-        with brokers.raw() as client:
-            client.sendall(HANDSHAKE)
-            received = b""
-            while not received.endswith(CLOSE):
-                received += client.recv(65536)
-        brokers.await_idle()
+        await_close(brokers, leader)
         assert leader.served == 1
 
 
 @pytest.mark.parametrize("before", [b"", START], ids=["start", "tune"])
 def test_a_close_of_the_leader_in_place_of_a_method_reaches_the_client(brokers, before):
     with FakeLeader(after_greeting(before + CLOSE, closes=False)) as leader:
-        brokers.targets["x"] = Target("127.0.0.1", leader.port, "secret")
-        with brokers.raw() as client:
-            client.sendall(HANDSHAKE)
-            received = b""
-            while not received.endswith(CLOSE):
-                received += client.recv(65536)
-        brokers.await_idle()
+        await_close(brokers, leader)
 
 
 @pytest.mark.parametrize("sent", [START, START + TUNE], ids=["start", "tune"])
