@@ -62,10 +62,11 @@ class DatabaseListeners:
             opened.pop_all()
         reached = socket.getfqdn() if host in ANYWHERE else host
         first = self.listening[0]
-        #: Where clients reach the first listener, or a proxy on its machine. Brokers are told apart by it.
+        #: Where clients reach the first listener, or a proxy on its machine. Other brokers know this one by its node
+        #: name and this address.
         self.address = shown(reached if first.host in ANYWHERE or _is_here(first.host) else first.host, first.port)
         self.target = Target(reached, self._peers.getsockname()[1], secrets.token_hex(32))
-        # The own name of a machine may mean 127.0.1.1 there.
+        # A machine may resolve its own name to 127.0.1.1.
         only_here = _is_here(reached) or is_loopback(self._peers.getsockname()[0])
         if only_here and not all(map(_is_here, hosts_of(config.store_url))):
             log.warning(ONLY_HERE, shown(*self.target[:2]))

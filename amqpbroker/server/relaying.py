@@ -159,7 +159,7 @@ class Relaying:
                     self._relay(client, leader, link, peer, vhost, target)
                     return
             if self._loop.time() + pause_s >= end:
-                # The reason of an attempt without time would be of no use.
+                # A further attempt would have no time, and its failure would hide the reason of this one.
                 if reason:
                     log.warning("connection %s is refused: %s", peer.name, reason)
                 handover.refuse(error)
@@ -196,7 +196,7 @@ class Relaying:
         connecting = self._loop.create_connection(make, target.host, target.port)
         leader, link = await _within(min(self._loop.time() + CONNECT_S, end), connecting, "no connection")
         try:
-            # On a busy machine this takes long, and another attempt would take as long.
+            # A busy leader answers late, and would answer a further attempt as late.
             error = await _within(end, link.greeted, "no answer to the greeting")
             if error is None:
                 error = await _within(end, link.ready, "no answer to the handshake")

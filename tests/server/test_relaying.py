@@ -551,7 +551,7 @@ def impostor(client):
         assert b"guest" not in data
 
 
-#: Reason -> a leader that answers no further.
+#: Logged reason -> function that serves as a leader.
 SLOW = {
     "no answer to the greeting in time": silent,
     "no answer to the handshake in time": after_greeting(b"", closes=False),

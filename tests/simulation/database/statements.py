@@ -226,11 +226,6 @@ def set_ready(session: Backend, names: Names, values: Any) -> Result:
     return NOTHING
 
 
-def is_ready(leaderships: Rows, log: str) -> bool:
-    """Return whether the row of a log names a process that is ready to take it."""
-    return log in leaderships and bool(leaderships[log][_READY])
-
-
 def clear_ready(session: Backend, names: Names, values: Any) -> Result:
     """Do not name a process any more as ready to take logs, but for those that are locked."""
     logs, process = values
@@ -241,6 +236,11 @@ def clear_ready(session: Backend, names: Names, values: Any) -> Result:
         if session.lock_if_free(("leadership", log)):
             session.open_transaction.set("leadership", log, _changed(rows[log], {_READY: ""}))
     return NOTHING
+
+
+def is_ready(leaderships: Rows, log: str) -> bool:
+    """Return whether the row of a log names a process that is ready to take it."""
+    return log in leaderships and bool(leaderships[log][_READY])
 
 
 def release(session: Backend, names: Names, values: Any) -> Result:

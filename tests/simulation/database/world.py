@@ -196,8 +196,8 @@ class World:
         """Check that others take over from a broker in time, if all was calm and no other fault comes meanwhile.
 
         A session that was not used since an earlier fault may be dead. The broker waits for it when it ends.
-        by_ready: only of logs for which another broker is ready, now and then: a broker that reads a journal again does
-        so for seconds.
+        by_ready: only for logs for which another broker is ready, both at first and at the end: reading a journal again
+        takes seconds.
         """
         connections = () if broker.process is None else broker.process.connections
         if self.is_calm and not any(connection.is_dead for connection in connections):
