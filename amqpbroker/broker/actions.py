@@ -16,7 +16,7 @@ from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_e
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.jobs.replies import JobReplies
-from amqpbroker.broker.jobs.request import request_reply
+from amqpbroker.broker.jobs.request import mark, request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
@@ -267,7 +267,10 @@ def follow(
     jobs = vhost.jobs
     ends = sum([len(destination.ends()) for destination in destinations])
     request = None if jobs is None else jobs.request(message, permissions.user, ends)
-    if jobs is None or request is None or not destinations:
+    if jobs is None or request is None:
+        return destinations
+    mark(message, request)
+    if not destinations:
         return destinations
     request_reply(message, request)
     return (Followed(exchange, destinations, partial(jobs.publish, request)),)

@@ -367,16 +367,17 @@ class Broker(Hinted):
         return self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
 
     @checked_arguments
-    def job(self, job_id: str, *, vhost: str | None = None) -> JobState:
+    def job(self, job_id: str, *, vhost: str | None = None, user: str | None = None) -> JobState:
         """Return the state of a job: of a message with the header `x-job`.
 
         - `job_id`: its message id.
         - `vhost`: name of the vhost; None searches all vhosts.
+        - `user`: name of the user who published the job; None searches the jobs of all users.
 
-        Raises `AssertionError` if there is no such job, and `ValueError` if several vhosts have one.
+        Raises `AssertionError` if there is no such job, and `ValueError` if several vhosts or users have one.
         """
         __tracebackhide__ = True
-        return self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost)))
+        return self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost, user)))
 
     @checked_arguments
     def groups(self, queue: str, *, vhost: str | None = None) -> list[GroupState]:

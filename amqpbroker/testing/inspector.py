@@ -187,9 +187,9 @@ class Inspector:
         """Return the state of a batch. Raises AssertionError, ValueError; see `batch_state`."""
         return batch_state(self._broker.vhosts, id_, vhost)
 
-    def job(self, id_: str, vhost: str | None = None) -> JobState:
+    def job(self, id_: str, vhost: str | None = None, user: str | None = None) -> JobState:
         """Return the state of a job. Raises AssertionError, ValueError; see `job_state`."""
-        return job_state(self._broker, id_, vhost)
+        return job_state(self._broker, id_, vhost, user)
 
     def groups(self, queue: str, vhost: str | None = None) -> list[GroupState]:
         """Return the message groups of a queue, none if it has no groups. Raises errors as `messages`."""

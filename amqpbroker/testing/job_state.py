@@ -13,7 +13,7 @@ from amqpbroker.wire.values import text
 class JobState:
     """The state of a job: of a message with the header `x-job`.
 
-    - `vhost`, `id`: name of the vhost, and the message id, as text.
+    - `vhost`, `id`, `user`: name of the vhost, the message id, as text, and the user who published the job.
     - `state`: "queued", "delayed", "running", "retrying", "parked", "done" or "failed".
     - `queue`: name of the queue that has the message, or had it last; None if there is none.
     - `attempt`: number of deliveries, the present one included; 0 if there was none, or if that is unknown.
@@ -23,6 +23,7 @@ class JobState:
 
     vhost: str
     id: str
+    user: str
     state: str
     queue: str | None
     attempt: int
@@ -30,30 +31,44 @@ class JobState:
     reply: bytes | None
 
 
-def job_state(broker: Broker, id_: str, vhost: str | None) -> JobState:
-    """Return the state of a job. vhost: None for any.
+def job_state(broker: Broker, id_: str, vhost: str | None, user: str | None) -> JobState:
+    """Return the state of a job. vhost, user: None for any.
 
-    Raises AssertionError if there is no such job, ValueError if several vhosts have one.
+    Raises AssertionError if there is no such job, ValueError if several vhosts or users have one.
     """
     check_text("job_id", id_)
     check_text("vhost", vhost, optional=True)
+    check_text("user", user, optional=True)
     jobs = [
         (one, each)
         for name, one in broker.vhosts.items()
         if vhost in (None, name) and one.jobs
         for each in one.jobs.all()
+        if user in (None, each.user)
     ]
     found = [(one, each) for one, each in jobs if text(each.id) == id_]
     if not found:
         hint = did_you_mean(id_, [text(each.id) for _, each in jobs], quoted=True)
-        raise AssertionError(f"there is no job {id_!r}{'' if vhost is None else f' in vhost {vhost!r}'}{hint}")
-    if len(found) > 1:
-        names = " and ".join(repr(one.name) for one, _ in found)
-        raise ValueError(f"the vhosts {names} have a job {id_!r}: choose one, such as vhost={found[0][0].name!r}")
+        place = "" if vhost is None else f" in vhost {vhost!r}"
+        owner = "" if user is None else f" of user {user!r}"
+        raise AssertionError(f"there is no job {id_!r}{owner}{place}{hint}")
+    for kind, names in (("vhost", {one.name: 0 for one, _ in found}), ("user", {each.user: 0 for _, each in found})):
+        if len(names) > 1:
+            shown = [repr(name) for name in names]
+            raise ValueError(
+                f"the {kind}s {' and '.join(shown)} have a job {id_!r}: choose one, such as {kind}={shown[0]}"
+            )
     one, job = found[0]
     standing = Standings(one.queues, broker.sessions, broker.clock.ahead_ms).of(job)
     reply = job.read_reply()
     reason = job.failure.reason if standing.state == "failed" and job.failure is not None else None
     return JobState(
-        one.name, id_, standing.state, standing.queue, standing.attempt, reason, None if reply is None else reply[1]
+        one.name,
+        id_,
+        job.user,
+        standing.state,
+        standing.queue,
+        standing.attempt,
+        reason,
+        None if reply is None else reply[1],
     )

@@ -120,10 +120,10 @@ class Vhost(Hinted):
         return self.broker.batch(batch_id, vhost=self.name)
 
     @checked_arguments
-    def job(self, job_id: str) -> "JobState":
+    def job(self, job_id: str, *, user: str | None = None) -> "JobState":
         """Return the state of a job. See `Broker.job`."""
         __tracebackhide__ = True
-        return self.broker.job(job_id, vhost=self.name)
+        return self.broker.job(job_id, vhost=self.name, user=user)
 
     @checked_arguments
     def stream(self, name: str) -> "Stream":

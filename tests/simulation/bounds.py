@@ -94,9 +94,9 @@ CONSTANTS = {
         broker.users.login_guard.FREE_GUESSES
     """,
     "of this broker's interface: clients would see another value": """
-        broker.jobs.job.MOST_PLACES broker.queues.redeclaration.KEPT broker.redrive.redrives.KEPT
-        broker.counters.rates.HISTORY_LENGTH management.peeking.ANSWER_BYTES management.streamed.WHOLE_BYTES
-        message.checksum._BODY_BYTES
+        broker.jobs.job.MOST_PLACES broker.jobs.job._MOST_FIRST
+        broker.queues.redeclaration.KEPT broker.redrive.redrives.KEPT broker.counters.rates.HISTORY_LENGTH
+        management.peeking.ANSWER_BYTES management.streamed.WHOLE_BYTES message.checksum._BODY_BYTES
     """,
     "of a connection to PostgreSQL, of which a world has none": "store.database.repeated.MOST",
     "of the store's format": """

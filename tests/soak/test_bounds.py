@@ -152,6 +152,7 @@ DRIVEN = {
 #: Reason -> limits that no phase drives.
 NOT_DRIVEN = {
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
+    "first queues of one job; driven by tests/broker/jobs": "broker.jobs.job._MOST_FIRST",
     "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "config.bounds.segment_chunks",
     "of a connection to PostgreSQL; driven by tests/store/database/test_repeated.py": "store.database.repeated.MOST",
     "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",

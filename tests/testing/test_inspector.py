@@ -15,7 +15,7 @@ from amqpbroker.testing.recorder import MESSAGES, Newest
 
 @pytest.fixture(scope="module")
 def b():
-    with Broker() as broker:
+    with Broker(users={"bob": "b"}) as broker:
         yield broker
 
 
@@ -496,6 +496,23 @@ def test_absent_job_names_a_similar_one(b, channel):
     channel.queue_declare("q")
     with pytest.raises(AssertionError, match=r"there is no job 'inport' in vhost 'v'.*'import'"):
         b.job("inport", vhost="v")
+
+
+def test_jobs_of_several_users_are_told_apart(b, channel):
+    channel.queue_declare("q")
+    properties = pika.BasicProperties(message_id="job", headers={"x-job": True})
+    channel.basic_publish("", "q", b"", properties)
+    channel.basic_get("q")
+    with pika.BlockingConnection(pika.URLParameters(b.url_of("v", user="bob"))) as connection:
+        other = connection.channel()
+        other.basic_publish("", "q", b"", properties)
+        other.queue_declare("q", passive=True)
+    with pytest.raises(ValueError, match="the users 'guest' and 'bob' have a job 'job': choose one, such as user='g"):
+        b.job("job")
+    assert (b.job("job", user="guest").state, b.job("job", user="bob").state) == ("running", "queued")
+    assert Vhost(b, "v").job("job", user="bob").user == "bob"
+    with pytest.raises(AssertionError, match="there is no job 'job' of user 'nobody'"):
+        b.job("job", user="nobody")
 
 
 # --- message groups ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ class ForeseenJobs:
     """The jobs as they will be after the messages of a transaction so far, before any of them is published."""
 
     def __init__(self, vhost: str, jobs: dict[bytes, Job], ended: dict[bytes, Job], most: int) -> None:
-        """jobs: by id. ended: those that make space, in this order. most: number of jobs in `Bounds`."""
+        """jobs: by key, as of `job_key`. ended: those that make space, in this order. most: in `Bounds`."""
         self._vhost: str = vhost
         self._jobs: dict[bytes, Job] = jobs
         self._most: int = most
@@ -21,21 +21,21 @@ class ForeseenJobs:
         self._added: set[bytes] = set()
         self._removed: set[bytes] = set()
 
-    def add(self, id_: bytes, ends: bool) -> None:
-        """Add a message that is a job. ends: at once. Raises AmqpError 406 if the limit is reached."""
-        if id_ in self._added:
+    def add(self, key: bytes, ends: bool) -> None:
+        """Add a message that is a job. key: of the job. ends: at once. Raises AmqpError 406 if the limit is reached."""
+        if key in self._added:
             return
-        job = self._jobs.get(id_)
+        job = self._jobs.get(key)
         if job is not None and not job.has_ended:
             return
-        if job is None or id_ in self._removed:
+        if job is None or key in self._removed:
             self._reserve()
             if ends:
                 # It makes space for another one.
                 self._spare += 1
                 return
         if not ends:
-            self._added.add(id_)
+            self._added.add(key)
 
     def _reserve(self) -> None:
         if self._spare > 0:

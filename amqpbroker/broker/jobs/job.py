@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple, final
 
+from amqpbroker.broker.jobs.request import job_key
 from amqpbroker.store.keys import JOB, JOB_NAMES, JOB_NUMBERS, PIECE_HEAD, PLACE, REPLY
 from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.taken_id import TakenId
@@ -9,6 +10,8 @@ from amqpbroker.wire.values import text
 
 #: The most copies of a job that are followed.
 MOST_PLACES: Final = 1000
+#: The most first queues of a job that are remembered, so that its record is not too large.
+_MOST_FIRST: Final = 64
 
 #: An id record can have 65,535 bytes.
 _PIECE_BYTES: Final = 60_000
@@ -49,11 +52,13 @@ class Failure(NamedTuple):
 class Job:
     """A message that is followed, with all its copies.
 
-    id: its message id. number: of its records. user: published it. exchange, routing_key: it was published with. token:
+    id: its message id. number: of its records. user: published it. key: of user and id. named: its messages name the
+    user; False for a job that was stored before they did. exchange, routing_key: it was published with. token:
     see `Request`. created_ms, ended_ms, expires_ms: since the epoch; the latter are 0 before the end. places: of the
     copies that are not settled. done, failed: numbers of copies that were acknowledged, and that failed. queue: the one
-    that had the last settled copy. reply: the stored pieces of the worker's reply. cancelled: its copies are being
-    removed at the request of a user. record: the stored state.
+    that had the last settled copy. first_queues: those that it was published to; is_routed: they are known. reply: the
+    stored pieces of the worker's reply. cancelled: its copies are being removed at the request of a user. record: the
+    stored state.
     """
 
     def __init__(self, vhost: str, id_: bytes, number: int, user: str, created_ms: int, ttl_ms: int) -> None:
@@ -61,6 +66,8 @@ class Job:
         self.id: bytes = id_
         self.number: int = number
         self.user: str = user
+        self.key: bytes = job_key(user, id_)
+        self.named: bool = True
         self.created_ms: int = created_ms
         self.ttl_ms: int = ttl_ms
         self.exchange: str = ""
@@ -71,6 +78,8 @@ class Job:
         self.done: int = 0
         self.failed: int = 0
         self.queue: str = ""
+        self.first_queues: list[str] = []
+        self.is_routed: bool = False
         self.failure: Failure | None = None
         self.reply: list[TakenId] = []
         self.cancelled: bool = False
@@ -90,6 +99,18 @@ class Job:
         """Names of the queues that have copies; after the end, of the one that had the last copy."""
         names = {place.queue for place in self.places if place.queue}
         return sorted(names) if names else [self.queue] if self.queue else []
+
+    @property
+    def guards(self) -> list[str]:
+        """Names of the queues that a user must be allowed to read to look up the job of another user."""
+        return self.first_queues or self.queues
+
+    def add_place(self, place: Place, is_published: bool) -> None:
+        """Add a copy that is not settled. is_published: it comes from an exchange, not from a queue."""
+        self.places.append(place)
+        first = self.first_queues
+        if is_published and not self.is_routed and place.queue and len(first) < _MOST_FIRST:
+            first.append(place.queue)
 
     def remove_place(self, holder_id: int, sequence: int, queue: str) -> Place | None:
         """Remove and return the place of a copy, None if there is none.
@@ -142,6 +163,9 @@ class Job:
             *[len(name).to_bytes(2, "big") + name for name in names],
             *[PLACE.pack(*place[1:]) for place in places],
         ]
+        if self.named:
+            first = [_encoded(name) for name in self.first_queues]
+            parts += [len(first).to_bytes(2, "big"), *[len(name).to_bytes(2, "big") + name for name in first]]
         self.record = TakenId(b"".join(parts), JOBS_ID, self.number, self.expires_ms, True)
         return self.record
 
@@ -162,12 +186,7 @@ def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
     """Return the job that a record describes, without its reply. queues: names by id."""
     data = record.key
     created_ms, ttl_ms, ended_ms, done, failed, attempts, count = JOB_NUMBERS.unpack_from(data, 1)
-    at = 1 + JOB_NUMBERS.size
-    names = []
-    for _ in range(JOB_NAMES):
-        size = int.from_bytes(data[at : at + 2], "big")
-        names.append(data[at + 2 : at + 2 + size])
-        at += 2 + size
+    names, at = _names(data, 1 + JOB_NUMBERS.size, JOB_NAMES)
     job = Job(text(names[0]), names[1], record.sequence, text(names[2]), created_ms, ttl_ms)
     job.exchange, job.routing_key, job.token = text(names[3]), names[4], names[5].decode()
     job.queue = text(names[6])
@@ -177,8 +196,24 @@ def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
     for index in range(count):
         holder_id, sequence, due_ms, stored, earlier = PLACE.unpack_from(data, at + index * PLACE.size)
         job.places.append(Place(queues.get(holder_id, ""), holder_id, sequence, due_ms, stored != 0, earlier))
+    at += count * PLACE.size
+    job.named = len(data) > at
+    if job.named:
+        first, _ = _names(data, at + 2, int.from_bytes(data[at : at + 2], "big"))
+        job.first_queues = [text(name) for name in first]
+    job.is_routed = not job.named or bool(job.first_queues)
     job.record = record
     return job
+
+
+def _names(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+    """Return that many names, each with its size in two bytes, and the end of the last one."""
+    names = []
+    for _ in range(count):
+        size = int.from_bytes(data[at : at + 2], "big")
+        names.append(data[at + 2 : at + 2 + size])
+        at += 2 + size
+    return names, at
 
 
 def reply_pieces(number: int, properties: bytes, body: bytes) -> list[bytes]:

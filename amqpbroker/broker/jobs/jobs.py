@@ -11,20 +11,20 @@ from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
 from amqpbroker.broker.fates.foreseen import Foreseen
+from amqpbroker.broker.jobs.deliveries import attempts_of, deaths_of, entry_count
 from amqpbroker.broker.jobs.foreseen_jobs import ForeseenJobs
 from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job, reply_pieces
 from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.jobs.replies import JobReplies
-from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, request_of
-from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.ledger import REJECTED
+from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, job_key, request_of, token_of, user_of
+from amqpbroker.broker.jobs.watchers import Watchers
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
-from amqpbroker.wire.raw_headers import find_header, value_end
+from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import text
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ JobMove = Move[Job, Place]
 
 @final
 class Jobs(Follower[Job, Place]):
-    """The jobs of one vhost, by id."""
+    """The jobs of one vhost, by user and id."""
 
     def __init__(
         self,
@@ -71,11 +71,14 @@ class Jobs(Follower[Job, Place]):
         self._records: JobRecords = records
         self._replies: JobReplies = JobReplies(self._store_reply)
         self._reply_bytes: int = 0
+        #: By key, as of `job_key`.
         self._by_id: dict[bytes, Job] = {}
+        #: Jobs whose messages do not name their users, by id alone.
+        self._unnamed: dict[bytes, Job] = {}
         self._by_token: dict[str, Job] = {}
         #: Jobs that have ended, from the one that ended first.
         self._ended: dict[bytes, Job] = {}
-        self._watchers: dict[Job, list[Callable[[], None]]] = {}
+        self._watchers: Watchers = Watchers()
         self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
@@ -85,9 +88,18 @@ class Jobs(Follower[Job, Place]):
         """Return the jobs, oldest first."""
         return list(self._by_id.values())
 
-    def find(self, id_: bytes) -> Job | None:
-        """Return the job with that id."""
-        return self._by_id.get(id_)
+    def find(self, id_: bytes, user: str) -> Job | None:
+        """Return the user's job with that id."""
+        return self._by_id.get(job_key(user, id_))
+
+    def with_id(self, id_: bytes) -> list[Job]:
+        """Return the jobs of all users with that id, oldest first."""
+        return [job for job in self._by_id.values() if job.id == id_]
+
+    def addressed(self, id_: bytes, reply_to: bytes) -> Job | None:
+        """Return the job of any user that has not ended, with that id and that address for its replies."""
+        job = self._by_token.get(token_of(reply_to))
+        return job if job is not None and job.id == id_ and not job.has_ended else None
 
     @property
     def open_count(self) -> int:
@@ -101,21 +113,14 @@ class Jobs(Follower[Job, Place]):
 
     def watch(self, job: Job, on_end: Callable[[], None]) -> Callable[[], None]:
         """Call `on_end` once, when the job ends or is forgotten. Return a function that ends this earlier."""
-        self._watchers.setdefault(job, []).append(on_end)
-
-        def unwatch() -> None:
-            watching = self._watchers.get(job)
-            if watching is not None and on_end in watching:
-                watching.remove(on_end)
-                if not watching:
-                    del self._watchers[job]
-
-        return unwatch
+        return self._watchers.watch(job, on_end)
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
     def request(self, message: Message, user: str, ends: int) -> Request | None:
         """Return the job that a published message asks for, None if it is no job.
+
+        A message with the reply address of a job is a copy of it, because only its workers know the address.
 
         ends: number of its destinations. Raises AmqpError 406 if a header is invalid, and beyond the limits.
         """
@@ -124,7 +129,10 @@ class Jobs(Follower[Job, Place]):
             return None
         if ends > MOST_PLACES:
             raise errors.job_limit("copies of a job", MOST_PLACES, self._vhost)
-        job = self._by_id.get(request.id)
+        shared = self.addressed(request.id, decode_properties(message.properties).get("reply_to", b""))
+        if shared is not None:
+            return Request(request.id, shared.user, request.ttl_ms, shared.token, only_copy=True)
+        job = self.find(request.id, user)
         if job is None or job.has_ended:
             if job is None and self.is_full:
                 raise errors.job_limit("jobs", self._most, self._vhost)
@@ -140,7 +148,7 @@ class Jobs(Follower[Job, Place]):
                 continue
             if foreseen is None:
                 foreseen = ForeseenJobs(self._vhost, self._by_id, self._ended, self._most)
-            foreseen.add(job_id(each.message), each.ends)
+            foreseen.add(job_key(user_of(each.message) or "", job_id(each.message)), each.ends)
 
     def publish(self, request: Request, message: Message, destinations: tuple[Destination, ...]) -> bool:
         """Publish a job, and follow it if a queue accepts it. Return False if a queue refuses it."""
@@ -163,12 +171,12 @@ class Jobs(Follower[Job, Place]):
 
     def unroutable(self, message: Message) -> None:
         if is_marked(message) and is_job(message):
-            request = request_of(message, "", "")
+            request = request_of(message, user_of(message) or "", "")
             if request is not None:
                 self._follow_unroutable(request, message)
 
     def _follow_unroutable(self, request: Request, message: Message) -> None:
-        job = self._by_id.get(request.id)
+        job = self._find(message)
         if job is not None and not job.has_ended:
             return
         job = self._opened(request, message)
@@ -178,9 +186,12 @@ class Jobs(Follower[Job, Place]):
 
     def _opened(self, request: Request, message: Message) -> Job | None:
         """Return the job of a message, which may be a new one; None beyond the limit."""
-        job = self._by_id.get(request.id)
+        job = self.find(request.id, request.user)
         if self._closed or (job is not None and not job.has_ended):
             return job
+        if request.only_copy:
+            # The job has ended since the message was sent in a transaction.
+            return None
         if job is not None:
             self._remove(job)
         elif len(self._by_id) >= self._most and not self._remove_ended():
@@ -193,7 +204,9 @@ class Jobs(Follower[Job, Place]):
         return job
 
     def _add(self, job: Job) -> None:
-        self._by_id[job.id] = job
+        self._by_id[job.key] = job
+        if not job.named:
+            self._unnamed[job.id] = job
         if job.token:
             self._by_token[job.token] = job
         self.set_active(True)
@@ -251,7 +264,7 @@ class Jobs(Follower[Job, Place]):
         if len(job.places) >= MOST_PLACES:
             log.warning("job '%s' in vhost '%s' has too many copies", text(job.id), self._vhost)
             return False
-        earlier = -_entry_count(copy)
+        earlier = -entry_count(copy)
         if move is None:
             # A failed copy that comes back.
             earlier += 0 if job.failure is None else job.failure.attempts
@@ -263,9 +276,10 @@ class Jobs(Follower[Job, Place]):
                 # A copy that moves to the end of its queue is a new entry, which gets the counts of the other.
                 earlier = move.known.earlier
             else:
-                earlier += _attempts(move.known, move.copy, move.reason)
+                earlier += attempts_of(move.known, move.copy, move.reason)
         due_ms = 0 if queue else copy.deadline_ms
-        job.places.append(Place(queue, copy.holder_id, copy.sequence, due_ms, self._is_stored(copy), earlier))
+        place = Place(queue, copy.holder_id, copy.sequence, due_ms, self._is_stored(copy), earlier)
+        job.add_place(place, is_published=move is not None and not move.queue)
         self._changed(job)
         return True
 
@@ -274,26 +288,28 @@ class Jobs(Follower[Job, Place]):
         self._changed(subject)
 
     def _failed(self, subject: Job, known: Place, copy: Copy, queue: str, reason: str) -> None:
-        attempts = _attempts(known, copy, reason)
-        subject.fail(queue, CANCELLED if subject.cancelled else reason, _deaths(copy.message), attempts)
+        attempts = attempts_of(known, copy, reason)
+        subject.fail(queue, CANCELLED if subject.cancelled else reason, deaths_of(copy.message), attempts)
         self._changed(subject)
 
     def _letter_sent(self, subject: Job, letter: Message) -> None:
-        subject.letter_sent(_deaths(letter))
+        subject.letter_sent(deaths_of(letter))
 
     def _move_ended(self, subject: Job, move: JobMove, reason: str) -> None:
-        if self._by_id.get(subject.id) is not subject:
+        if self._by_id.get(subject.key) is not subject:
             return
+        subject.is_routed = subject.is_routed or bool(subject.first_queues)
         copy, place = move.copy, move.known
         if not move.arrived and not move.failed and copy is not None and place is not None:
-            attempts = _attempts(place, copy, move.reason)
-            subject.fail(move.queue, reason or move.reason, _deaths(copy.message), attempts)
+            attempts = attempts_of(place, copy, move.reason)
+            subject.fail(move.queue, reason or move.reason, deaths_of(copy.message), attempts)
         self._changed(subject)
 
     def _find(self, message: Message) -> Job | None:
         if not is_marked(message) or not is_job(message):
             return None
-        return self._by_id.get(job_id(message))
+        user = user_of(message)
+        return self._unnamed.get(job_id(message)) if user is None else self.find(job_id(message), user)
 
     def _release(self, copy: Copy, queue: str) -> tuple[Job, Place] | None:
         job = self._find(copy.message)
@@ -316,12 +332,12 @@ class Jobs(Follower[Job, Place]):
             return
         if job.places and job.has_ended:
             job.ended_ms = 0
-            self._ended.pop(job.id, None)
-            self._expiries.remove(job.id)
+            self._ended.pop(job.key, None)
+            self._expiries.remove(job.key)
         elif not job.places and not job.has_ended:
             job.ended_ms = self._clock.wall_ms()
-            self._ended[job.id] = job
-            self._expiries.set(job.id, job.expires_ms)
+            self._ended[job.key] = job
+            self._expiries.set(job.key, job.expires_ms)
         before = job.record
         self._store.begin()
         try:
@@ -331,18 +347,16 @@ class Jobs(Follower[Job, Place]):
         finally:
             self._store.end()
         if job.has_ended:
-            self._notify(job)
-
-    def _notify(self, job: Job) -> None:
-        for on_end in self._watchers.pop(job, ()):
-            on_end()
+            self._watchers.notify(job)
 
     def _remove(self, job: Job) -> None:
         """Forget a job, with its records."""
-        self._by_id.pop(job.id, None)
+        self._by_id.pop(job.key, None)
+        if not job.named:
+            self._unnamed.pop(job.id, None)
         self._by_token.pop(job.token, None)
-        self._ended.pop(job.id, None)
-        self._expiries.remove(job.id)
+        self._ended.pop(job.key, None)
+        self._expiries.remove(job.key)
         self._store.begin()
         try:
             self._remove_reply(job)
@@ -351,11 +365,11 @@ class Jobs(Follower[Job, Place]):
         finally:
             self._store.end()
         self.set_active(bool(self._by_id))
-        self._notify(job)
+        self._watchers.notify(job)
 
     def remove(self, job: Job) -> None:
         """Forget a job that has ended, with its reply."""
-        if self._by_id.get(job.id) is job:
+        if self._by_id.get(job.key) is job:
             self._remove(job)
 
     def _remove_ended(self) -> bool:
@@ -365,8 +379,8 @@ class Jobs(Follower[Job, Place]):
             return True
         return False
 
-    def _expire(self, id_: bytes) -> None:
-        self._remove(self._by_id[id_])
+    def _expire(self, key: bytes) -> None:
+        self._remove(self._by_id[key])
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -377,14 +391,14 @@ class Jobs(Follower[Job, Place]):
         self._reply_bytes += job.reply_bytes()
         self._add(job)
         if job.has_ended:
-            self._ended[job.id] = job
-            self._expiries.set(job.id, job.expires_ms)
+            self._ended[job.key] = job
+            self._expiries.set(job.key, job.expires_ms)
         elif not all(place.stored for place in job.places):
             self._clock.after(0, lambda: self.lose(job, [place for place in job.places if not place.stored]))
 
     def lose(self, job: Job, lost: list[Place]) -> None:
         """Record that copies of a job are lost, which failed with that."""
-        if self._by_id.get(job.id) is job and lost:
+        if self._by_id.get(job.key) is job and lost:
             job.places = [place for place in job.places if place not in lost]
             for place in lost:
                 job.fail(place.queue, LOST, b"")
@@ -409,34 +423,18 @@ class Jobs(Follower[Job, Place]):
         """Discard all jobs from memory, without changing the store, after the broker has ended."""
         self._closed = True
         for job in self.all():
-            self._notify(job)
+            self._watchers.notify(job)
         # These refer to the vhost, or to this object.
         self._queues = dict
         self._publish = _discard
         self._replies = JobReplies(_ignore)
         self._by_id.clear()
+        self._unnamed.clear()
         self._by_token.clear()
         self._ended.clear()
         self._expiries.close()
         self._watchers.clear()
         self._end()
-
-
-def _attempts(place: Place, copy: Copy, reason: str) -> int:
-    """Return the number of deliveries of a copy that leaves its place. reason: of its death, if it dies."""
-    # The entry does not count the delivery that ends with the rejection.
-    return max(0, place.earlier + _entry_count(copy) + (reason == REJECTED))
-
-
-def _entry_count(copy: Copy) -> int:
-    return copy.acquired_count if isinstance(copy, Entry) else 0
-
-
-def _deaths(message: Message) -> bytes:
-    """Return the encoded value of the x-death header, empty if there is none."""
-    properties = message.properties
-    at = find_header(properties, b"x-death")
-    return properties[at : value_end(properties, at)] if at else b""
 
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:

@@ -10,7 +10,7 @@ from amqpbroker.broker.jobs.jobs import Jobs
 from amqpbroker.broker.jobs.request import JOB, NO_IDS
 from amqpbroker.broker.jobs.standing import Standings
 from amqpbroker.broker.queues.pages import UnreadableError
-from amqpbroker.broker.users.permissions import Permissions
+from amqpbroker.broker.users.permissions import Kind, Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
@@ -50,7 +50,8 @@ async def publish(call: Call) -> Answer:
         raise failure.ApiError(404, "not_found", "exchange_not_found")
     body = _message(call.need("routing_key"))
     id_: bytes = body["properties"]["message_id"].encode()
-    known = jobs.find(id_)
+    user = call.identity.user.name
+    known = jobs.find(id_, user) or jobs.addressed(id_, _reply_to(body))
     if known is not None:
         # The client may have got no answer to the request that has published it.
         await all_synced(call.broker)
@@ -63,7 +64,7 @@ async def publish(call: Call) -> Answer:
         if error.code == 403:
             raise failure.not_authorised(error.text) from None
         raise failure.from_channel(error, "exchange") from None
-    job = jobs.find(id_)
+    job = jobs.find(id_, user)
     if not routed:
         if job is not None:
             jobs.remove(job)
@@ -116,6 +117,12 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
             "headers": {**headers, JOB: True},
         },
     }
+
+
+def _reply_to(body: dict[str, Any]) -> bytes:
+    """Return the property reply_to of a message, empty if there is none."""
+    given = body["properties"].get("reply_to")
+    return given.encode("utf-8", "surrogateescape") if isinstance(given, str) else b""
 
 
 def _wrong(key: str, value: object, expected: str) -> failure.ApiError:
@@ -211,6 +218,8 @@ async def cancel(call: Call) -> Answer:
     if found.has_ended:
         jobs.remove(found)
     else:
+        if not _may_read(found.queues, call.permissions):
+            raise failure.not_authorised("Access refused.")
         standings = _standings(call, call.vhost)
         try:
             jobs.lose(found, standings.lost(found))
@@ -233,26 +242,44 @@ def _jobs(call: Call) -> Jobs:
 
 
 def _job(call: Call) -> Job:
-    """Return the job of the path. Raises ApiError 404, and 401 if the user may not look it up."""
-    found = _jobs(call).find(call.path["name"].encode("utf-8", "surrogateescape"))
-    if found is None:
+    """Return the job of the path: of the user in the parameter `user`, or else of the caller, or of another user.
+
+    Raises ApiError 404, 401 if the caller may not look it up, and 409 if there are several others.
+    """
+    jobs, id_, caller = _jobs(call), call.path["name"].encode("utf-8", "surrogateescape"), call.identity.user.name
+    own = jobs.find(id_, call.query.get("user", caller))
+    found = [own] if own is not None else [] if "user" in call.query else jobs.with_id(id_)
+    if not found:
         raise failure.not_found()
-    if not _may_see(found, call.identity.user.name, call.permissions):
+    visible = [each for each in found if _may_see(each, caller, call.permissions)]
+    if not visible:
         raise failure.not_authorised("Access refused.")
-    return found
+    if len(visible) > 1:
+        users = f"'{visible[0].user}' and '{visible[1].user}'"
+        reason = f"several users, such as {users}, have a job {failure.shown(call.path['name'])}"
+        raise failure.ApiError(
+            409, "conflict", f"{reason}: choose one of them, such as ?user={quote(visible[0].user, safe='')}"
+        )
+    return visible[0]
 
 
 def _may_see(job: Job, user: str, permissions: Permissions | None) -> bool:
-    """Return whether a user may look up and cancel a job: its own, and those in queues that the user may read."""
+    """Return whether a user may look up a job: its own, and those that were published to queues the user may read."""
     if job.user == user:
         return True
-    if permissions is None:
-        return False
+    if job.guards:
+        return _may_read(job.guards, permissions)
+    return permissions is not None and _is_allowed(permissions, "exchange", job.exchange)
+
+
+def _may_read(queues: list[str], permissions: Permissions | None) -> bool:
+    """Return whether a user may read all these queues."""
+    return permissions is not None and all(_is_allowed(permissions, "queue", each) for each in queues)
+
+
+def _is_allowed(permissions: Permissions, kind: Kind, name: str) -> bool:
     try:
-        for queue in job.queues:
-            permissions.check("read", "queue", queue)
-        if not job.queues:
-            permissions.check("read", "exchange", job.exchange)
+        permissions.check("read", kind, name)
     except AmqpError:
         return False
     return True

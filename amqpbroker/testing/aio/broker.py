@@ -238,10 +238,10 @@ class AsyncBroker(Hinted):
         return await self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
 
     @checked_arguments
-    async def job(self, job_id: str, *, vhost: str | None = None) -> JobState:
+    async def job(self, job_id: str, *, vhost: str | None = None, user: str | None = None) -> JobState:
         """Return the state of a job. See `Broker.job`."""
         __tracebackhide__ = True
-        return await self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost)))
+        return await self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost, user)))
 
     @checked_arguments
     def stream(self, name: str, *, vhost: str | None = None) -> AsyncStream:

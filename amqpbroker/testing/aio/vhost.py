@@ -120,10 +120,10 @@ class AsyncVhost(Hinted):
         return await self.broker.batch(batch_id, vhost=self.name)
 
     @checked_arguments
-    async def job(self, job_id: str) -> "JobState":
+    async def job(self, job_id: str, *, user: str | None = None) -> "JobState":
         """Return the state of a job. See `Broker.job`."""
         __tracebackhide__ = True
-        return await self.broker.job(job_id, vhost=self.name)
+        return await self.broker.job(job_id, vhost=self.name, user=user)
 
     @checked_arguments
     def stream(self, name: str) -> "AsyncStream":

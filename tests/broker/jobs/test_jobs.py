@@ -2,8 +2,12 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.jobs.job import Job, recovered_job
 from amqpbroker.broker.jobs.jobs import Jobs
 from amqpbroker.compiled import is_compiled
+from amqpbroker.store.keys import JOB_NUMBERS, PLACE
+from amqpbroker.store.record import JOBS_ID
+from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.jobs.working import KINDS, TO_GRAVE, Work
 
@@ -363,6 +367,118 @@ def test_watcher_is_called_once_at_the_end() -> None:
     assert calls == ["first"]
 
 
+# --- users ------------------------------------------------------------------------------------------------------------
+
+
+def send_as_mallory(work: Work, queue: str = "other", **headers: Field) -> None:
+    """Publish a job as another user."""
+    work.node.broker.users.add_user("mallory", "p")
+    work.node.broker.users.set_permissions("mallory", "/", ".*", ".*", ".*")
+    guest, work.client = work.client, work.other_client(user="mallory", password="p")
+    assert work.send(queue=queue, headers=headers) == []
+    work.client = guest
+
+
+def test_users_have_jobs_of_their_own_with_one_id_also_after_a_crash() -> None:
+    work = Work()
+    work.send()
+    send_as_mallory(work, **{"x-job-user": longstr("guest")})
+    work.crash()
+    assert [(job.user, job.queues, job.first_queues) for job in jobs_of(work).all()] == [
+        ("guest", ["q"], ["q"]),
+        ("mallory", ["other"], ["other"]),
+    ]
+    work.reject("other")
+    work.crash()
+    work.ack()
+    assert [(job.user, job.done, job.failed) for job in jobs_of(work).all()] == [("guest", 1, 0), ("mallory", 0, 1)]
+    work.advance(3_600_000)
+    assert jobs_of(work).all() == []
+    work.crash()
+    assert jobs_of(work).all() == []
+
+
+def test_dead_letters_and_moves_stay_with_the_user_of_the_job() -> None:
+    work = Work(**TO_GRAVE)
+    send_as_mallory(work, "q")
+    work.reject()
+    work.crash()
+    work.send(queue="other")
+    work.move()
+    found = jobs_of(work).find(b"1", "mallory")
+    assert found is not None
+    assert (found.queues, found.failed) == (["q"], 0)
+    work.ack()
+    assert (found.done, work.state()) == (1, "queued")
+
+
+def test_unroutable_jobs_have_users() -> None:
+    work = Work()
+    send_as_mallory(work, "nowhere")
+    assert work.find() is None
+    work.send(queue="nowhere")
+    assert [(job.user, job.has_ended) for job in jobs_of(work).all()] == [("mallory", True), ("guest", True)]
+
+
+def test_jobs_of_users_with_one_id_count_in_a_transaction() -> None:
+    work = Work({"jobs": 2})
+    send_as_mallory(work)
+    assert transaction(work, ("1", "q"), ("1", "q")) == "tx.commit-ok"
+    assert len(jobs_of(work)) == 2
+    work.ack("other")
+    assert transaction(work, ("2", "q"), ("3", "q"))[:19] == "PRECONDITION_FAILED"
+    assert transaction(work, ("1", "q"), ("2", "q")) == "tx.commit-ok"
+    assert [(job.id, job.user) for job in jobs_of(work).all()] == [(b"1", "guest"), (b"2", "guest")]
+
+
+def test_first_queues_are_those_that_the_job_was_published_to() -> None:
+    arguments = {"x-dead-letter-exchange": longstr("all"), "x-message-ttl": Field("l", 0)}
+    work = Work(**arguments)
+    work.fan_out("grave", "other")
+    work.send()
+    assert (work.job().queues, work.job().first_queues) == (["grave", "other"], ["q"])
+    work.send("2", "", "all")
+    work.ack("other")
+    work.ack("other")
+    work.send("2", "q")  # a further copy
+    assert work.job("2").first_queues == ["grave", "other"]
+
+
+def test_number_of_first_queues_is_limited() -> None:
+    work = Work()
+    for number in range(130):
+        work.client.call(1, "queue.declare", queue=str(number))
+    work.fan_out(*[str(number) for number in range(130)])
+    work.send(via="all")
+    assert len(work.job().places) == 130
+    assert work.job().first_queues == [str(number) for number in range(64)]
+
+
+def test_first_queues_of_a_held_job_are_known_when_it_is_due() -> None:
+    work = Work()
+    delayed = {"x-delayed-type": longstr("direct")}
+    work.client.call(1, "exchange.declare", exchange="later", exchange_type="x-delayed-message", arguments=delayed)
+    work.client.call(1, "queue.bind", queue="q", exchange="later", routing_key="q")
+    work.client.call(1, "queue.bind", queue="other", exchange="later", routing_key="q")
+    work.send(via="later", headers={"x-delay": Field("l", 500)})
+    assert work.job().first_queues == []
+    work.advance(500)
+    assert work.job().first_queues == ["q", "other"]
+
+
+def test_copy_with_the_reply_address_in_a_transaction_never_begins_a_job() -> None:
+    work = Work()
+    send_as_mallory(work, "q")
+    got = work.get()
+    assert got.properties is not None
+    work.client.call(1, "tx.select")
+    work.send(reply_to=got.properties["reply_to"])
+    work.settle(got)
+    number = jobs_of(work).all()[0].number
+    work.client.call(1, "tx.commit")
+    assert [(job.user, job.number) for job in jobs_of(work).all()] == [("mallory", number)]
+
+
 # --- limits and refusals ----------------------------------------------------------------------------------------------
 
 
@@ -528,3 +644,42 @@ def test_deleted_vhost_forgets_its_jobs() -> None:
     work.node.broker.sync()
     assert called == [True]
     assert work.node.broker.storage.job_records.stored_count() == 0
+
+
+# --- stores of earlier versions ---------------------------------------------------------------------------------------
+
+
+def test_record_without_first_queues_is_read_and_written_without_them() -> None:
+    names = [b"/", b"1", b"guest", b"", b"q", b"token", b"", b"grave", b"rejected", b""]
+    key = b"J" + JOB_NUMBERS.pack(1000, 2000, 0, 3, 4, 5, 1)
+    key += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + PLACE.pack(7, 8, 0, 1, 0)
+    job = recovered_job(TakenId(key, JOBS_ID, 9, 0, True), {7: "q"})
+    assert (job.vhost, job.id, job.user, job.token, job.named) == ("/", b"1", "guest", "token", False)
+    assert (job.queues, job.first_queues, job.guards) == (["q"], [], ["q"])
+    assert job.new_record().key == key
+
+
+def test_messages_that_do_not_name_a_user_stay_with_their_stored_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unnamed(*arguments: Any) -> Job:
+        job = Job(*arguments)
+        job.named = False
+        return job
+
+    work = Work(**TO_GRAVE)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("amqpbroker.broker.jobs.jobs.Job", unnamed)
+        earlier.setattr("amqpbroker.broker.actions.mark", lambda message, request: None)
+        work.send()
+    work.crash()
+    send_as_mallory(work)
+    work.send()  # a further copy, which names the user
+    work.reject("other")
+    work.reject()
+    work.crash()
+    assert work.state() == "queued"
+    work.move()
+    work.ack()
+    work.ack()
+    assert [(job.user, job.done, job.failed) for job in jobs_of(work).all()] == [("guest", 2, 0), ("mallory", 0, 1)]
+    work.send()
+    assert work.job().named

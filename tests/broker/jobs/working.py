@@ -103,10 +103,10 @@ class Work:
     def reject(self, queue: str = "q", requeue: bool = False) -> None:
         self.settle(self.get(queue), "reject", requeue=requeue)
 
-    def find(self, id_: str = "1") -> Job | None:
+    def find(self, id_: str = "1", user: str = "guest") -> Job | None:
         jobs = self.node.broker.vhosts["/"].jobs
         assert jobs is not None
-        return jobs.find(id_.encode())
+        return jobs.find(id_.encode(), user)
 
     def job(self, id_: str = "1") -> Job:
         found = self.find(id_)

@@ -76,7 +76,7 @@ async def test_job_is_accepted_with_its_location() -> None:
     got = client.take()
     assert got.body == b"work"
     assert (got.properties or {})["delivery_mode"] == 2
-    assert (got.properties or {})["headers"] == {"x-job": Field("t", True)}
+    assert (got.properties or {})["headers"] == {"x-job": Field("t", True), "x-job-user": longstr("guest")}
 
 
 async def test_broker_makes_up_an_absent_id() -> None:
@@ -418,7 +418,7 @@ async def test_job_whose_message_was_settled_without_extensions_ends_when_it_is_
     client = Client()
     await client.post()
     vhost = client.api.broker.vhosts["/"]
-    job = vhost.jobs.find(b"1")
+    job = vhost.jobs.find(b"1", "guest")
     # As a job is recovered whose message was settled before.
     job.places = [job.places[0]._replace(sequence=99)]
     assert (await client.get()).json()["state"] == "queued"
