@@ -207,8 +207,20 @@ def invalid_header(name: str, problem: str) -> AmqpError:
     return precondition_failed(f"invalid header '{name}': {problem}")
 
 
-def batch_limit(kind: str, most: int, vhost: str) -> AmqpError:
-    """Return the error for a message that would exceed a limit. kind: batches in the vhost, or members of the batch."""
+def ttl_too_long(name: str, given_ms: int, most_ms: int, setting: str) -> AmqpError:
+    """Return the error for a header with a longer time than a setting allows."""
+    return invalid_header(name, f"expected at most {most_ms} milliseconds (setting {setting}), got {given_ms}")
+
+
+def share_limit(kind: str, most: int, user: str, vhost: str) -> AmqpError:
+    """Return the error for a message that would exceed the share of its user. kind: such as batches."""
+    return precondition_failed(
+        f"user '{user}' has reached the limit of {most} {kind} in vhost '{vhost}'; delete some, or publish again later"
+    )
+
+
+def vhost_limit(kind: str, most: int, vhost: str) -> AmqpError:
+    """Return the error for a message that would exceed a limit of its vhost. kind: such as batches."""
     return precondition_failed(f"vhost '{vhost}' has reached the limit of {most} {kind}; publish again later")
 
 

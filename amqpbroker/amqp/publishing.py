@@ -145,7 +145,7 @@ class Publishing:
             return
         answers.write_due_confirms()
         if not destinations:
-            self._vhost.fates.unroutable(message)
+            self._vhost.fates.unroutable(message, self._context.client.permissions.user)
             if bits & MANDATORY:
                 self._context.counts.count_returned()
                 self._context.output.write_content(returned(message, self._number), message, self._number)

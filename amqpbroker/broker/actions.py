@@ -242,7 +242,7 @@ class Actions:
             tap.published(vhost, message, reached(message, destinations), over_http(user.name))
         exchange.count_published(len(destinations))
         if not routed:
-            vhost.fates.unroutable(message)
+            vhost.fates.unroutable(message, user.name)
         accepted = vhost.publish(message, destinations)
         vhost.count(publish=1, received_confirm=1, confirm=int(accepted), return_unroutable=int(not routed))
         return routed, accepted
@@ -283,10 +283,10 @@ def check_followed(vhost: Vhost, permissions: Permissions, messages: list[Forese
     publish to a target that they have now.
     """
     if vhost.batches is not None:
-        for name, key in vhost.batches.check_all(messages):
+        for name, key in vhost.batches.check_all(messages, permissions.user):
             exchange_to_publish_to(vhost, permissions, name, (key,))
     if vhost.jobs is not None:
-        vhost.jobs.check_all(messages)
+        vhost.jobs.check_all(messages, permissions.user)
 
 
 def _follow_member(
@@ -297,7 +297,7 @@ def _follow_member(
     destinations: tuple[Destination, ...],
 ) -> tuple[Destination, ...]:
     batches = vhost.batches
-    request = None if batches is None else batches.request(message)
+    request = None if batches is None else batches.request(message, permissions.user)
     if batches is None or request is None:
         return destinations
     for name, key in batches.targets(request):

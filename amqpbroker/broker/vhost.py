@@ -139,7 +139,7 @@ class Vhost(Host):
                 self.publish,
                 clock,
                 store,
-                config.bounds,
+                config,
                 storage.batch_records,
             )
             parts.append(self.batches)
@@ -150,7 +150,7 @@ class Vhost(Host):
                 self.publish,
                 clock,
                 store,
-                config.bounds,
+                config,
                 storage.job_records,
             )
             parts.append(self.jobs)

@@ -49,15 +49,17 @@ class Bounds:
     deduplication_ids: ids that a queue or an exchange remembers, unless its argument x-cache-size says otherwise;
     beyond that, it forgets the oldest. An id takes about 400 bytes of memory.
     expired_ids: expired ids that a queue or an exchange forgets in one event loop iteration.
-    batches: batches of a vhost. Beyond that, the batch that was the first to end in success is forgotten, and if there
-    is none, a new batch is refused. batch_members: members of a batch, about 200 bytes each; further ones are refused.
+    batches: batches of a vhost, of which each user may have a share. Beyond that, the batch that was the first to
+    end in success is forgotten, or if there is none, the first complete one; otherwise a new batch is refused.
+    batch_members: members of a batch, about 200 bytes each; further ones are refused.
     batch_failures: failed members of a batch that its event messages and the HTTP API name.
-    batch_events: batches about whose events messages are sent in one event loop iteration. batch_removals: members of
-    complete batches that are removed in one event loop iteration.
-    jobs: jobs of a vhost, about 1 kB each. Beyond that, the job that ended first is forgotten, and if none has ended, a
-    new job is refused. job_reply_bytes: largest reply of a worker to a job; a larger one is refused.
-    job_replies_bytes: memory of all these replies in a vhost; beyond that, the jobs that ended first are forgotten, and
-    if there are none, replies are refused.
+    batch_events: batches about whose events messages are sent in one event loop iteration. batch_removals: members
+    of complete batches that are removed in one event loop iteration.
+    jobs: jobs of a vhost, about 1 kB each, of which each user may have a share. Beyond that, the job that ended
+    first is forgotten, and if none has ended, a new job is refused. job_reply_bytes: largest reply of a worker to a
+    job; a larger one is refused.
+    job_replies_bytes: memory of all these replies in a vhost, shared by users in the same way; beyond that, the
+    jobs that ended first are forgotten, and if there are none, replies are refused.
     chunk_bytes: size from which a chunk of a stream takes no further message: what a reader reads at a time.
     segment_chunks: chunks from which a segment of a stream takes no further one, as in RabbitMQ (osiris_log).
     index_bytes: bytes of a stream's segment between two entries of its index. stream_cache_bytes: memory of the chunks

@@ -215,6 +215,9 @@ class Config:
     product_version: str = ""
     compat: Compat = COMPATS["4.0"]
     event_exchange_vhost: str = ""
+    batch_max_ttl_ms: int = 2_592_000_000
+    job_max_ttl_ms: int = 315_360_000_000
+    user_share: float = 0.5
     bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:

@@ -301,6 +301,10 @@ def test_batches_show_their_progress_and_failures(page, visit, subject):
     take = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}
     subject.api.post("queues/%2F/parts/get", json=take).raise_for_status()
     expect(progress).to_have_attribute("value", "3")
+    row.get_by_role("button", name="Delete batch image").click()
+    confirm(page, "Delete")
+    expect(row).to_have_count(0)
+    assert subject.api.get("batches/%2F/image").status_code == 404
     subject.api.delete("queues/%2F/parts").raise_for_status()
 
 

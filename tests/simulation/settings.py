@@ -29,6 +29,9 @@ NOT_VARIED: dict[str, str] = {
     "vhost_max": "the workload of vhosts expects those that it creates",
     "cluster_queue_limit": "the workload of vhosts limits the queues of a vhost",
     "cluster_exchange_limit": "a workload whose declaration is refused cannot test anything else",
+    "batch_max_ttl_ms": "a batch that is refused cannot test anything else",
+    "job_max_ttl_ms": "the workload of jobs has one that the broker remembers to the end",
+    "user_share": "all workloads have the same user, who has a share of the bounds in each world",
     "consumer_max_per_channel": "a workload whose consumer is refused cannot test anything else",
 }
 

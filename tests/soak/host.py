@@ -86,6 +86,8 @@ def main() -> None:
         # Histories of deleted objects are discarded with the next samples, for which each phase waits.
         collect_statistics_interval_ms=250,
         data_dir=str(directory / "data"),
+        # One user drives the bounds that users share.
+        user_share=1,
         bounds=lowered(divisor),
         compat=COMPATS[sys.argv[3]],
     )

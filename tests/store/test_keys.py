@@ -24,7 +24,7 @@ def job():
 
 
 def test_vhosts_of_batches_and_jobs_are_found():
-    assert vhost_of(Batch(VHOST, b"id", 1, 1_000, 2_000).new_record().key) == VHOST
+    assert vhost_of(Batch(VHOST, b"id", 1, "user", 1_000, 2_000).new_record().key) == VHOST
     assert vhost_of(job().new_record().key) == VHOST
 
 
@@ -49,7 +49,7 @@ def test_places_of_a_job_get_other_ids_and_nothing_else_changes():
 
 
 def test_a_batch_with_headers_of_all_kinds_keeps_its_vhost():
-    batch = Batch(VHOST, b"id", 1, 1_000, 2_000)
+    batch = Batch(VHOST, b"id", 1, "user", 1_000, 2_000)
     batch.terms.exchange, batch.terms.routing_key = "x", b"key"
     record = batch.new_record()
     assert vhost_of(record.key) == recovered_batch(record).vhost

@@ -40,16 +40,18 @@ def decoded_failure(data: bytes) -> Failure:
 class Batch:
     """A batch: its target and its members.
 
-    id: of the publisher. number: of its records. terms: what its members have named. sent: events that were sent, or
-    would have been if they had been requested. created_ms, expires_ms: since the epoch. members: name -> state.
-    forgotten: number of members that succeeded and are not in `members` any more. failures: some of the failed members,
-    by name. has_failed: a copy of a member has failed. record: the stored state of the batch itself.
+    id: of the publisher. number: of its records. user: published the first member; "" in records that name none. terms:
+    what its members have named. sent: events that were sent, or would have been if they had been requested. created_ms,
+    expires_ms: since the epoch. members: name -> state. forgotten: number of members that succeeded and are not in
+    `members` any more. failures: some of the failed members, by name. has_failed: a copy of a member has failed.
+    record: the stored state of the batch itself.
     """
 
-    def __init__(self, vhost: str, id_: bytes, number: int, created_ms: int, expires_ms: int) -> None:
+    def __init__(self, vhost: str, id_: bytes, number: int, user: str, created_ms: int, expires_ms: int) -> None:
         self.vhost: str = vhost
         self.id: bytes = id_
         self.number: int = number
+        self.user: str = user
         self.created_ms: int = created_ms
         self.expires_ms: int = expires_ms
         self.terms: Terms = Terms()
@@ -146,6 +148,7 @@ class Batch:
         names = [_bytes(self.vhost), self.id, _bytes(exchange or ""), key or b""]
         data = BATCH + BATCH_NUMBERS.pack(terms.size, self.forgotten, self.created_ms, flags, events)
         data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(terms.outer)
+        data += _bytes(self.user)
         self.record = TakenId(data, BATCHES_ID, self.number, self.expires_ms, True)
         return self.record
 
@@ -155,7 +158,7 @@ def recovered_batch(record: TakenId) -> Batch:
     data = record.key
     size, forgotten, created_ms, flags, events = BATCH_NUMBERS.unpack_from(data, 1)
     parts = _Parts(data, 1 + BATCH_NUMBERS.size, 2)
-    batch = Batch(text(parts.next()), parts.next(), record.sequence, created_ms, record.expires_ms)
+    batch = Batch(text(parts.next()), parts.next(), record.sequence, "", created_ms, record.expires_ms)
     exchange, key = text(parts.next()), parts.next()
     batch.forgotten, batch.record = forgotten, record
     terms = batch.terms
@@ -167,7 +170,10 @@ def recovered_batch(record: TakenId) -> Batch:
     batch.sent = {event for i, event in enumerate(_EVENTS) if flags & 1 << i}
     if events & _HAS_EVENTS:
         terms.events = frozenset([event for i, event in enumerate(_EVENTS) if events & 1 << i])
-    terms.outer = decode_table(data, parts.at + 4, len(data))
+    start = parts.at + 4
+    end = start + int.from_bytes(data[parts.at : start], "big")
+    terms.outer = decode_table(data, start, end)
+    batch.user = text(data[end:])
     return batch
 
 

@@ -18,6 +18,7 @@ from amqpbroker.broker.batches.request import (
     SUCCESS,
     Request,
     batch_id,
+    check_ttl,
     member_key,
     outer_request,
     request_of,
@@ -30,8 +31,9 @@ from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
 from amqpbroker.broker.fates.foreseen import Foreseen
+from amqpbroker.broker.fates.shares import Shares
 from amqpbroker.clock import Clock
-from amqpbroker.config.bounds import Bounds
+from amqpbroker.config import Config
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
 from amqpbroker.wire.raw_headers import message_id
@@ -60,7 +62,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         publish: Publish,
         clock: Clock,
         store: Store,
-        bounds: Bounds,
+        config: Config,
         records: BatchRecords,
     ) -> None:
         """ignores_rejects(queue): see `Follower`."""
@@ -70,13 +72,13 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._exchanges = exchanges
         self._publish = publish
         self._clock: Clock = clock
-        self._most: int = bounds.batches
+        bounds = config.bounds
+        self._shares: Shares = Shares("batches", vhost, bounds.batches, config.user_share)
+        self._most_ttl_ms: int = config.batch_max_ttl_ms
         self._most_members: int = bounds.batch_members
         self._most_failures: int = bounds.batch_failures
         self._records: BatchRecords = records
         self._by_id: dict[bytes, Batch] = {}
-        #: Batches that have ended, from the one that ended first.
-        self._ended: dict[bytes, Batch] = {}
         self._due: DueBatches = DueBatches(clock, bounds.batch_events, self._send_due)
         self._succeeded_members: SucceededMembers = SucceededMembers(
             clock, bounds.batch_removals, self._remove_succeeded
@@ -99,33 +101,34 @@ class Batches(Follower[tuple[Batch, bytes], None]):
     @property
     def open_count(self) -> int:
         """The number of batches that have not ended in success."""
-        return len(self._by_id) - len(self._ended)
+        return len(self._by_id) - self._shares.ended_count
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
-    def request(self, message: Message) -> Request | None:
-        """Return the headers of a published message about its batch, None if it is for no batch.
+    def request(self, message: Message, user: str) -> Request | None:
+        """Return the headers of a message that a user publishes about its batch, None if it is for no batch.
 
         Raises AmqpError 406 if a header is invalid or contradicts the batch, and beyond the limits.
         """
-        request = request_of(message, self._most_members)
+        request = request_of(message, user, self._most_members)
         if request is not None:
+            check_ttl(request, self._most_ttl_ms)
             self._check(request, message)
         return request
 
-    def check_all(self, messages: list[Foreseen]) -> list[tuple[str, bytes]]:
-        """Return the targets, as `targets` does, of the members among messages that are published together now.
+    def check_all(self, messages: list[Foreseen], user: str) -> list[tuple[str, bytes]]:
+        """Return the targets, as `targets` does, of the members among messages that a user publishes together.
 
         Raises AmqpError 406 if they contradict their batches or exceed a limit.
         """
         foreseen: ForeseenBatches | None = None
         for each in messages:
             message = each.message
-            request = request_of(message, self._most_members) if self.follows(message) else None
+            request = request_of(message, user, self._most_members) if self.follows(message) else None
             if request is None:
                 continue
             if foreseen is None:
-                foreseen = ForeseenBatches(self._vhost, self._by_id, self._ended, self._most, self._most_members)
+                foreseen = ForeseenBatches(self._vhost, self._by_id, self._shares, user, self._most_members)
             foreseen.add(request, None if each.dropped or request.size == 0 else member_key(message))
         return [] if foreseen is None else self._targets_of(foreseen.terms())
 
@@ -149,7 +152,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         for terms in all_terms:
             each = [terms]
             if terms.outer:
-                outer = outer_request(terms.outer, self._most_members)
+                outer = outer_request(terms.outer, "", self._most_members)
                 known = self._by_id.get(outer.id)
                 # Also the target beside the one of the outer batch, which may be forgotten before the message is sent.
                 each += [Terms().joined(outer)] if known is None else [known.terms, Terms().joined(outer)]
@@ -174,7 +177,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         try:
             batch = self._opened(request)
             if not destinations:
-                self.unroutable(message)
+                self.unroutable(message, request.user)
                 return True
             if batch is None or request.size == 0:
                 return publish(message, destinations)
@@ -195,10 +198,10 @@ class Batches(Follower[tuple[Batch, bytes], None]):
                 self.acknowledged(reached, destination.name)
         return accepted
 
-    def unroutable(self, message: Message) -> None:
+    def unroutable(self, message: Message, user: str) -> None:
         if not self.follows(message):
             return
-        request = request_of(message, self._most_members)
+        request = request_of(message, user, self._most_members)
         batch = None if request is None else self._opened(request)
         key = member_key(message)
         if batch is None or request is None or request.size == 0 or key is None:
@@ -211,10 +214,12 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """Raise AmqpError 406 if a message contradicts its batch or exceeds a limit."""
         batch = self._by_id.get(request.id)
         if batch is None:
-            if len(self._by_id) >= self._most and not self._ended:
-                self._due.send_first(_is_ending)
-            if len(self._by_id) >= self._most and not self._ended:
-                raise errors.batch_limit("batches", self._most, self._vhost)
+            shares, user = self._shares, request.user
+            if shares.is_full(user):
+                has_share = shares.has_share(user)
+                self._due.send_first(lambda each: each.is_complete and (not has_share or each.user == user))
+            if shares.is_full(user):
+                raise shares.refusal(user, shares.has_share(user))
             return
         if COMPLETE in batch.sent:
             return
@@ -222,7 +227,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         if len(batch.members) >= self._most_members:
             identity = member_key(message)
             if identity is None or member_name(batch.number, identity) not in batch.members:
-                raise errors.batch_limit("members of a batch", self._most_members, self._vhost)
+                raise errors.vhost_limit("members of a batch", self._most_members, self._vhost)
 
     def _opened(self, request: Request) -> Batch | None:
         """Return the batch of a message with these headers, which they complete; None beyond the limit."""
@@ -231,11 +236,24 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         if self._closed:
             return None
         if batch is None:
-            if len(self._by_id) >= self._most and not self._remove_ended():
-                name = text(request.id)
-                log.warning("vhost '%s' has %d batches: batch '%s' is not counted", self._vhost, self._most, name)
+            if not self._make_space(request.user):
+                log.warning(
+                    "vhost '%s' has %d batches, and user '%s' has %d of them: batch '%s' is not counted",
+                    self._vhost,
+                    len(self._by_id),
+                    request.user,
+                    self._shares.count(request.user),
+                    text(request.id),
+                )
                 return None
-            batch = Batch(self._vhost, request.id, self.next_number(), now_ms, now_ms + DEFAULT_TTL_MS)
+            batch = Batch(
+                self._vhost,
+                request.id,
+                self.next_number(),
+                request.user,
+                now_ms,
+                now_ms + min(DEFAULT_TTL_MS, self._most_ttl_ms),
+            )
             self._add(batch)
         elif COMPLETE in batch.sent:
             return batch
@@ -250,15 +268,27 @@ class Batches(Follower[tuple[Batch, bytes], None]):
 
     def _add(self, batch: Batch) -> None:
         self._by_id[batch.id] = batch
+        self._shares.add(batch.id, batch.user)
         self.set_active(True)
         self._expiries.set(batch.id, batch.expires_ms)
 
-    def _remove_ended(self) -> bool:
-        """Remove the batch that has ended first; return False if none has ended."""
-        for batch in self._ended.values():
-            self._remove(batch)
-            return True
-        return False
+    def _make_space(self, user: str) -> bool:
+        """Remove batches that have ended until the user may have a further one; return False if too few have."""
+        while not self._shares.has_space(user):
+            ended = self._shares.next_released(user)
+            if ended is None:
+                return False
+            self._remove(self._by_id[ended])
+        return True
+
+    def _release_space(self, batch: Batch) -> None:
+        """Release the space of a complete batch, unless an event is due; that of one with failed members later."""
+        if batch.has_ended:
+            self._shares.release(batch.id)
+        elif COMPLETE in batch.sent and batch.failed:
+            self._shares.release(batch.id, later=True)
+        else:
+            self._shares.hold(batch.id)
 
     # --- fates of copies ----------------------------------------------------------------------------------------------
 
@@ -395,6 +425,8 @@ class Batches(Follower[tuple[Batch, bytes], None]):
 
     def _check_events(self, batch: Batch) -> None:
         """Send messages about the events of a batch soon, if there are any."""
+        if COMPLETE in batch.sent and not batch.failed and not batch.has_ended:
+            self._release_space(batch)
         if not batch.has_ended and (batch.is_complete or (batch.has_failed and DEATH not in batch.sent)):
             self._due.add(batch)
 
@@ -418,8 +450,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
                 else:
                     self._succeeded_members.add(batch)
             self._store_batch(batch)
-            if batch.has_ended:
-                self._ended[batch.id] = batch
+            self._release_space(batch)
         finally:
             self._store.end()
         return True
@@ -444,11 +475,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             log.warning(
                 "batch '%s' in vhost '%s': the message about '%s' reaches no queue", text(batch.id), self._vhost, event
             )
-        outer = request_of(message, self._most_members)
+        outer = request_of(message, batch.user, self._most_members)
         if outer is None:
             return self._publish_to_any(message, destinations)
         if not destinations:
-            self.unroutable(message)
+            self.unroutable(message, batch.user)
             return True
         return self._publish_for(outer, message, destinations, self._publish_to_any)
 
@@ -505,7 +536,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
     def _remove(self, batch: Batch) -> None:
         """Remove a batch with its records."""
         self._by_id.pop(batch.id, None)
-        self._ended.pop(batch.id, None)
+        self._shares.remove(batch.id)
         self._due.remove(batch)
         self._succeeded_members.discard(batch)
         self._expiries.remove(batch.id)
@@ -518,6 +549,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         finally:
             self._store.end()
         self.set_active(bool(self._by_id))
+
+    def remove(self, batch: Batch) -> None:
+        """Forget a batch: it sends no more messages, and its members in queues are ordinary messages."""
+        if self._by_id.get(batch.id) is batch:
+            self._remove(batch)
 
     def _expire(self, id_: bytes) -> None:
         batch = self._by_id[id_]
@@ -540,14 +576,15 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             if details:
                 batch.failures[each.name] = decoded_failure(details)
         self._add(batch)
-        if batch.has_ended:
-            self._ended[batch.id] = batch
+        self._release_space(batch)
         if COMPLETE in batch.sent:
             self._succeeded_members.add(batch)
         self._clock.after(0, lambda: self._lose(batch))
 
     def _lose(self, batch: Batch) -> None:
         """Count the copies that were not stored, and send the messages about events before the restart."""
+        if self._by_id.get(batch.id) is not batch:
+            return
         for name, each in list(batch.members.items()):
             count = each.transient_copies
             if count:
@@ -577,16 +614,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._exchanges = {}
         self._publish = _discard
         self._by_id.clear()
-        self._ended.clear()
+        self._shares.clear()
         self._due.close()
         self._succeeded_members.close()
         self._expiries.close()
         self._end()
-
-
-def _is_ending(batch: Batch) -> bool:
-    """Return whether a batch ends with its next message."""
-    return batch.is_complete and not batch.failed
 
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:

@@ -7,24 +7,19 @@ from amqpbroker.broker.batches.batch import Batch
 from amqpbroker.broker.batches.member import member_name
 from amqpbroker.broker.batches.request import COMPLETE, Request
 from amqpbroker.broker.batches.terms import Terms
+from amqpbroker.broker.fates.shares import ForeseenShares, Shares
 
 
 @final
 class ForeseenBatches:
     """The batches as they will be after the messages of a transaction so far, before any of them is published."""
 
-    def __init__(
-        self, vhost: str, batches: dict[bytes, Batch], ended: dict[bytes, Batch], most: int, most_members: int
-    ) -> None:
-        """batches: by id. ended: those that make space, in this order. most, most_members: numbers in `Bounds`."""
+    def __init__(self, vhost: str, batches: dict[bytes, Batch], shares: Shares, user: str, most_members: int) -> None:
+        """batches: by id. user: publishes the messages. most_members: number in `Bounds`."""
         self._vhost: str = vhost
         self._batches: dict[bytes, Batch] = batches
-        self._most: int = most
+        self._shares: ForeseenShares = ForeseenShares(shares, user)
         self._most_members: int = most_members
-        self._spare: int = most - len(batches)
-        self._ended: list[bytes] = list(ended)
-        #: Ended batches that have made space.
-        self._removed: set[bytes] = set()
         self._complete: dict[Batch, None] = {}
         self._foreseen: dict[bytes, _Foreseen] = {}
 
@@ -40,8 +35,9 @@ class ForeseenBatches:
         foreseen = self._foreseen.get(request.id)
         if foreseen is None:
             batch = self._batches.get(request.id)
-            if batch is None or request.id in self._removed:
-                self._reserve()
+            if batch is None or request.id in self._shares.removed:
+                if not self._shares.add(set()):
+                    raise self._shares.refusal()
                 batch = None
             elif COMPLETE in batch.sent:
                 self._complete[batch] = None
@@ -50,15 +46,7 @@ class ForeseenBatches:
         foreseen.terms.check(request, foreseen.total)
         foreseen.terms.join(request)
         if key is not None and not foreseen.add(key, self._most_members):
-            raise errors.batch_limit("members of a batch", self._most_members, self._vhost)
-
-    def _reserve(self) -> None:
-        if self._spare > 0:
-            self._spare -= 1
-        elif len(self._removed) < len(self._ended):
-            self._removed.add(self._ended[len(self._removed)])
-        else:
-            raise errors.batch_limit("batches", self._most, self._vhost)
+            raise errors.vhost_limit("members of a batch", self._most_members, self._vhost)
 
 
 @final

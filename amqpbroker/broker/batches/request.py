@@ -18,6 +18,7 @@ ROUTING_KEY: Final = "x-batch-routing-key"
 EVENTS: Final = "x-batch-events"
 TTL: Final = "x-batch-ttl"
 OUTER_SIZE: Final = "x-batch-outer-size"
+OUTER_TTL: Final = "x-batch-outer-ttl"
 EVENT: Final = "x-batch-event"
 #: Number that the broker gives to a member without a message id.
 MEMBER: Final = "x-batch-member"
@@ -30,7 +31,7 @@ OUTER: Final = {
     "x-batch-outer-exchange": EXCHANGE,
     "x-batch-outer-routing-key": ROUTING_KEY,
     "x-batch-outer-events": EVENTS,
-    "x-batch-outer-ttl": TTL,
+    OUTER_TTL: TTL,
 }
 _OUTER_NAMES: Final = {inner: outer for outer, inner in OUTER.items()}
 _INNER_NAMES: Final = {name: name for name in _OUTER_NAMES}
@@ -58,12 +59,13 @@ _MEMBER: Final = MEMBER.encode()
 class Request:
     """A message's headers about its batch; None for absent ones.
 
-    id: of the batch. exchange, routing_key: of event messages. is_reply: the routing key is the message's reply_to,
-    which may differ among members. events: to be sent. outer: headers of the outer batch, for the event message.
-    is_event: the message is an event message of an inner batch.
+    id: of the batch. user: publishes the message, or owns the inner batch. exchange, routing_key: of event messages.
+    is_reply: the routing key is the message's reply_to, which may differ among members. events: to be sent. outer:
+    headers of the outer batch, for the event message. is_event: the message is an event message of an inner batch.
     """
 
     id: bytes
+    user: str
     size: int | None = None
     exchange: str | None = None
     routing_key: bytes | None = None
@@ -74,7 +76,7 @@ class Request:
     is_event: bool = False
 
 
-def request_of(message: Message, most: int) -> Request | None:
+def request_of(message: Message, user: str, most: int) -> Request | None:
     """Return the headers about a batch; None if the message is not for a batch.
 
     Without an id, other headers about a batch have no meaning. Those about the outer batch are checked even without its
@@ -82,25 +84,30 @@ def request_of(message: Message, most: int) -> Request | None:
     """
     headers = message.headers or {}
     if EVENT in headers:
-        return _request(headers, _OUTER_NAMES, most) if _OUTER_NAMES[ID] in headers else None
+        return _request(headers, _OUTER_NAMES, user, most) if _OUTER_NAMES[ID] in headers else None
     if ID not in headers:
         return None
     outer = {name: headers[name] for name in OUTER if name in headers}
     if outer:
-        outer_request(outer, most)
-    return _request(headers, _INNER_NAMES, most, decode_properties(message.properties).get("reply_to"), outer)
+        outer_request(outer, user, most)
+    return _request(headers, _INNER_NAMES, user, most, decode_properties(message.properties).get("reply_to"), outer)
 
 
-def outer_request(outer: Table, most: int) -> Request:
+def outer_request(outer: Table, user: str, most: int) -> Request:
     """Return the headers about an outer batch, with an empty id if they have none.
 
     most: maximum size of a batch. Raises AmqpError 406 for an invalid header.
     """
-    return _request(outer, _OUTER_NAMES, most)
+    return _request(outer, _OUTER_NAMES, user, most)
 
 
 def _request(
-    headers: Table, names: dict[str, str], most: int, reply_to: bytes | None = None, outer: Table | None = None
+    headers: Table,
+    names: dict[str, str],
+    user: str,
+    most: int,
+    reply_to: bytes | None = None,
+    outer: Table | None = None,
 ) -> Request:
     """Return the headers about a batch. names: of these headers; see `_OUTER_NAMES`."""
     id_ = _optional(headers, names[ID])
@@ -112,6 +119,7 @@ def _request(
     is_reply = key is None and not exchange and bool(reply_to)
     return Request(
         id_ or b"",
+        user,
         size,
         None if exchange is None else text(exchange),
         reply_to if is_reply else key,
@@ -121,6 +129,14 @@ def _request(
         outer or {},
         names is _OUTER_NAMES,
     )
+
+
+def check_ttl(request: Request, most_ms: int) -> None:
+    """Raise AmqpError 406 if a message names a longer TTL of its batch, or of the outer one, than `batch.max_ttl`."""
+    outer = request.outer.get(OUTER_TTL)
+    for name, ttl_ms in ((TTL, request.ttl_ms), (OUTER_TTL, None if outer is None else outer.value)):
+        if ttl_ms is not None and ttl_ms > most_ms:
+            raise errors.ttl_too_long(name, ttl_ms, most_ms, "batch.max_ttl")
 
 
 def batch_id(message: Message) -> bytes | None:

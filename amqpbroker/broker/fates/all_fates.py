@@ -35,9 +35,9 @@ class AllFates(Fates):
             if part.active:
                 part.failed(copy, queue, reason)
 
-    def unroutable(self, message: Message) -> None:
+    def unroutable(self, message: Message, user: str) -> None:
         for part in self._parts:
-            part.unroutable(message)
+            part.unroutable(message, user)
 
     def begin_move(self, copy: Copy, queue: str) -> None:
         for part in self._parts:

@@ -55,8 +55,8 @@ class Fates(metaclass=ABCMeta):
         """Settle a copy that was dropped. reason: as for a dead letter, PURGED or DELETED."""
 
     @abstractmethod
-    def unroutable(self, message: Message) -> None:
-        """Settle a message that was published and reached no queue."""
+    def unroutable(self, message: Message, user: str) -> None:
+        """Settle a message that a user has published, and that reached no queue."""
 
     @abstractmethod
     def begin_move(self, copy: Copy, queue: str) -> None:
@@ -84,7 +84,7 @@ class _NoFates(Fates):
     def failed(self, copy: Copy, queue: str, reason: str) -> None:
         pass
 
-    def unroutable(self, message: Message) -> None:
+    def unroutable(self, message: Message, user: str) -> None:
         pass
 
     def begin_move(self, copy: Copy, queue: str) -> None:

@@ -11,6 +11,7 @@ from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
 from amqpbroker.broker.fates.foreseen import Foreseen
+from amqpbroker.broker.fates.shares import Shares
 from amqpbroker.broker.jobs.deliveries import attempts_of, deaths_of, entry_count
 from amqpbroker.broker.jobs.foreseen_jobs import ForeseenJobs
 from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job, reply_pieces
@@ -19,7 +20,7 @@ from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, job_key, request_of, token_of, user_of
 from amqpbroker.broker.jobs.watchers import Watchers
 from amqpbroker.clock import Clock
-from amqpbroker.config.bounds import Bounds
+from amqpbroker.config import Config
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.store import Store
@@ -55,7 +56,7 @@ class Jobs(Follower[Job, Place]):
         publish: Publish,
         clock: Clock,
         store: Store,
-        bounds: Bounds,
+        config: Config,
         records: JobRecords,
     ) -> None:
         """queues(): returns those of the vhost. ignores_rejects(queue): see `Follower`."""
@@ -65,19 +66,21 @@ class Jobs(Follower[Job, Place]):
         self._queues = queues
         self._publish = publish
         self._clock: Clock = clock
-        self._most: int = bounds.jobs
+        bounds = config.bounds
+        self._most_ttl_ms: int = config.job_max_ttl_ms
         self._most_reply: int = bounds.job_reply_bytes
-        self._most_replies: int = bounds.job_replies_bytes
+        share = config.user_share
+        self._shares: Shares = Shares("jobs", vhost, bounds.jobs, share)
+        self._reply_shares: Shares = Shares(
+            "bytes of replies", vhost, bounds.job_replies_bytes, share, bounds.job_reply_bytes
+        )
         self._records: JobRecords = records
         self._replies: JobReplies = JobReplies(self._store_reply)
-        self._reply_bytes: int = 0
         #: By key, as of `job_key`.
         self._by_id: dict[bytes, Job] = {}
         #: Jobs whose messages do not name their users, by id alone.
         self._unnamed: dict[bytes, Job] = {}
         self._by_token: dict[str, Job] = {}
-        #: Jobs that have ended, from the one that ended first.
-        self._ended: dict[bytes, Job] = {}
         self._watchers: Watchers = Watchers()
         self._expiries: Expiries = Expiries(clock, self._expire)
 
@@ -104,12 +107,11 @@ class Jobs(Follower[Job, Place]):
     @property
     def open_count(self) -> int:
         """The number of jobs that have not ended."""
-        return len(self._by_id) - len(self._ended)
+        return len(self._by_id) - self._shares.ended_count
 
-    @property
-    def is_full(self) -> bool:
-        """Return whether a further job would be refused."""
-        return len(self._by_id) >= self._most and not self._ended
+    def is_full(self, user: str) -> bool:
+        """Return whether a further job of a user would be refused."""
+        return self._shares.is_full(user)
 
     def watch(self, job: Job, on_end: Callable[[], None]) -> Callable[[], None]:
         """Call `on_end` once, when the job ends or is forgotten. Return a function that ends this earlier."""
@@ -124,7 +126,7 @@ class Jobs(Follower[Job, Place]):
 
         ends: number of its destinations. Raises AmqpError 406 if a header is invalid, and beyond the limits.
         """
-        request = request_of(message, user, secrets.token_urlsafe(_TOKEN_BYTES))
+        request = request_of(message, user, secrets.token_urlsafe(_TOKEN_BYTES), self._most_ttl_ms)
         if request is None:
             return None
         if ends > MOST_PLACES:
@@ -134,20 +136,20 @@ class Jobs(Follower[Job, Place]):
             return Request(request.id, shared.user, request.ttl_ms, shared.token, only_copy=True)
         job = self.find(request.id, user)
         if job is None or job.has_ended:
-            if job is None and self.is_full:
-                raise errors.job_limit("jobs", self._most, self._vhost)
+            if job is None and self.is_full(user):
+                raise self._shares.refusal(user, self._shares.has_share(user))
             return request
         # A further copy of the same job, whose reply counts as well.
         return Request(request.id, request.user, request.ttl_ms, job.token if request.token else "")
 
-    def check_all(self, messages: list[Foreseen]) -> None:
-        """Raise AmqpError 406 if messages exceed the number of jobs when all are published."""
+    def check_all(self, messages: list[Foreseen], user: str) -> None:
+        """Raise AmqpError 406 if messages exceed the number of jobs when the user publishes all of them."""
         foreseen: ForeseenJobs | None = None
         for each in messages:
             if each.dropped or not self.follows(each.message):
                 continue
             if foreseen is None:
-                foreseen = ForeseenJobs(self._vhost, self._by_id, self._ended, self._most)
+                foreseen = ForeseenJobs(self._by_id, self._shares, user)
             foreseen.add(job_key(user_of(each.message) or "", job_id(each.message)), each.ends)
 
     def publish(self, request: Request, message: Message, destinations: tuple[Destination, ...]) -> bool:
@@ -169,9 +171,9 @@ class Jobs(Follower[Job, Place]):
         finally:
             self._store.end()
 
-    def unroutable(self, message: Message) -> None:
+    def unroutable(self, message: Message, user: str) -> None:
         if is_marked(message) and is_job(message):
-            request = request_of(message, user_of(message) or "", "")
+            request = request_of(message, user_of(message) or user, "", self._most_ttl_ms)
             if request is not None:
                 self._follow_unroutable(request, message)
 
@@ -194,8 +196,15 @@ class Jobs(Follower[Job, Place]):
             return None
         if job is not None:
             self._remove(job)
-        elif len(self._by_id) >= self._most and not self._remove_ended():
-            log.warning("vhost '%s' has %d jobs: job '%s' is not followed", self._vhost, self._most, text(request.id))
+        if not self._make_space(request.user):
+            log.warning(
+                "vhost '%s' has %d jobs, and user '%s' has %d of them: job '%s' is not followed",
+                self._vhost,
+                len(self._by_id),
+                request.user,
+                self._shares.count(request.user),
+                text(request.id),
+            )
             return None
         number = self._records.next_number()
         job = Job(self._vhost, request.id, number, request.user, self._clock.wall_ms(), request.ttl_ms)
@@ -207,6 +216,7 @@ class Jobs(Follower[Job, Place]):
         self._by_id[job.key] = job
         if not job.named:
             self._unnamed[job.id] = job
+        self._shares.add(job.key, job.user)
         if job.token:
             self._by_token[job.token] = job
         self.set_active(True)
@@ -225,7 +235,7 @@ class Jobs(Follower[Job, Place]):
             return True
         properties, body = message.properties, message.body
         size = len(properties) + len(body)
-        if len(body) > self._most_reply or not self._has_space(size - job.reply_bytes(), job):
+        if len(body) > self._most_reply or not self._make_reply_space(job, size):
             log.warning("job '%s' in vhost '%s': a reply of %d bytes is refused", text(job.id), self._vhost, size)
             return False
         self._store.begin()
@@ -236,20 +246,32 @@ class Jobs(Follower[Job, Place]):
                 self._store.add_id(job.reply[-1])
         finally:
             self._store.end()
-        self._reply_bytes += job.reply_bytes()
+        self._count_reply(job)
         return True
 
-    def _has_space(self, size: int, job: Job) -> bool:
-        """Return whether further replies of that size may be kept. Jobs that ended first are forgotten for it."""
-        while self._reply_bytes + size > self._most_replies:
-            ended = [each for each in self._ended.values() if each.reply and each is not job]
-            if not ended:
+    def _make_reply_space(self, job: Job, size: int) -> bool:
+        """Forget jobs with replies that have ended until the job may have a reply of that size, in place of its own.
+
+        Return False if too few have ended.
+        """
+        shares = self._reply_shares
+        shares.remove(job.key)
+        while not shares.has_space(job.user, size):
+            ended = shares.next_released(job.user, size)
+            if ended is None:
+                self._count_reply(job)
                 return False
-            self._remove(ended[0])
+            self._remove(self._by_id[ended])
         return True
+
+    def _count_reply(self, job: Job) -> None:
+        if job.reply:
+            self._reply_shares.add(job.key, job.user, job.reply_bytes())
+            if job.has_ended:
+                self._reply_shares.release(job.key)
 
     def _remove_reply(self, job: Job) -> None:
-        self._reply_bytes -= job.reply_bytes()
+        self._reply_shares.remove(job.key)
         for piece in job.reply:
             self._store.remove_id(piece)
         job.reply.clear()
@@ -332,11 +354,13 @@ class Jobs(Follower[Job, Place]):
             return
         if job.places and job.has_ended:
             job.ended_ms = 0
-            self._ended.pop(job.key, None)
+            self._shares.hold(job.key)
+            self._reply_shares.hold(job.key)
             self._expiries.remove(job.key)
         elif not job.places and not job.has_ended:
             job.ended_ms = self._clock.wall_ms()
-            self._ended[job.key] = job
+            self._shares.release(job.key)
+            self._reply_shares.release(job.key)
             self._expiries.set(job.key, job.expires_ms)
         before = job.record
         self._store.begin()
@@ -355,7 +379,7 @@ class Jobs(Follower[Job, Place]):
         if not job.named:
             self._unnamed.pop(job.id, None)
         self._by_token.pop(job.token, None)
-        self._ended.pop(job.key, None)
+        self._shares.remove(job.key)
         self._expiries.remove(job.key)
         self._store.begin()
         try:
@@ -368,16 +392,18 @@ class Jobs(Follower[Job, Place]):
         self._watchers.notify(job)
 
     def remove(self, job: Job) -> None:
-        """Forget a job that has ended, with its reply."""
+        """Forget a job, with its reply. Its messages in queues are ordinary ones."""
         if self._by_id.get(job.key) is job:
             self._remove(job)
 
-    def _remove_ended(self) -> bool:
-        """Forget the job that ended first; return False if none has ended."""
-        for job in self._ended.values():
-            self._remove(job)
-            return True
-        return False
+    def _make_space(self, user: str) -> bool:
+        """Forget jobs that have ended until the user may have a further one; return False if too few have."""
+        while not self._shares.has_space(user):
+            ended = self._shares.next_released(user)
+            if ended is None:
+                return False
+            self._remove(self._by_id[ended])
+        return True
 
     def _expire(self, key: bytes) -> None:
         self._remove(self._by_id[key])
@@ -388,10 +414,10 @@ class Jobs(Follower[Job, Place]):
         """Add a stored job. Copies that are not stored are lost."""
         job = recovered_job(record, {queue.id: name for name, queue in self._queues().items() if queue.id})
         job.reply = reply
-        self._reply_bytes += job.reply_bytes()
         self._add(job)
+        self._count_reply(job)
         if job.has_ended:
-            self._ended[job.key] = job
+            self._shares.release(job.key)
             self._expiries.set(job.key, job.expires_ms)
         elif not all(place.stored for place in job.places):
             self._clock.after(0, lambda: self.lose(job, [place for place in job.places if not place.stored]))
@@ -431,7 +457,8 @@ class Jobs(Follower[Job, Place]):
         self._by_id.clear()
         self._unnamed.clear()
         self._by_token.clear()
-        self._ended.clear()
+        self._shares.clear()
+        self._reply_shares.clear()
         self._expiries.close()
         self._watchers.clear()
         self._end()

@@ -72,10 +72,11 @@ def token_of(reply_to: bytes) -> str:
     return address[len(REPLY_PREFIX) :] if address.startswith(REPLY_PREFIX) else ""
 
 
-def request_of(message: Message, user: str, token: str) -> Request | None:
+def request_of(message: Message, user: str, token: str, most_ttl_ms: int) -> Request | None:
     """Return the job that the message asks for, None if it is no job.
 
-    token: for the replies, unless the message has a reply_to. Raises AmqpError 406 for invalid headers.
+    token: for the replies, unless the message has a reply_to. most_ttl_ms: setting `job.max_ttl`. Raises AmqpError 406
+    for invalid headers.
     """
     headers = message.headers or {}
     mark = headers.get(JOB)
@@ -93,7 +94,7 @@ def request_of(message: Message, user: str, token: str) -> Request | None:
         raise errors.invalid_header(
             JOB, f"the property message_id is '{text(id_)}', which clients remove from the URL of a job: use another id"
         )
-    ttl_ms = DEFAULT_TTL_MS
+    ttl_ms = min(DEFAULT_TTL_MS, most_ttl_ms)
     given = headers.get(TTL)
     if given is not None:
         if given.kind not in INTEGER_KINDS:
@@ -101,6 +102,8 @@ def request_of(message: Message, user: str, token: str) -> Request | None:
         if not 1 <= given.value <= MAX_EXPIRY_MS:
             raise errors.invalid_header(TTL, f"expected 1 to {MAX_EXPIRY_MS} milliseconds, got {given.value}")
         ttl_ms = given.value
+        if ttl_ms > most_ttl_ms:
+            raise errors.ttl_too_long(TTL, ttl_ms, most_ttl_ms, "job.max_ttl")
     return Request(id_, user, ttl_ms, "" if properties.get("reply_to") else token)
 
 

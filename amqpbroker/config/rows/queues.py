@@ -9,6 +9,7 @@ from amqpbroker.config.accepted import (
     REGEX,
     choice,
     duration_ms,
+    fraction,
     integer,
     one_of,
 )
@@ -38,6 +39,15 @@ ROWS: tuple[Setting, ...] = (
             "Declarations of an existing queue with other arguments. `strict`: they are refused with 406. `warn`: they"
             " are accepted, change nothing, and are logged. `update`: the queue gets the declared arguments. The policy"
             " key `redeclare` has precedence.", "redeclare"),
+    Setting("batch.max_ttl", duration_ms(1_000), "30d",
+            "Longest time for which a batch is known: a message with a larger x-batch-ttl is refused with 406.",
+            "batch_max_ttl_ms"),
+    Setting("job.max_ttl", duration_ms(1_000), "3650d",
+            "Longest time for which a job is known after its end: a message with a larger x-job-ttl is refused with"
+            " 406.", "job_max_ttl_ms"),
+    Setting("user_share.relative", fraction(1), "0.5",
+            "Part of the batches, and of the jobs, of a vhost that one user may have, so that no user takes all of"
+            " them. A user may always have one.", "user_share"),
     Setting("cluster_queue_limit", integer(1, MAX_INT, infinity=0), "infinity",
             "Maximum number of queues.", "cluster_queue_limit"),
     Setting("cluster_exchange_limit", integer(1, MAX_INT, infinity=0), "infinity",

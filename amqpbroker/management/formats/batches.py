@@ -15,6 +15,7 @@ def batch_row(batch: Batch) -> dict[str, Any]:
         "id": shown_bytes(batch.id),
         "vhost": batch.vhost,
         "state": batch.state,
+        "user": shown_name(batch.user),
         "size": None if terms.size < 0 else max(terms.size, batch.total),
         "members": batch.total,
         "ok": batch.ok,

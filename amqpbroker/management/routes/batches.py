@@ -3,12 +3,15 @@
 from typing import Any
 
 from amqpbroker.broker.batches.batch import Batch
+from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
-from amqpbroker.management.call import Call
+from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import batches as formats
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.synced import all_synced
 
 
 def batches(call: Call) -> Listing:
@@ -25,15 +28,46 @@ def _listed(found: list[Batch]) -> Listing:
 
 
 def batch(call: Call) -> dict[str, Any]:
-    id_ = call.path["id"].encode("utf-8", "surrogateescape")
-    found = None if call.vhost.batches is None else call.vhost.batches.find(id_)
-    if found is None:
-        raise failure.not_found()
+    _, found = _existing(call)
     return formats.batch(found)
+
+
+async def delete(call: Call) -> Answer:
+    """Forget a batch. Its members stay in their queues, and count no more."""
+    batches, found = _existing(call)
+    if not _may_delete(call, found):
+        raise failure.not_authorised("Access refused.")
+    batches.remove(found)
+    await all_synced(call.broker)
+    return NO_CONTENT
+
+
+def _existing(call: Call) -> tuple[Batches, Batch]:
+    """Return the batches of the vhost, and the one of the path. Raises ApiError 404, also without extensions."""
+    batches = call.vhost.batches
+    found = None if batches is None else batches.find(call.path["id"].encode("utf-8", "surrogateescape"))
+    if batches is None or found is None:
+        raise failure.not_found()
+    return batches, found
+
+
+def _may_delete(call: Call, batch: Batch) -> bool:
+    """Return whether the user may delete a batch: its own, and those whose exchange for event messages it may delete.
+
+    Without that exchange, there would be no event messages either.
+    """
+    if batch.user == call.identity.user.name:
+        return True
+    target = batch.terms.target
+    try:
+        call.permissions.check("configure", "exchange", "" if target is None else target[0])
+    except AmqpError:
+        return False
+    return True
 
 
 RESOURCES = (
     Resource("/batches", Access.USER, get=batches, read_by=By.ALL),
     Resource("/batches/{vhost}", Access.VHOST, get=vhost_batches),
-    Resource("/batches/{vhost}/{id}", Access.VHOST, get=batch),
+    Resource("/batches/{vhost}/{id}", Access.VHOST, get=batch, delete=delete),
 )

@@ -56,7 +56,7 @@ async def publish(call: Call) -> Answer:
         # The client may have got no answer to the request that has published it.
         await all_synced(call.broker)
         return _known(call, body["properties"]["message_id"])
-    if jobs.is_full:
+    if jobs.is_full(call.identity.user.name):
         return _again("jobs_full", "there are too many jobs that have not ended; send this one again later")
     try:
         routed, accepted = call.actions.publish(published(exchange, body), call.identity.user)
@@ -213,9 +213,13 @@ async def _end_of(call: Call, job: Job, wait_s: int) -> None:
 
 
 async def cancel(call: Call) -> Answer:
-    """Cancel a job that waits in queues; forget one that has ended, with its reply."""
+    """Cancel a job that waits in queues; forget one that has ended, with its reply.
+
+    With the parameter `force`, forget a job in any state: its messages stay in their queues.
+    """
+    forced = _forced(call.query.get("force", "false"))
     jobs, found = _jobs(call), _job(call)
-    if found.has_ended:
+    if found.has_ended or forced:
         jobs.remove(found)
     else:
         if not _may_read(found.queues, call.permissions):
@@ -228,10 +232,17 @@ async def cancel(call: Call) -> Answer:
             raise unreadable(error) from None
         if not cancelled:
             state = standings.latest(found).state
-            reason = f"the job is {state}; only a job that waits in queues can be cancelled"
+            reason = f"the job is {state}; only a job that waits in queues can be cancelled; force=true forgets any job"
             raise failure.ApiError(409, "conflict", reason)
     await all_synced(call.broker)
     return NO_CONTENT
+
+
+def _forced(given: str) -> bool:
+    """Raises ApiError 400."""
+    if given not in ("true", "false"):
+        raise _wrong("force", given, "true or false")
+    return given == "true"
 
 
 def _jobs(call: Call) -> Jobs:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from amqpbroker.broker.batches.batch import Batch
+from amqpbroker.broker.batches.batches import Batches
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire.values import Field, longstr
@@ -34,9 +35,9 @@ def batch_headers(id_: Any = "b", **headers: Any) -> dict[str, Field]:
     return {f"x-batch-{name}": value(given) for name, given in named.items() if given is not None}
 
 
-def _limited(limits: dict[str, int]) -> type[Node]:
+def _limited(limits: dict[str, int], settings: dict[str, Any]) -> type[Node]:
     class Limited(Node):
-        config = Config(bounds=replace(BOUNDS, **limits))
+        config = Config(bounds=replace(BOUNDS, **limits), **settings)
 
     return Limited
 
@@ -44,9 +45,17 @@ def _limited(limits: dict[str, int]) -> type[Node]:
 class Job:
     """A broker with the queues "q", "grave" and "events", and a client. It survives `crash`."""
 
-    def __init__(self, limits: dict[str, int] | None = None, **arguments: Field) -> None:
-        """limits: fields of Bounds."""
-        self.node = _limited(limits or {})(q=arguments, grave={}, events={}, other={})
+    def __init__(
+        self,
+        limits: dict[str, int] | None = None,
+        share: float = 1,
+        settings: dict[str, Any] | None = None,
+        **arguments: Field,
+    ) -> None:
+        """limits: fields of Bounds. share: setting `user_share`. settings: others of Config."""
+        self.node = _limited(limits or {}, {"user_share": share, **(settings or {})})(
+            q=arguments, grave={}, events={}, other={}
+        )
         self.client = self.node.client()
 
     def crash(self) -> None:
@@ -130,10 +139,13 @@ class Job:
         assert found is not None
         return found
 
-    def find(self, id_: str = "b") -> Batch | None:
+    def batches(self) -> Batches:
         batches = self.node.broker.vhosts["/"].batches
         assert batches is not None
-        return batches.find(id_.encode())
+        return batches
+
+    def find(self, id_: str = "b") -> Batch | None:
+        return self.batches().find(id_.encode())
 
     def counts(self, id_: str = "b") -> tuple[int, int, int]:
         """Return the numbers of members that succeeded, failed, and were never settled."""

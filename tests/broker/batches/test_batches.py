@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.batches.batch import Batch, recovered_batch
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.compiled import is_compiled
@@ -1493,3 +1494,196 @@ def test_earlier_states_of_a_batch_take_no_space() -> None:
     job.ack(20)
     assert job.events() == ["complete"]
     assert job.node.persistence.log.living.size_bytes < one
+
+
+# --- owners -----------------------------------------------------------------------------------------------------------
+
+
+def test_batch_belongs_to_the_user_of_its_first_member_and_still_does_after_a_restart() -> None:
+    job = Job()
+    job.send("1", size=3, outer_id="outer", outer_size=2)
+    other = with_limited_user(job, exchanges="^amq.default$")
+    other.publish("q", b"", headers=batch_headers(), message_id=b"2", delivery_mode=2)
+    other.publish("nowhere", b"", headers=batch_headers("unroutable"), message_id=b"1", delivery_mode=2)
+    other.receive()
+    job.client.receive()
+    assert [(each.id, each.user) for each in job.batches().all()] == [(b"b", "guest"), (b"unroutable", "limited")]
+    job.crash()
+    assert [(each.id, each.user) for each in job.batches().all()] == [(b"b", "guest"), (b"unroutable", "limited")]
+    assert set(job.batch().terms.outer) == {"x-batch-outer-id", "x-batch-outer-size"}
+
+
+def test_outer_batch_belongs_to_the_user_of_the_inner_one() -> None:
+    job = Job()
+    other = with_limited_user(job, exchanges="^amq.default$")
+    other.publish("q", b"", headers=batch_headers(size=1, outer_id="outer"), message_id=b"1", delivery_mode=2)
+    other.receive()
+    job.ack()
+    assert job.batch("outer").user == "limited"
+
+
+def test_record_that_names_no_user_is_recovered() -> None:
+    batch = Batch("/", b"b", 1, "", 0, 1000)
+    batch.terms.outer = {"x-batch-outer-id": longstr("outer")}
+    found = recovered_batch(batch.new_record())
+    assert (found.user, found.terms.outer) == ("", batch.terms.outer)
+
+
+# --- shares of users --------------------------------------------------------------------------------------------------
+
+#: Two of them are the share of a user.
+FOUR = {"batches": 4}
+
+
+def send_to(job: Job, *ids: str, client: Wire | None = None, **headers: Any) -> list[str]:
+    """Publish a member of each of these batches. Return the texts of errors. client: of another user."""
+    wire = client if client is not None else job.client
+    for id_ in ids:
+        wire.publish("q", b"", headers=batch_headers(id_, **headers), message_id=b"m", delivery_mode=2)
+    texts = [got.arguments["reply_text"] for got in wire.receive() if got.name == "channel.close"]
+    if texts:
+        wire.send(1, "channel.close-ok")
+        wire.call(1, "channel.open")
+    job.advance()
+    return texts
+
+
+def ids(job: Job) -> list[bytes]:
+    return [each.id for each in job.batches().all()]
+
+
+def test_user_may_have_a_share_of_the_batches_also_after_a_restart() -> None:
+    job = Job(limits=FOUR, share=0.5)
+    text = (
+        "PRECONDITION_FAILED - user 'guest' has reached the limit of 2 batches in vhost '/'; delete some, or publish"
+        " again later"
+    )
+    assert send_to(job, "a", "b", "c") == [text]
+    job.crash()
+    assert send_to(job, "c") == [text]
+    other = with_limited_user(job, exchanges="^amq.default$")
+    assert send_to(job, "d", "e", client=other) == []
+    assert ids(job) == [b"a", b"b", b"d", b"e"]
+    job.batches().remove(job.batch("a"))
+    assert send_to(job, "c") == []
+
+
+def test_unroutable_members_count_for_the_share_of_their_user() -> None:
+    job = Job(limits=FOUR, share=0.5)
+    assert send_to(job, "a") == []
+    job.client.publish("nowhere", b"", headers=batch_headers("b"), message_id=b"m")
+    assert len(send_to(job, "c")) == 1
+    assert ids(job) == [b"a", b"b"]
+
+
+def test_transaction_that_exceeds_the_share_of_its_user_is_refused() -> None:
+    job = Job(limits=FOUR, share=0.5)
+    text = transaction(job, {"id_": "a"}, {"id_": "b"}, {"id_": "c"})
+    assert "user 'guest' has reached the limit of 2 batches" in text
+    job.client = job.other_client()
+    assert transaction(job, {"id_": "a"}, {"id_": "b"}) == "tx.commit-ok"
+
+
+def test_own_batch_that_has_ended_makes_space_before_those_of_other_users() -> None:
+    job = Job(limits=FOUR, share=0.5)
+    other = with_limited_user(job, exchanges="^amq.default$")
+    assert send_to(job, "other", client=other, size=1) == []
+    job.ack()
+    assert send_to(job, "a", "b", size=1) == []
+    job.ack(2)
+    assert send_to(job, "c") == []
+    assert ids(job) == [b"other", b"b", b"c"]
+
+
+def test_complete_batch_with_failed_members_makes_space_after_those_that_have_succeeded() -> None:
+    job = Job(limits={"batches": 2})
+    assert send_to(job, "failed", size=1) == []
+    job.reject()
+    assert send_to(job, "ok", size=1) == []
+    job.ack()
+    assert send_to(job, "a") == []
+    assert ids(job) == [b"failed", b"a"]
+    job.crash()
+    assert send_to(job, "b") == []
+    assert ids(job) == [b"a", b"b"]
+    assert len(send_to(job, "c")) == 1
+
+
+def test_batch_whose_message_about_its_success_is_refused_makes_no_space() -> None:
+    job = Job(limits={"batches": 1}, **TO_GRAVE)
+    full = {"x-max-length": Field("l", 0), "x-overflow": longstr("reject-publish")}
+    job.client.call(1, "queue.declare", queue="full", arguments=full)
+    assert send_to(job, "a", size=1, events="success", routing_key="full") == []
+    job.reject()
+    job.redrive()
+    job.ack()
+    assert (job.batch("a").state, job.batch("a").failed) == ("complete", 0)
+    assert len(send_to(job, "b")) == 1
+    job.client.call(1, "queue.delete", queue="full")
+    job.advance(1000)
+    assert job.batch("a").state == "success"
+    assert send_to(job, "b") == []
+
+
+# --- deletion ---------------------------------------------------------------------------------------------------------
+
+
+def test_members_of_a_deleted_batch_stay_in_their_queues_and_count_no_more() -> None:
+    job = Job(**TO_GRAVE)
+    for number in "1", "2", "3":
+        job.send(number, size=3)
+    job.ack()
+    job.batches().remove(job.batch())
+    assert job.find() is None
+    assert job.client.depth("q") == 2
+    job.crash()
+    assert (job.find(), job.batches().stored_count()) == (None, 0)
+    job.ack()
+    job.reject()
+    job.redrive()
+    job.ack()
+    assert (job.find(), job.events()) == (None, [])
+    # The same id begins another batch.
+    job.send("4", size=1)
+    job.ack()
+    assert job.results() == [("complete", 1, 0)]
+
+
+def test_batch_that_was_deleted_before_its_event_was_sent_sends_none() -> None:
+    job = Job()
+    job.send("1", size=1)
+    job.client.send(1, "basic.ack", delivery_tag=job.get().arguments["delivery_tag"])
+    job.client.receive()
+    batch = job.batch()
+    job.batches().remove(batch)
+    job.batches().remove(batch)
+    job.advance()
+    assert job.events() == []
+
+
+# --- longest time -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ttl", "outer_ttl"])
+def test_longest_time_of_a_batch_is_a_setting(name: str) -> None:
+    job = Job(settings={"batch_max_ttl_ms": 5000})
+    header = "x-batch-" + name.replace("_", "-")
+    assert job.refused(**{name: 5001}) == (
+        406,
+        f"PRECONDITION_FAILED - invalid header '{header}': expected at most 5000 milliseconds (setting batch.max_ttl),"
+        " got 5001",
+    )
+    assert job.find() is None
+    job.send("1", outer_id="outer", size=1, **{name: 5000})
+    assert job.batch().expires_ms - job.batch().created_ms == 5000
+
+
+def test_batch_with_a_longer_time_than_a_new_setting_allows_is_still_counted() -> None:
+    job = Job()
+    job.send("1", size=1, ttl=9000, outer_id="outer", outer_ttl=9000, outer_size=2)
+    type(job.node).config = replace(job.node.config, batch_max_ttl_ms=5000)
+    job.crash()
+    assert job.batch().expires_ms - job.batch().created_ms == 9000
+    job.ack()
+    assert (job.events(), job.counts("outer")) == (["complete"], (1, 0, 0))
+    assert job.batch("outer").expires_ms - job.batch("outer").created_ms == 9000

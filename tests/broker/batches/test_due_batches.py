@@ -26,7 +26,7 @@ class Due:
         return id_ not in self.refusing
 
     def add(self, ids: str) -> dict[str, Batch]:
-        batches = {id_: Batch("/", id_.encode(), number, 0, 0) for number, id_ in enumerate(ids)}
+        batches = {id_: Batch("/", id_.encode(), number, "user", 0, 0) for number, id_ in enumerate(ids)}
         for batch in batches.values():
             self.batches.add(batch)
         return batches

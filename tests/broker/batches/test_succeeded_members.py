@@ -13,7 +13,7 @@ LIMITS = {"batch_events": MOST, "batch_removals": MOST}
 
 def batch_of(outcomes: str) -> Batch:
     """Return a batch with a member for each letter, "f" for a failed one."""
-    batch = Batch("/", b"b", 1, 0, 0)
+    batch = Batch("/", b"b", 1, "user", 0, 0)
     for number, outcome in enumerate(outcomes):
         name = bytes((number,)) * NAME_BYTES
         batch.set_member(name, member(name, number + 1, FAILED if outcome == "f" else OK, 0, 0, 0))

@@ -22,8 +22,8 @@ class Follower(Fates):
     def failed(self, copy: Copy, queue: str, reason: str) -> None:
         self.calls.append(("failed", queue, reason))
 
-    def unroutable(self, message: Message) -> None:
-        self.calls.append(("unroutable",))
+    def unroutable(self, message: Message, user: str) -> None:
+        self.calls.append(("unroutable", user))
 
     def begin_move(self, copy: Copy, queue: str) -> None:
         self.calls.append(("begin_move", queue))
@@ -48,7 +48,7 @@ def test_every_follower_receives_every_fate() -> None:
     fates.entered(copy, "q")
     fates.acknowledged(copy, "q")
     fates.failed(copy, "q", "expired")
-    fates.unroutable(copy.message)
+    fates.unroutable(copy.message, "user")
     fates.begin_move(copy, "q")
     fates.begin_letter(copy, "q", "rejected", True)
     fates.end_move("deleted")
@@ -57,7 +57,7 @@ def test_every_follower_receives_every_fate() -> None:
             ("entered", "q"),
             ("acknowledged", "q"),
             ("failed", "q", "expired"),
-            ("unroutable",),
+            ("unroutable", "user"),
             ("begin_move", "q"),
             ("begin_letter", "q", "rejected", "True"),
             ("end_move", "deleted"),

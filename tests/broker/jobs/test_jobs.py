@@ -10,6 +10,7 @@ from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.jobs.working import KINDS, TO_GRAVE, Work
+from tests.harness import Wire
 
 OF_ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -521,7 +522,7 @@ def transaction(work: Work, *jobs: tuple[str, str]) -> str:
 
 def test_transaction_that_exceeds_the_number_of_jobs_is_refused() -> None:
     work = Work(limits={"jobs": 2})
-    text = "PRECONDITION_FAILED - vhost '/' has a limit of 2 jobs"
+    text = "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 jobs; publish again later"
     assert transaction(work, ("1", "q"), ("2", "q"), ("3", "q")) == text
     assert work.node.client().depth("q") == 0
     assert transaction(work, ("1", "q"), ("1", "q"), ("2", "q")) == "tx.commit-ok"
@@ -541,7 +542,10 @@ def test_job_beyond_the_limit_is_refused_until_one_has_ended() -> None:
     work = Work({"jobs": 2})
     work.send("1")
     work.send("2")
-    assert work.refused("3") == (406, "PRECONDITION_FAILED - vhost '/' has a limit of 2 jobs")
+    assert work.refused("3") == (
+        406,
+        "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 jobs; publish again later",
+    )
     work.ack()
     work.send("3")
     assert [job.id for job in jobs_of(work).all()] == [b"2", b"3"]
@@ -683,3 +687,122 @@ def test_messages_that_do_not_name_a_user_stay_with_their_stored_jobs(monkeypatc
     assert [(job.user, job.done, job.failed) for job in jobs_of(work).all()] == [("guest", 2, 0), ("mallory", 0, 1)]
     work.send()
     assert work.job().named
+
+
+# --- shares of users, longest time ------------------------------------------------------------------------------------
+
+
+def other_user(work: Work) -> Wire:
+    """Return a client of another user."""
+    work.node.broker.users.add_user("other", "p", ())
+    work.node.broker.users.set_permissions("other", "/", ".*", ".*", ".*")
+    return Wire(work.node.broker).log_in(user="other", password="p")
+
+
+def send_as(work: Work, client: Wire, id_: str, queue: str = "q") -> list[str]:
+    """Publish a job with a client, and return the text with which it is refused."""
+    client.publish(queue, b"", headers={"x-job": Field("t", True)}, message_id=id_.encode(), delivery_mode=2)
+    work.advance()
+    return [got.arguments["reply_text"] for got in client.receive() if got.name == "channel.close"]
+
+
+def test_user_may_have_a_share_of_the_jobs_also_after_a_restart() -> None:
+    work = Work({"jobs": 4}, share=0.5)
+    work.send("1")
+    work.send("2")
+    text = "user 'guest' has reached the limit of 2 jobs in vhost '/'; delete some, or publish again later"
+    assert work.refused("3") == (406, f"PRECONDITION_FAILED - {text}")
+    work.crash()
+    assert work.refused("3") == (406, f"PRECONDITION_FAILED - {text}")
+    assert send_as(work, other_user(work), "other") == []
+    jobs_of(work).remove(work.job("1"))
+    work.client = work.node.client()
+    assert work.send("3") == []
+    assert [job.id for job in jobs_of(work).all()] == [b"2", b"other", b"3"]
+
+
+def test_transaction_with_more_jobs_than_the_share_of_its_user_is_refused() -> None:
+    work = Work({"jobs": 4}, share=0.5)
+    work.send("1")
+    assert "user 'guest' has reached the limit of 2 jobs" in transaction(work, ("2", "q"), ("3", "q"))
+    assert transaction(work, ("2", "q"), ("2", "q")) == "tx.commit-ok"
+
+
+def test_job_that_ended_makes_space_for_its_user_before_those_of_others() -> None:
+    work = Work({"jobs": 4}, share=0.5)
+    assert send_as(work, other_user(work), "other", "nowhere") == []
+    for name in "123":
+        work.send(name)
+        work.ack()
+    assert [job.id for job in jobs_of(work).all()] == [b"other", b"2", b"3"]
+
+
+def test_ended_jobs_of_other_users_cannot_be_taken_beyond_the_share() -> None:
+    work = Work({"jobs": 4}, share=0.5)
+    client = other_user(work)
+    work.send("1")
+    work.ack()
+    assert send_as(work, client, "a") + send_as(work, client, "b") == []
+    assert len(send_as(work, client, "1")) == 1
+    assert work.job("1").user == "guest"
+
+
+def test_replies_of_a_user_leave_space_for_those_of_others() -> None:
+    work = Work({"job_replies_bytes": 2000, "job_reply_bytes": 500}, share=0.5)
+    assert send_as(work, other_user(work), "other") == []
+    for name in "123":
+        if name != "1":
+            work.send(name)
+        got = work.get()
+        work.reply(got, b"x" * 400)
+        work.settle(got)
+    assert work.result("other", "other") == b"x" * 400
+    for name in "45":
+        work.send(name)
+        got = work.get()
+        work.reply(got, b"x" * 400)
+        work.settle(got)
+    assert [job.id for job in jobs_of(work).all()] == [b"other", b"4", b"5"]
+    work.crash()
+    assert [job.id for job in jobs_of(work).all()] == [b"other", b"4", b"5"]
+    work.send("6")
+    got = work.get()
+    work.reply(got, b"x" * 400)
+    assert [job.id for job in jobs_of(work).all()] == [b"other", b"5", b"6"]
+
+
+def test_last_reply_replaces_the_earlier_one_in_the_share() -> None:
+    work = Work({"job_replies_bytes": 1000, "job_reply_bytes": 800})
+    work.worker.call(1, "confirm.select")
+    work.send()
+    got = work.get()
+    for size in 700, 800, 700:
+        work.reply(got, b"x" * size)
+        assert [each.name for each in work.worker.receive()] == ["basic.ack"]
+    work.send("2")
+    other = work.get()
+    work.reply(other, b"x" * 700)
+    assert [each.name for each in work.worker.receive()] == ["basic.nack"]
+    assert work.result() == b"x" * 700
+    work.settle(got)
+    work.reply(other, b"x" * 700)
+    assert work.find() is None
+
+
+def test_longest_time_after_the_end_is_a_setting() -> None:
+    work = Work(settings={"job_max_ttl_ms": 5000})
+    assert work.refused(headers={"x-job-ttl": Field("l", 5001)}) == (
+        406,
+        "PRECONDITION_FAILED - invalid header 'x-job-ttl': expected at most 5000 milliseconds (setting job.max_ttl),"
+        " got 5001",
+    )
+    work.send()
+    assert work.job().ttl_ms == 5000
+    work.send("2", headers={"x-job-ttl": Field("l", 4000)})
+    assert work.job("2").ttl_ms == 4000
+
+
+def test_unroutable_jobs_count_for_the_share_of_their_user() -> None:
+    work = Work({"jobs": 4}, share=0.5)
+    assert transaction(work, ("1", "nowhere")) == "tx.commit-ok"
+    assert work.job().user == "guest"

@@ -21,9 +21,9 @@ KINDS: dict[str, dict[str, Field]] = {
 TO_GRAVE = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("grave")}
 
 
-def _limited(limits: dict[str, int]) -> type[Node]:
+def _limited(limits: dict[str, int], settings: dict[str, Any]) -> type[Node]:
     class Limited(Node):
-        config = Config(bounds=replace(BOUNDS, **limits))
+        config = Config(bounds=replace(BOUNDS, **limits), **settings)
 
     return Limited
 
@@ -31,9 +31,15 @@ def _limited(limits: dict[str, int]) -> type[Node]:
 class Work:
     """A broker with the queues "q", "grave" and "other", a client and a worker. It survives `crash`."""
 
-    def __init__(self, limits: dict[str, int] | None = None, **arguments: Field) -> None:
-        """limits: fields of Bounds. arguments: of the queue "q"."""
-        self.node = _limited(limits or {})(q=arguments, grave={}, other={})
+    def __init__(
+        self,
+        limits: dict[str, int] | None = None,
+        share: float = 1,
+        settings: dict[str, Any] | None = None,
+        **arguments: Field,
+    ) -> None:
+        """limits: fields of Bounds. share: setting `user_share`. settings: others of Config. arguments: of "q"."""
+        self.node = _limited(limits or {}, {"user_share": share, **(settings or {})})(q=arguments, grave={}, other={})
         self.client = self.node.client()
         self.worker = self.node.client()
 
@@ -108,8 +114,8 @@ class Work:
         assert jobs is not None
         return jobs.find(id_.encode(), user)
 
-    def job(self, id_: str = "1") -> Job:
-        found = self.find(id_)
+    def job(self, id_: str = "1", user: str = "guest") -> Job:
+        found = self.find(id_, user)
         assert found is not None
         return found
 
@@ -127,9 +133,9 @@ class Work:
         failure = self.job(id_).failure
         return None if failure is None else failure.reason
 
-    def result(self, id_: str = "1") -> bytes | None:
+    def result(self, id_: str = "1", user: str = "guest") -> bytes | None:
         """Return the body of the worker's reply."""
-        reply = self.job(id_).read_reply()
+        reply = self.job(id_, user).read_reply()
         return None if reply is None else reply[1]
 
     def move(self, source: str = "grave", destination: str = "q") -> None:

@@ -502,6 +502,53 @@ def test_ctl_lists_batches(ctl, channel):
     assert lines(ctl("-s", "list_batches", "id", "members")) == ["image\t2"]
 
 
+def test_ctl_deletes_batches(ctl, channel, broker):
+    ctl("delete_batches")
+    for id_ in "a", "b", "c":
+        channel.basic_publish("", "", b"", pika.BasicProperties(message_id="1", headers={"x-batch-id": id_}))
+    wait_for(lambda: lines(ctl("-s", "list_batches", "id")) == ["a", "b", "c"])
+    assert ctl("-q", "delete_batch", "a").strip() == "The batch 'a' has been deleted"
+    assert "There is no batch 'a' in vhost '/'" in ctl("delete_batch", "a", status=65)
+    assert ctl("-q", "delete_batches", "--user", "other").strip() == "Deleted 0 batches"
+    assert ctl("-q", "delete_batches", "--user", "guest").strip() == "Deleted 2 batches"
+    assert ctl("-s", "list_batches", "id").strip() == ""
+
+
+def test_ctl_deletes_jobs(ctl, broker, channel):
+    channel.queue_declare("work", exclusive=True)
+
+    def publish(*jobs):
+        for id_, queue in jobs:
+            properties = pika.BasicProperties(message_id=id_, headers={"x-job": True})
+            channel.basic_publish("", queue, b"", properties)
+        wait_for(lambda: {id_ for id_, _ in jobs} <= set(lines(ctl("-s", "list_jobs", "id"))))
+
+    ctl("delete_jobs", "--force")
+    publish(("running", "work"), ("waiting", "work"), ("failed", "nowhere"))
+    channel.basic_get("work")
+    wait_for(lambda: "running\trunning\twork" in lines(ctl("-s", "list_jobs")))
+    assert ctl("-q", "delete_jobs").strip() == "Deleted 1 jobs"
+    assert "the job is running" in ctl("delete_job", "running", status=69)
+    ctl("delete_job", "running", "--force")
+    assert lines(ctl("-s", "list_jobs", "id")) == ["waiting"]
+    assert ctl("-q", "delete_jobs", "--force").strip() == "Deleted 1 jobs"
+    assert "There is no job 'waiting'" in ctl("delete_job", "waiting", status=65)
+
+    ctl("add_user", "other", "secret")
+    ctl("set_permissions", "other", ".*", ".*", ".*")
+    publish(("same", "work"), ("mine", "work"))
+    as_other = pika.URLParameters(broker.url)
+    as_other.credentials = pika.PlainCredentials("other", "secret")
+    with pika.BlockingConnection(as_other) as connection:
+        properties = pika.BasicProperties(message_id="same", headers={"x-job": True})
+        connection.channel().basic_publish("", "work", b"", properties)
+    wait_for(lambda: len(lines(ctl("-s", "list_jobs", "id"))) == 3)
+    ctl("delete_job", "same", "--force", "--user", "other")
+    assert sorted(lines(ctl("-s", "list_jobs", "id", "user"))) == ["mine\tguest", "same\tguest"]
+    assert "There is no job 'same'" in ctl("delete_job", "same", "--force", "--user", "other", status=65)
+    assert ctl("-q", "delete_jobs", "--force", "--user", "guest").strip() == "Deleted 2 jobs"
+
+
 def test_ctl_lists_the_timeouts_of_consumers(ctl, channel):
     locked = {"x-consumer-timeout": 60_000, "x-consumer-timeout-action": "return"}
     channel.queue_declare("locked", exclusive=True, arguments=locked)

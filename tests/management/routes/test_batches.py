@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+from amqpbroker.compat import OLDEST_COMPAT
+from amqpbroker.config import Config
 from tests.broker.batches.batching import batch_headers
 from tests.harness import Wire
 from tests.management.api import Api
@@ -28,6 +32,7 @@ async def test_batch_shows_its_members_and_failures() -> None:
         "id": "b",
         "vhost": "/",
         "state": "open",
+        "user": "guest",
         "size": 3,
         "members": 2,
         "ok": 0,
@@ -77,3 +82,40 @@ async def test_member_that_is_published_over_http_counts() -> None:
         assert answer.json() == {"routed": routed}
     batch = (await api.get("batches/%2F/b")).json()
     assert (batch["failed"], batch["open"]) == (2, 2)
+
+
+async def test_deleted_batch_is_forgotten_and_its_members_stay() -> None:
+    api = Api()
+    client = published(api, b=3)
+    client.publish("q", b"", headers=batch_headers("b"), message_id=b"3")
+    client.receive()
+    assert (await api.delete("batches/%2F/b")).status_code == 204
+    assert (await api.get("batches/%2F/b")).status_code == 404
+    assert (await api.delete("batches/%2F/b")).status_code == 404
+    assert (await api.get("batches")).json() == []
+    assert client.depth("q") == 1
+
+
+async def test_batches_are_deleted_by_their_users_and_by_those_who_may_delete_the_target() -> None:
+    api = Api()
+    published(api, mine=3, theirs=3, named=3)
+    users = api.broker.users
+    for name, configured in ("owner", ""), ("other", "^q$"), ("operator", "^amq.default$"):
+        users.add_user(name, "p", ("management",))
+        users.set_permissions(name, "/", configured, ".*", ".*")
+    own = Wire(api.broker).log_in(user="owner", password="p")
+    own.publish("q", b"", headers=batch_headers("own"), message_id=b"1")
+    own.receive()
+    assert (await api.get("batches/%2F/own")).json()["user"] == "owner"
+    for user, id_, status in (
+        ("other", "own", 401),
+        ("owner", "mine", 401),
+        ("owner", "own", 204),
+        ("operator", "mine", 204),
+    ):
+        assert (await api.delete(f"batches/%2F/{id_}", auth=(user, "p"))).status_code == status
+
+
+async def test_batches_without_extensions_cannot_be_deleted() -> None:
+    api = Api(Config(compat=replace(OLDEST_COMPAT, extensions=False)))
+    assert (await api.delete("batches/%2F/b")).status_code == 404

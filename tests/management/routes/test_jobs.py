@@ -433,7 +433,44 @@ async def test_running_job_cannot_be_cancelled() -> None:
     client.take()
     answer = await client.api.delete("jobs/%2F/1")
     assert answer.status_code == 409
-    assert answer.json()["reason"] == "the job is running; only a job that waits in queues can be cancelled"
+    reason = "the job is running; only a job that waits in queues can be cancelled; force=true forgets any job"
+    assert answer.json()["reason"] == reason
+
+
+async def test_running_job_is_forgotten_by_force_and_its_message_stays() -> None:
+    client = Client()
+    await client.post()
+    got = client.take()
+    assert (await client.api.delete("jobs/%2F/1?force=yes")).status_code == 400
+    assert (await client.api.delete("jobs/%2F/1?force=false")).status_code == 409
+    assert (await client.api.delete("jobs/%2F/1?force=true")).status_code == 204
+    assert (await client.get()).status_code == 404
+    client.settle(got, "reject", requeue=True)
+    client.settle(client.take())
+    assert (await client.get()).status_code == 404
+
+
+async def test_job_that_an_exchange_holds_back_is_forgotten_by_force() -> None:
+    client = Client()
+    arguments = {"x-delayed-type": longstr("direct")}
+    client.worker.call(1, "exchange.declare", exchange="late", exchange_type="x-delayed-message", arguments=arguments)
+    client.worker.call(1, "queue.bind", queue="q", exchange="late", routing_key="q")
+    await client.post("late", properties={"headers": {"x-delay": 1000}})
+    assert (await client.api.delete("jobs/%2F/1")).status_code == 409
+    assert (await client.api.delete("jobs/%2F/1?force=true")).status_code == 204
+    client.api.broker.clock.advance(1000)
+    client.settle(client.take())
+    assert (await client.get()).status_code == 404
+    assert client.api.broker.vhosts["/"].jobs.stored_count() == 0
+
+
+async def test_force_needs_the_same_permission_as_a_cancellation() -> None:
+    client = Client()
+    await client.post()
+    client.api.broker.users.add_user("other", "p", ("management",))
+    client.api.broker.users.set_permissions("other", "/", ".*", ".*", "")
+    answer = await client.api.delete("jobs/%2F/1?force=true", auth=("other", "p"))
+    assert answer.status_code == 401
 
 
 async def test_job_with_a_running_copy_keeps_its_other_copies() -> None:
@@ -484,3 +521,13 @@ async def test_job_is_visible_to_its_user_and_to_those_who_may_read_its_queue() 
     assert len((await client.api.get("jobs/%2F", auth=other)).json()) == 1
     client.settle(client.take())
     assert (await client.get(auth=other)).status_code == 200
+
+
+async def test_user_with_its_share_of_jobs_is_asked_to_send_again_and_others_are_not() -> None:
+    client = Client(Config(bounds=replace(BOUNDS, jobs=4)))
+    client.api.user("other", vhosts=("/",))
+    for id_ in "1", "2":
+        assert (await client.post(id_=id_)).status_code == 202
+    answer = await client.post(id_="3")
+    assert (answer.status_code, answer.json()["error"]) == (503, "jobs_full")
+    assert (await client.post(id_="3", auth=("other", "p"))).status_code == 202

@@ -81,8 +81,8 @@ WORK_QUEUES = (
     Planted(
         "an event sent again after a restart",
         "batches.py",
-        "            self._store_batch(batch)\n            if batch.has_ended:",
-        "            self._check_events(batch)\n            if batch.has_ended:",
+        "            self._store_batch(batch)\n            self._release_space(batch)",
+        "            self._check_events(batch)\n            self._release_space(batch)",
     ),
     Planted(
         "a member that is settled with its first copy",
@@ -168,8 +168,8 @@ WORK_QUEUES = (
     ),
     Planted(
         "a job too many",
-        "jobs.py",
-        "        elif len(self._by_id) >= self._most and not self._remove_ended():",
-        "        elif len(self._by_id) > self._most and not self._remove_ended():",
+        "shares.py",
+        "return not self.has_share(owner, size) and self._total + size <= self.most",
+        "return self._total + size <= self.most + 1",
     ),
 )

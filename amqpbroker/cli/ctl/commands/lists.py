@@ -119,6 +119,7 @@ _BATCHES = List(
         "id",
         "vhost",
         "state",
+        "user",
         "size",
         "members",
         "ok",

@@ -1,5 +1,6 @@
 import { html, useState } from "../view.js";
-import { get, path } from "../api.js";
+import { del, get, path } from "../api.js";
+import { afterAsking } from "../change.js";
 import { Dialog } from "../dialog.js";
 import { count } from "../format.js";
 import { useLive } from "../live.js";
@@ -11,13 +12,21 @@ import { Table, useOrder } from "../table.js";
 export function Batches() {
   const { vhost } = useSession();
   const where = vhost ? path("batches", vhost) : "batches";
-  const { data, error } = useLive(where, (signal) => get(`${where}?page=1&page_size=500`, signal));
+  const { data, error, reload } = useLive(where, (signal) => get(`${where}?page=1&page_size=500`, signal));
   const [shown, setShown] = useState(null);
   const [rows, order, onOrder] = useOrder(data?.items ?? [], "created_at");
+  const remove = async (it) => {
+    const done = await afterAsking({
+      title: `Delete the batch ${it.id}?`, text: "Its members stay in their queues. They are not counted, and no message about the batch is sent.",
+      button: "Delete", action: () => del(path("batches", it.vhost, it.id)), done: `The batch ${it.id} was deleted.`,
+    });
+    if (done) reload();
+  };
   const columns = [
     { id: "id", title: "Batch", sort: "id", class: "mono", cell: (it) => it.id },
     ...(vhost ? [] : [{ id: "vhost", title: "Vhost", sort: "vhost", class: "mono", cell: (it) => it.vhost }]),
     { id: "state", title: "State", sort: "state", cell: (it) => it.state },
+    { id: "user", title: "User", sort: "user", class: "mono", cell: (it) => it.user || "–" },
     { id: "progress", title: "Progress", cell: (it) => html`<${Progress} it=${it} />` },
     { id: "ok", title: "Succeeded", sort: "ok", num: true, cell: (it) => count(it.ok) },
     { id: "failed", title: "Failed", sort: "failed", num: true, cell: (it) => count(it.failed) },
@@ -26,8 +35,9 @@ export function Batches() {
     { id: "expires", title: "Forgotten at", sort: "expires_at", cell: (it) => new Date(it.expires_at).toLocaleString() },
     {
       id: "change", title: "", class: "end",
-      cell: (it) => it.failed > 0 && html`
-        <button type="button" class="quiet" aria-label=${`Show failures of batch ${it.id}`} onClick=${() => setShown(it)}>Failures</button>`,
+      cell: (it) => html`
+        ${it.failed > 0 && html`<button type="button" class="quiet" aria-label=${`Show failures of batch ${it.id}`} onClick=${() => setShown(it)}>Failures</button>`}
+        <button type="button" class="quiet" aria-label=${`Delete batch ${it.id}`} onClick=${() => remove(it)}>Delete</button>`,
     },
   ];
   return html`
