@@ -56,7 +56,7 @@ class DelayedMessages:
         #: Entries in memory: due time, sequence, entry.
         self._heap: list[tuple[int, int, Entry]] = []
         self._heap_size: int = 0
-        #: Paged entries: due time of the first entry of a page, the page's first sequence, page.
+        #: Paged entries: due time and sequence of the entry of a page that is due first, page.
         self._pages: list[tuple[int, int, _Run]] = []
         self._last_ms: int = 0
         self._timer: Timer | None = None
@@ -103,7 +103,7 @@ class DelayedMessages:
         order = sorted(range(len(sizes)), key=copies.dues_ms.__getitem__)
         for run in _divided(pager, [sizes[index] for index in order]):
             indices = order[run.start : run.stop]
-            first_ms, last_ms = copies.dues_ms[indices[0]], copies.dues_ms[indices[-1]]
+            last_ms = copies.dues_ms[indices[-1]]
             indices.sort()
             page = Page(
                 [],
@@ -111,7 +111,7 @@ class DelayedMessages:
                 array("Q", [copies.sequences[index] for index in indices]),
             )
             dues_ms = array("q", [copies.dues_ms[index] - ahead_ms for index in indices])
-            heapq.heappush(self._pages, (first_ms - ahead_ms, page.first, _Run(page, dues_ms, array("q"))))
+            heapq.heappush(self._pages, (*_first_of(page, dues_ms), _Run(page, dues_ms, array("q"))))
             self._last_ms = max(self._last_ms, last_ms - ahead_ms)
         self._arm()
 
@@ -127,20 +127,21 @@ class DelayedMessages:
         now_ms = self._clock.now_ms()
         due: list[Entry] = []
         readable = True
+        loaded = 0
         while len(due) < self._batch:
             next_ms = self.next_ms
             if next_ms is None or next_ms > now_ms:
                 break
-            if self._pages and self._pages[0][0] == next_ms:
-                readable = self._load()
-                if not readable:
+            if self._is_paged_next():
+                if loaded > self._batch:
                     break
+                count = self._load()
+                if not count:
+                    readable = False
+                    break
+                loaded += count
                 continue
-            entry = heapq.heappop(self._heap)[2]
-            self._heap_size -= entry.message.size
-            self.count -= 1
-            self.size -= entry.message.size
-            due.append(entry)
+            due.append(self._pop())
         self._page_out()
         if readable:
             self._arm()
@@ -149,16 +150,22 @@ class DelayedMessages:
 
     def remove_first(self) -> Entry | None:
         """Remove and return the entry that is due first. Return None if there is none, or it cannot be read now."""
-        while self._pages and self._pages[0][0] == self.next_ms:
+        while self._is_paged_next():
             if not self._load():
                 return None
         if not self._heap:
             return None
+        entry = self._pop()
+        self._page_out()
+        self._arm()
+        return entry
+
+    def _pop(self) -> Entry:
+        """Remove and return the first entry in memory."""
         entry = heapq.heappop(self._heap)[2]
         self._heap_size -= entry.message.size
         self.count -= 1
         self.size -= entry.message.size
-        self._arm()
         return entry
 
     def clear(self) -> deque[Entry]:
@@ -216,8 +223,8 @@ class DelayedMessages:
             if (due, number) > behind:
                 found.append((due, number, None, 0, entry))
         found = heapq.nsmallest(count, found, key=_due_and_sequence)
-        for first_ms, _, run in sorted(self._pages, key=_first_due):
-            if len(found) == count and first_ms > found[-1][0]:
+        for first_ms, first, run in sorted(self._pages, key=_first_due_and_sequence):
+            if len(found) == count and (first_ms, first) > _due_and_sequence(found[-1]):
                 break
             if max(run.dues_ms) < due_ms:
                 continue
@@ -248,9 +255,11 @@ class DelayedMessages:
         self._heap_size += entry.message.size
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         next_ms = self.next_ms
+        if self._timer is not None:
+            if self._timer.due_ms == next_ms:
+                return
+            self._timer.cancel()
         if next_ms is None:
             self._timer = None
             self._last_ms = 0
@@ -273,15 +282,23 @@ class DelayedMessages:
         self._heap = first
         self._heap_size = sum([entry.message.size for _, _, entry in first])
         for items in others:
-            due_ms = items[0][0]
+            due_ms, sequence, _ = items[0]
             items.sort(key=lambda item: item[1])
             page = pager.page([entry for _, _, entry in items])
             dues_ms = array("q", [item[0] for item in items])
             acquired_counts = array("q", [entry.acquired_count for _, _, entry in items])
-            heapq.heappush(self._pages, (due_ms, items[0][1], _Run(page, dues_ms, acquired_counts)))
+            heapq.heappush(self._pages, (due_ms, sequence, _Run(page, dues_ms, acquired_counts)))
 
-    def _load(self) -> bool:
-        """Load the start of the first page. Return whether any entry could be read."""
+    def _is_paged_next(self) -> bool:
+        """Return whether the first entry is in a page.
+
+        Entries with equal due times are in the order of their sequences. So pages that are due at the same time are
+        loaded one after the other.
+        """
+        return bool(self._pages) and (not self._heap or self._pages[0][:2] < self._heap[0][:2])
+
+    def _load(self) -> int:
+        """Load the start of the first page. Return the number of entries, 0 if none could be read."""
         assert self._pager is not None
         _, _, run = self._pages[0]
         entries = self._pager.take(run.page)
@@ -293,8 +310,8 @@ class DelayedMessages:
             heapq.heappop(self._pages)
         elif entries:
             run.discard_first(len(entries))
-            heapq.heapreplace(self._pages, (min(run.dues_ms), run.page.first, run))
-        return bool(entries)
+            heapq.heapreplace(self._pages, (*_first_of(run.page, run.dues_ms), run))
+        return len(entries)
 
 
 class _Run:
@@ -320,8 +337,14 @@ def _due_and_sequence(item: "tuple[int, int, _Run | None, int, Entry | None]") -
     return item[0], item[1]
 
 
-def _first_due(item: tuple[int, int, _Run]) -> int:
-    return item[0]
+def _first_due_and_sequence(item: tuple[int, int, _Run]) -> tuple[int, int]:
+    return item[0], item[1]
+
+
+def _first_of(page: Page, dues_ms: "array[int]") -> tuple[int, int]:
+    """Return due time and sequence of the entry of a page that is due first. dues_ms: due times of its entries."""
+    first_ms = min(dues_ms)
+    return first_ms, page.numbers()[dues_ms.index(first_ms)]
 
 
 def _divided(pager: Pager, sizes: list[int]) -> list[range]:

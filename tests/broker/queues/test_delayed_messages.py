@@ -1,6 +1,7 @@
 """Delayed returned messages: the container alone, and quorum queues with RabbitMQ 4.3's delayed retry."""
 
 import itertools
+import random
 from typing import Any
 
 import pytest
@@ -770,6 +771,96 @@ def test_large_messages_are_paged_out_by_size() -> None:
     assert queue.offering.delayed.paged_out >= 28
     node.clock.advance(100)
     assert numbers(queue) == list(range(40))
+
+
+class SmallNode(Node):
+    """A broker with small pages and small batches of released messages."""
+
+    config = Config(compat=COMPATS["4.3"], bounds=Bounds(page_count=16, read_count=4, releases=10))
+
+
+SMALL = SmallNode.config.bounds
+
+
+def due_at_once(count: int, seed: int | None = None) -> tuple[SmallNode, LocalQueue]:
+    """Return a queue whose messages are due at one time. seed: of the order of their returns, None for queue order."""
+    node = SmallNode(q=table(**RETRY))
+    queue = stored_queue(node)
+    publish(queue, *[b"%06d" % number for number in range(count)])
+    node.broker.sync()
+    held = [get(queue) for _ in range(count)]
+    if seed is not None:
+        random.Random(seed).shuffle(held)
+    node.broker.sync()
+    queue.requeue(held, failed=True)
+    node.broker.sync()
+    return node, queue
+
+
+def loads_by_iteration(node: Node, queue: LocalQueue) -> list[int]:
+    """Release all messages. Return the number of messages that were read in each event loop iteration."""
+    delayed = queue.offering.delayed
+    assert delayed is not None
+    assert delayed.next_ms is not None
+    node.clock._now_ms = delayed.next_ms
+    loads = []
+    while queue.delayed_count:
+        count, loaded = queue.delayed_count, queue.ledger.loaded
+        node.clock.fire_due()
+        node.broker.sync()
+        assert 0 < count - queue.delayed_count <= SMALL.releases
+        assert queue.delayed_count - delayed.paged_out <= 2 * SMALL.page_count
+        loads.append(queue.ledger.loaded - loaded)
+    assert numbers(queue) == list(range(queue.ready_count))
+    return loads
+
+
+@pytest.mark.parametrize("count", [200, 400])
+def test_messages_due_at_one_time_are_read_once(count: int) -> None:
+    node, queue = due_at_once(count)
+    paged = queue.offering.delayed.paged_out if queue.offering.delayed else 0
+    assert paged > count - 2 * SMALL.page_count
+    loads = loads_by_iteration(node, queue)
+    assert sum(loads) == paged
+    assert max(loads) <= SMALL.releases + SMALL.read_count
+    assert len(loads) == count // SMALL.releases
+
+
+@pytest.mark.parametrize("count", [200, 400])
+def test_messages_due_at_one_time_are_read_few_times_after_returns_in_any_order(count: int) -> None:
+    node, queue = due_at_once(count, seed=count)
+    loads = loads_by_iteration(node, queue)
+    assert sum(loads) <= 3 * count
+    assert max(loads) <= SMALL.releases + SMALL.read_count
+
+
+def test_recovered_messages_due_at_one_time_are_read_once() -> None:
+    node, queue = due_at_once(200)
+    queue.vhost.discard()
+    node = node.crash()
+    queue = stored_queue(node)
+    assert queue.delayed_count == 200
+    assert sum(loads_by_iteration(node, queue)) == 200
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_removing_the_first_of_many_messages_due_at_one_time_reads_few(seed: int | None) -> None:
+    node, queue = due_at_once(400, seed)
+    delayed = queue.offering.delayed
+    assert delayed is not None
+    most = 0
+    start = queue.ledger.loaded
+    for number in range(400):
+        loaded = queue.ledger.loaded
+        entry = delayed.remove_first()
+        node.broker.sync()
+        assert entry is not None
+        assert int(entry.message.body) == number
+        most = max(most, queue.ledger.loaded - loaded)
+        assert delayed.count - delayed.paged_out <= 2 * SMALL.page_count
+    assert queue.ledger.loaded - start <= 3 * 400
+    assert most <= 2 * SMALL.page_count
+    assert (delayed.remove_first(), timers(node.clock)) == (None, 0)
 
 
 @pytest.mark.parametrize("how", ["purge", "delete"])
