@@ -13,6 +13,10 @@ import click
 from conformance import kinds, registry, transcript
 from conformance.client import Timing
 from conformance.definitions import passed_on, sample
+from conformance.endings import differences
+from conformance.endings import record as record_endings
+from conformance.endings import recorded as recorded_endings
+from conformance.endings import run as run_probes
 from conformance.errors import SetupError
 from conformance.fuzz.campaign import SideBySide, campaign
 from conformance.fuzz.step import HTTP, listing
@@ -186,6 +190,20 @@ def show(target: str | None, management: str | None, names: tuple[str, ...]) -> 
             click.echo("\n".join(run.trace))
             click.echo(f"stopped: {run.stopped}\n" if run.stopped else "")
             click.echo(transcript.dump(run.transcript))
+
+
+@main.command()
+@click.option("--port", type=int, required=True, help="Port of a running broker on 127.0.0.1.")
+@click.option("--tls-port", type=int, required=True, help="Port of its listener for TLS.")
+@click.option("--record", "recording", is_flag=True, help="Store the endings: the broker is RabbitMQ.")
+def endings(port: int, tls_port: int, recording: bool) -> None:
+    """Probe how and when a broker ends connections, and compare with the recordings; takes 45 seconds."""
+    plain, tls = run_probes(port, False), run_probes(tls_port, True)
+    if recording:
+        record_endings(plain, tls)
+    lines = differences(plain, recorded_endings(False)) + differences(tls, recorded_endings(True))
+    click.echo("\n".join(lines) or f"{len(plain) + len(tls)} connections end as recorded")
+    sys.exit(1 if lines else 0)
 
 
 @main.command()

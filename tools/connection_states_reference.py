@@ -2,7 +2,18 @@
 
 from pathlib import Path
 
-from amqpbroker.amqp.state import CONNECTED, HANDSHAKE_TIMEOUT, HEADER, LINGERING, NEVER, STATES, State
+from amqpbroker.amqp.state import (
+    CLOSED,
+    CLOSING_TIMEOUT,
+    CLOSING_TIMEOUT_MS,
+    CONNECTED,
+    HANDSHAKE_TIMEOUT,
+    HEADER,
+    LINGERING,
+    NEVER,
+    STATES,
+    State,
+)
 
 PATH = Path(__file__).parent.parent / "docs" / "reference" / "connection-states.md"
 
@@ -38,11 +49,30 @@ INPUT = """
 - Frames that are *refused* get error 505.
 - Data before the protocol header is not parsed as frames. If the first eight bytes are not a header of AMQP 0-9-1, the
   broker answers with its own header and closes the socket.
-- Heartbeats begin with connection.tune-ok. A client that is silent for two intervals is disconnected.
+- Heartbeats begin with connection.tune-ok and are sent until the socket is closed. A client that is silent for two
+  intervals is disconnected. After a connection.close of either side, the client may be silent.
 - Output is written in every state. In `closed`, the socket is closed once the rest is written.
 
 | State | Frames of channels | Errors of the connection | Silence of the client |
 |---|---|---|---|
+"""
+
+ENDS = """
+## End of the socket
+
+The broker ends connections as RabbitMQ 4.0.5 does, in each state and after the same time. The recordings are in
+`conformance/endings.json`; `python -m conformance endings` repeats them.
+
+- Without TLS, the broker closes the socket with a TCP reset (RST), so that the next write of the client fails at once.
+  After a FIN it would succeed, and an unconfirmed message would be lost unnoticed. A broker that is killed resets its
+  sockets as well.
+- With TLS, the broker sends close_notify and FIN, and does not wait for the client's close_notify.
+- A reset discards data that the operating system has not sent yet. So the broker first waits until the client's host
+  has received all output, such as connection.close. After 5 seconds it sends FIN instead. RabbitMQ resets at once. On
+  systems other than Linux, which do not report unsent data, the end is a FIN.
+- A client that has missed its heartbeats is disconnected at once, with its unsent output.
+- If the client sends FIN first, the broker closes the socket at once, and with a FIN if it has unsent output. RabbitMQ
+  may wait for the deadline of the state.
 """
 
 ALARMS = """
@@ -89,9 +119,10 @@ def errors(state: State) -> str:
 
 def silence(state: State) -> str:
     """Return whether the silence of the client ends the connection."""
-    if state.deaf or state.private:
+    if state.private or state is CLOSED:
         return "no heartbeats"
-    return "allowed" if state.held else "closes it"
+    closing = state.ends_after_ms == CLOSING_TIMEOUT or state is LINGERING
+    return "allowed" if state.held or closing else "closes it"
 
 
 def others(state: State) -> str:
@@ -107,6 +138,8 @@ def ends_after(state: State) -> str:
     """Return the deadline of the state."""
     if state.ends_after_ms == HANDSHAKE_TIMEOUT:
         return "`handshake_timeout`"
+    if state.ends_after_ms == CLOSING_TIMEOUT:
+        return f"one heartbeat interval, at most {CLOSING_TIMEOUT_MS // 1000} s"
     return "" if state.ends_after_ms == NEVER else f"{state.ends_after_ms // 1000} s"
 
 
@@ -124,7 +157,7 @@ def page() -> str:
         parts.append(f"| `{state.name}` | {acted_on} | {others(state)} |\n")
     parts.append(INPUT)
     parts += [f"| `{state.name}` | {frames(state)} | {errors(state)} | {silence(state)} |\n" for state in STATES]
-    parts.append(ALARMS)
+    parts += [ENDS, ALARMS]
     for state in STATES:
         if state.open:
             cells = ["yes" if flag else "" for flag in (state.alarmed, state.blocked, state.outrun)]

@@ -15,6 +15,8 @@ from amqpbroker.amqp.state import (
     CLOSED,
     CLOSED_BY_CLIENT,
     CLOSING,
+    CLOSING_TIMEOUT,
+    CLOSING_TIMEOUT_MS,
     CONNECTED,
     LINGERING,
     NEVER,
@@ -58,6 +60,8 @@ class Closing:
         #: The reason for the log, if it is known.
         self._cause: Cause = connection_log.CLIENT_GONE
         self._deadline: Timer | None = None
+        #: The socket is to be dropped with its unsent output.
+        self.abandoned: bool = False
 
     # --- deadlines --------------------------------------------------------------------------------------------------
 
@@ -90,10 +94,18 @@ class Closing:
         run_all(self._ending(left, state), self._client.name)
         self._cancel_deadline()
         if state.ends_after_ms != NEVER:
-            self._set_deadline(state.ends_after_ms, None)
+            self._set_deadline(self._ends_after_ms(state), None)
         if state.open:
             self._registration.enter()
+        else:
+            self._heartbeat.stop_monitor()
         return True
+
+    def _ends_after_ms(self, state: State) -> int:
+        """Return the time until the deadline of the state."""
+        if state.ends_after_ms != CLOSING_TIMEOUT:
+            return state.ends_after_ms
+        return min(self._heartbeat.interval_s * 1000 or CLOSING_TIMEOUT_MS, CLOSING_TIMEOUT_MS)
 
     def _ending(self, left: State, state: State) -> list[Step]:
         """Return the steps of a transition that release something."""
@@ -172,10 +184,10 @@ class Closing:
             self.finish(connection_log.IN_ORDER)
 
     def agree(self) -> None:
-        """Answer the client's connection.close."""
+        """Answer the client's connection.close. The deadline of a connection that is closing already stays."""
         if self._enter(CLOSED_BY_CLIENT):
-            self._output.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
-            self._listen_no_more()
+            self._expect_end()
+        self._output.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
 
     def refuse(self, error: AmqpError) -> None:
         """Close the connection after a failed login: on close-ok, or after a delay.
@@ -192,12 +204,11 @@ class Closing:
     def _linger(self) -> None:
         """Discard input, and close the socket after a delay if the client does not close it first."""
         if self._enter(LINGERING):
-            self._listen_no_more()
+            self._expect_end()
 
-    def _listen_no_more(self) -> None:
+    def _expect_end(self) -> None:
         if self._cause is connection_log.CLIENT_GONE:
             self._cause = connection_log.IN_ORDER
-        self._heartbeat.stop()
 
     # --- closing the socket
     # ---------------------------------------------------------------------------------------------
@@ -216,6 +227,7 @@ class Closing:
 
     def miss_heartbeats(self, interval_s: int) -> None:
         """End the connection: the client has sent nothing for too long."""
+        self.abandoned = True
         self.lose(connection_log.missed_heartbeats(interval_s))
 
     def _log(self, left: State) -> None:

@@ -165,10 +165,15 @@ class Connection(Session):
         """Return whether to close the socket once the output of `collect` is written."""
         return self.status.state is CLOSED
 
+    @property
+    def abandoned(self) -> bool:
+        """Return whether to drop the socket at once, with its unsent output, because the client has gone silent."""
+        return self.closer.abandoned
+
     def collect(self) -> Sequence[Part]:
         """End an event loop iteration: return all output to be written now, in parts."""
         output, loop = self.output, self.frame_loop
-        if not output.writable:
+        if not output.writable and not self.closing:
             output.postpone()
             if not self.status.state.held and not output.is_flooded():
                 loop.read_on()

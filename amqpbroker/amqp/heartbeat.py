@@ -14,13 +14,13 @@ class Heartbeat:
 
     A heartbeat is sent after half an interval without other output; the first one is always sent. The connection ends
     if no data has arrived at two checks in a row. A check that comes late does not count: the process did not run, so
-    data may still be in the socket.
+    data may still be in the socket. A connection that is closing sends heartbeats, but its client may be silent.
     """
 
     def __init__(self, clock: Clock, output: Output) -> None:
         self._clock = clock
         self._output = output
-        #: None while heartbeats are off.
+        #: None while the client is not monitored at all.
         self._on_silence: Callable[[int], None] | None = None
         #: Data has arrived since the last check.
         self._heard: bool = False
@@ -70,16 +70,18 @@ class Heartbeat:
             self._heard = True
             self._start_monitor()
 
-    def stop(self) -> None:
-        for timer in (self._sender, self._monitor):
-            if timer is not None:
-                timer.cancel()
+    def stop_monitor(self) -> None:
+        """Stop monitoring the client for good, and send heartbeats until `stop`."""
+        self.pause_monitor()
         # References to the connection are removed, so that it is freed without the garbage collector.
         self._on_silence = None
 
+    def stop(self) -> None:
+        self.stop_monitor()
+        if self._sender is not None:
+            self._sender.cancel()
+
     def _on_send(self) -> None:
-        if self._on_silence is None:
-            return
         output = self._output
         if not len(output) and self._written in (0, output.send_oct):
             output.write(HEARTBEAT_FRAME)

@@ -10,10 +10,12 @@ from typing import Final, final
 _HANDSHAKE: Final = "unexpected method during the handshake"
 _RUNNING: Final = "unexpected method in connection state running"
 
-#: Values of `State.ends_after_ms` for states without a deadline, and for states under the handshake's deadline.
+#: Values of `State.ends_after_ms` for states without a deadline, for states under the handshake's deadline, and for
+#: states that end after the heartbeat interval, or CLOSING_TIMEOUT_MS if that is shorter or heartbeats are off.
 NEVER: Final = 0
 HANDSHAKE_TIMEOUT: Final = -1
-#: Time limit for the answer to connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
+CLOSING_TIMEOUT: Final = -2
+#: Longest time between connection.close and the end of the connection (CLOSING_TIMEOUT in rabbit_reader.erl).
 CLOSING_TIMEOUT_MS: Final = 30_000
 #: Delay before the socket is closed after an error that ends all communication (rabbit_reader.erl).
 SILENT_CLOSE_DELAY_MS: Final = 3_000
@@ -221,15 +223,15 @@ BLOCKED_FLOW: Final = _open(
 CLOSING: Final = State(
     "closing",
     "has sent connection.close",
-    ("closed by client", "lingering", "closed"),
+    ("lingering", "closed"),
     acts_on=("connection.close", "connection.close-ok"),
     counted=True,
-    ends_after_ms=CLOSING_TIMEOUT_MS,
+    ends_after_ms=CLOSING_TIMEOUT,
 )
 REFUSED: Final = State(
     "refused",
     "has sent connection.close because the login is refused",
-    ("closed by client", "lingering", "closed"),
+    ("lingering", "closed"),
     acts_on=("connection.close", "connection.close-ok"),
     private=True,
     shown="",
@@ -247,10 +249,10 @@ LINGERING: Final = State(
 CLOSED_BY_CLIENT: Final = State(
     "closed by client",
     "has answered connection.close, and waits for the client to close the socket",
-    ("closed",),
-    deaf=True,
+    ("lingering", "closed"),
+    acts_on=("connection.close", "connection.close-ok"),
     counted=True,
-    ends_after_ms=CLOSING_TIMEOUT_MS,
+    ends_after_ms=CLOSING_TIMEOUT,
 )
 CLOSED: Final = State("closed", "writes the rest of its output, then closes the socket", (), deaf=True)
 

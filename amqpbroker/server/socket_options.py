@@ -3,21 +3,28 @@
 import contextlib
 import socket
 import struct
+import sys
 from typing import Protocol
 
 from amqpbroker.broker.users.users import is_loopback
 
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 #: The plainest control of congestion, which every Linux has and lets everybody choose.
 _PLAIN = b"reno"
 
-#: Value of SO_LINGER with which a closed socket resets its peer.
+#: Values of SO_LINGER with which a closed socket sends RST, or FIN after all other data.
 _RESET = struct.pack("ii", 1, 0)
+_FINISH = struct.pack("ii", 0, 0)
 
 
 class Settable(Protocol):
     """A socket, or what a loop shows of one."""
 
     def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+    def fileno(self) -> int: ...
 
 
 def set_options(sock: Settable, host: str) -> None:
@@ -36,3 +43,19 @@ def set_options(sock: Settable, host: str) -> None:
 def reset_when_closed(sock: Settable) -> None:
     """Reset the connection when the socket is closed, so that the kernel discards bytes that the peer has not read."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+def finish_when_closed(sock: Settable | None) -> None:
+    """Undo `reset_when_closed`: the kernel sends all bytes, and then FIN. sock: None for a peer within this process."""
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FINISH)
+
+
+def unsent_bytes(sock: Settable | None) -> int | None:
+    """Return the number of bytes in the kernel that the peer has not acknowledged; None if this system does not say."""
+    if sock is None or sys.platform != "linux":
+        return None
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):
+        return None

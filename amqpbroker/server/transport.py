@@ -7,9 +7,10 @@ from typing import Any, Protocol, cast
 
 from amqpbroker.amqp.output import Part
 from amqpbroker.amqp.peer import Peer
-from amqpbroker.clock import Clock, Timer
+from amqpbroker.clock import Clock
+from amqpbroker.server.ending import Ending, is_encrypted, unsent_by
 from amqpbroker.server.reading import Pace, Reading
-from amqpbroker.server.socket_options import reset_when_closed, set_options
+from amqpbroker.server.socket_options import finish_when_closed, reset_when_closed, set_options
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.tls import TlsError, describe
 
@@ -20,15 +21,14 @@ log = logging.getLogger(__name__)
 WRITE_HIGH_BYTES = 256 * 1024
 WRITE_LOW_BYTES = 64 * 1024
 
-#: How long a closed connection may take to fetch the last bytes written to it.
-LINGER_MS = 5000
-
 
 class Served(Protocol):
     """Protocol handler of a socket: `amqp.connection.Connection`, or a wrapper with the same interface."""
 
     @property
     def closing(self) -> bool: ...
+    @property
+    def abandoned(self) -> bool: ...
     @property
     def reading(self) -> bool: ...
     @property
@@ -74,7 +74,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._forget = forget
         self._connection: Served | None = None
         self._transport: asyncio.Transport | None = None
-        self._linger: Timer | None = None
+        self._ending: Ending | None = None
         self._admitted = False
         self._marked = False
         #: True while the client's own frames are being processed.
@@ -113,6 +113,8 @@ class ClientTransport(asyncio.BufferedProtocol):
         host, port = _address(transport.get_extra_info("peername"))
         if host:  # else it is within this process, or gone
             set_options(sock, host)
+            if encryption is None:  # as in RabbitMQ, also if the process is killed
+                reset_when_closed(sock)
         local_host, local_port = _address(transport.get_extra_info("sockname"))
         peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=encryption)
         self._connection = self._connect(peer, self)
@@ -153,10 +155,16 @@ class ClientTransport(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._set_writable(True)
 
+    def eof_received(self) -> None:
+        transport = self._transport
+        if transport is not None and unsent_by(transport) != 0:
+            finish_when_closed(transport.get_extra_info("socket"))
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self._linger is not None:
-            self._linger.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
         connection, self._connection = self._connection, None
         try:
             if connection is not None:
@@ -192,7 +200,7 @@ class ClientTransport(asyncio.BufferedProtocol):
                 else:
                     self._transport.writelines(parts)
             if connection.closing:
-                self._close()
+                self._close(connection.abandoned)
             else:
                 self._set_reading(connection.reading and not self._waits)
         except Exception:
@@ -224,6 +232,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             return None
         self._set_reading(False)
         rest = connection.hand_over()
+        finish_when_closed(transport.get_extra_info("socket"))
         self._connection = self._transport = None
         transport.set_protocol(protocol)
         self._admitted = False
@@ -245,7 +254,7 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     @property
     def encrypted(self) -> bool:
-        return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
+        return self._transport is not None and is_encrypted(self._transport)
 
     @property
     def closing(self) -> bool:
@@ -294,6 +303,12 @@ class ClientTransport(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def finish(self) -> None:
+        """Drop the socket as a process that ends does: the peer is told with a FIN."""
+        if self._transport is not None:
+            finish_when_closed(self._transport.get_extra_info("socket"))
+            self._transport.abort()
+
     def reset(self) -> None:
         """Drop the socket as a crashed host does: the peer is told with a TCP reset."""
         if self._transport is not None:
@@ -323,10 +338,14 @@ class ClientTransport(asyncio.BufferedProtocol):
         else:
             self._transport.pause_reading()
 
-    def _close(self) -> None:
-        if self._linger is None and self._transport is not None:
-            self._linger = self._clock.after(LINGER_MS, self.abort)
-            self._transport.close()
+    def _close(self, at_once: bool) -> None:
+        if self._ending is not None or self._transport is None:
+            return
+        self._ending = Ending(self._clock, self._transport)
+        if at_once and not self.encrypted:
+            self.abort()
+        else:
+            self._ending.begin()
 
     def _fail(self) -> None:
         """The last net: the connection answers its own errors, so this one left it in no state to say anything."""

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS
@@ -59,6 +61,71 @@ def test_the_wait_for_close_ok_has_a_limit(client: Wire, clock: ManualClock) -> 
     clock.advance(1)
     assert client.connection.closing
     assert clock.next_due_ms() is None
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "after_ms", "heartbeats"), [(1, 1_000, 1), (10, 10_000, 1), (40, 30_000, 1), (0, 30_000, 0)]
+)
+@pytest.mark.parametrize("by_client", [False, True])
+def test_closed_connection_sends_heartbeats_and_ends_after_one_interval_or_half_a_minute(
+    connect: Callable[..., Wire], clock: ManualClock, heartbeat: int, after_ms: int, heartbeats: int, by_client: bool
+) -> None:
+    client = connect(heartbeat=heartbeat)
+    client.send(0, "connection.close" if by_client else "connection.open")
+    client.receive()
+    client.feed(HEARTBEAT_FRAME)
+    clock.advance(after_ms - 1)
+    client.receive()
+    assert not client.connection.closing
+    assert client.heartbeats == heartbeats
+    clock.advance(1)
+    assert client.connection.closing
+    assert not client.connection.abandoned
+    client.receive()
+    assert clock.next_due_ms() is None
+
+
+def test_second_connection_close_is_answered_and_changes_no_deadline(
+    connect: Callable[..., Wire], clock: ManualClock
+) -> None:
+    for first in ("connection.close", "connection.open"):
+        client = connect(heartbeat=10)
+        client.send(0, first)
+        client.receive()
+        clock.advance(9_999)
+        client.receive()
+        assert client.call(0, "connection.close") == Received(0, "connection.close-ok", {})
+        clock.advance(1)
+        assert client.connection.closing
+
+
+def test_heartbeats_are_sent_while_a_client_with_torn_frames_reads_its_error(
+    connect: Callable[..., Wire], clock: ManualClock
+) -> None:
+    client = connect(heartbeat=1)
+    client.feed(frame(BODY, 1, b"x")[:-1] + b"y")
+    assert client.closed()[0] == 501
+    for _ in range(5):
+        clock.advance(500)
+        client.receive()
+    assert client.heartbeats == 5
+
+
+def test_only_a_silent_client_is_abandoned(connect: Callable[..., Wire], clock: ManualClock) -> None:
+    client = connect(heartbeat=1)
+    clock.advance(2_999)
+    assert not client.connection.abandoned
+    clock.advance(1)
+    assert client.connection.closing
+    assert client.connection.abandoned
+
+
+def test_connection_that_ends_hands_all_output_to_a_full_socket(client: Wire, clock: ManualClock) -> None:
+    client.connection.set_writable(False)
+    client.send(1, "channel.open")
+    assert client.receive() == []
+    clock.advance(CLOSING_TIMEOUT_MS)
+    assert client.closed()[0] == 504
 
 
 def test_shutdown_sends_connection_close(client: Wire) -> None:

@@ -1,5 +1,8 @@
 """Stand-ins for the two sides of a client's transport: its protocol handler, and asyncio."""
 
+import socket
+import struct
+
 
 class Connection:
     """Stands in for amqp.connection.Connection: does what the test says."""
@@ -8,6 +11,7 @@ class Connection:
         self.peer = peer
         self.on_dirty = on_dirty
         self.closing = False
+        self.abandoned = False
         self.reading = True
         self.wanted = 0
         self.published = 0
@@ -50,7 +54,16 @@ class Socket:
         self.options = set()
 
     def setsockopt(self, level, option, value):
+        self.options = {each for each in self.options if each[:2] != (level, option)}
         self.options.add((level, option, value))
+
+    def fileno(self):
+        return -1
+
+    @property
+    def resets(self):
+        """Return whether it is going to be closed with RST."""
+        return (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) in self.options
 
 
 class Transport:
@@ -60,6 +73,7 @@ class Transport:
         self.socket = Socket()
         self.extra = {"socket": self.socket, "peername": ("10.0.0.9", 4711), "sockname": ("10.0.0.1", 5672)} | extra
         self.written = []
+        self.unwritten = 0
         self.reading = True
         self.closed = False
         self.aborted = False
@@ -67,6 +81,9 @@ class Transport:
 
     def get_extra_info(self, name):
         return self.extra.get(name)
+
+    def get_write_buffer_size(self):
+        return self.unwritten
 
     def set_write_buffer_limits(self, high, low):
         assert low < high

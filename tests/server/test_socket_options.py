@@ -1,8 +1,11 @@
+import contextlib
 import socket
+import struct
+import sys
 
 import pytest
 
-from amqpbroker.server.socket_options import set_options
+from amqpbroker.server.socket_options import finish_when_closed, reset_when_closed, set_options, unsent_bytes
 
 CONGESTION = getattr(socket, "TCP_CONGESTION", None)
 
@@ -44,3 +47,26 @@ def test_refused_congestion_control_option_is_ignored(sock):
 
     set_options(Refusing(), "127.0.0.1")
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_reset_when_closed_can_be_undone(sock):
+    for change, lingers in ((reset_when_closed, 1), (finish_when_closed, 0)):
+        change(sock)
+        assert struct.unpack("ii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)) == (lingers, 0)
+    finish_when_closed(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports unsent bytes")
+def test_unsent_bytes_are_those_that_the_peer_s_kernel_has_not_accepted():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        served, _ = server.accept()
+        with served:
+            assert unsent_bytes(served) == 0
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            served.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    served.send(bytes(65536))
+            assert unsent_bytes(served) > 0
+        assert unsent_bytes(served) is None
+    assert unsent_bytes(None) is None

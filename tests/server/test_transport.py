@@ -6,9 +6,10 @@ import pytest
 
 from amqpbroker.clock import ManualClock
 from amqpbroker.server import transport
+from amqpbroker.server.ending import LINGER_MS
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.tls import TlsError
-from amqpbroker.server.transport import LINGER_MS, ClientTransport
+from amqpbroker.server.transport import ClientTransport
 from tests.server.stand_ins import Connection, Transport
 
 
@@ -106,7 +107,15 @@ def test_client_sockets_have_tcp_nodelay_and_keepalive():
     assert Client().transport.socket.options == {
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
     }
+
+
+def test_client_sockets_are_reset_by_the_end_of_the_process_except_with_tls(monkeypatch):
+    monkeypatch.setattr(transport, "describe", lambda _: None)
+    assert Client().transport.socket.resets
+    monkeypatch.setattr(transport, "describe", lambda _: "TLS")
+    assert not Client(ssl_object=object()).transport.socket.resets
 
 
 def test_reset_closes_the_socket_without_lingering():
@@ -265,6 +274,51 @@ def test_closing_connection_writes_its_last_output_and_reads_no_more():
     assert client.transport.closed
     client.receive(b"more")
     assert ("feed", b"more") not in client.connection.calls
+
+
+@pytest.mark.parametrize("unsent", [0, 1])
+def test_socket_of_a_silent_client_is_reset_at_once_with_its_unsent_output(unsent):
+    client = Client()
+    client.transport.unwritten = unsent
+    client.connection.closing = client.connection.abandoned = True
+    client.connection.on_dirty()
+    client.turn()
+    assert client.transport.aborted
+    assert client.transport.socket.resets
+    assert client.clock.next_due_ms() is None
+
+
+def test_silent_client_with_tls_gets_close_notify(monkeypatch):
+    monkeypatch.setattr(transport, "describe", lambda _: "TLS")
+    client = Client(ssl_object=object())
+    client.connection.closing = client.connection.abandoned = True
+    client.connection.on_dirty()
+    client.turn()
+    assert client.transport.closed
+    assert not client.transport.aborted
+
+
+@pytest.mark.parametrize(("unsent", "resets"), [(0, True), (1, False), (None, False)])
+def test_output_that_is_unsent_at_the_fin_of_a_client_is_not_lost(monkeypatch, unsent, resets):
+    monkeypatch.setattr(transport, "unsent_by", lambda _: unsent)
+    client = Client()
+    assert not client.protocol.eof_received()
+    assert client.transport.socket.resets is resets
+
+
+def test_fin_of_a_client_that_was_refused_is_ignored():
+    client = Client()
+    client.protocol.connection_lost(None)
+    assert not client.protocol.eof_received()
+
+
+def test_finish_closes_the_socket_with_fin():
+    client = Client()
+    client.protocol.finish()
+    assert client.transport.aborted
+    assert not client.transport.socket.resets
+    client.protocol.connection_lost(None)
+    client.protocol.finish()
 
 
 def test_peer_that_does_not_read_the_last_output_is_dropped():

@@ -296,6 +296,9 @@ class _Socket:
     def getsockname(self) -> tuple[str, int]:
         return "127.0.0.1", 5672
 
+    def fileno(self) -> int:
+        return -1
+
     def setsockopt(self, *_: object) -> None:
         pass
 

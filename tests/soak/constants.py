@@ -93,7 +93,7 @@ NOT_LIMITS = {
         broker.queues.group_options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
-        amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
+        amqp.state.CLOSING_TIMEOUT amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
         amqp.state.HANDSHAKE_TIMEOUT client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
         broker.exchanges.held._BUSY_MS broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS
         broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
@@ -120,7 +120,7 @@ NOT_LIMITS = {
         server.resources.DISK_INTERVAL_MIN_MS server.resources.TRIM_ALARMED_INTERVAL_MS
         server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
-        server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
+        server.ending.LINGER_MS server.ending.CHECK_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
         server.peer_port.GREETING_S server.peer_port.CONNECT_S server.peer_port.PAUSE_S
         server.relay.LINGER_S server.relaying.LEADER_S server.relaying.LOOK_S server.relaying.OTHERS_S
         server.http.MAKE_S

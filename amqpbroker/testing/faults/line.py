@@ -132,6 +132,10 @@ class Line:
         return self._connection.closing and not self._out and not self._cut and self._writes()
 
     @property
+    def abandoned(self) -> bool:
+        return self._connection.abandoned
+
+    @property
     def reading(self) -> bool:
         return self._connection.reading and not self._cut and self._reads()
 
@@ -314,7 +318,7 @@ class Line:
     def _end(self) -> None:
         """End the connection in the next event loop iteration, when the kernel has the output of this one."""
         self._over = True
-        self.faults.soon(self._client.reset if self._resets else self._client.abort)
+        self.faults.soon(self._client.reset if self._resets else self._client.finish)
 
     # --- effects of faults --------------------------------------------------------------------------------------------
 

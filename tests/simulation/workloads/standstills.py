@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from amqpbroker.server.transport import LINGER_MS
+from amqpbroker.server.ending import LINGER_MS
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from tests.harness import Received, published
 from tests.simulation.client import Client

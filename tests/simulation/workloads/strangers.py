@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS, SILENT_CLOSE_DELAY_MS
-from amqpbroker.server.transport import LINGER_MS
+from amqpbroker.server.ending import LINGER_MS
 from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, METHOD, frame
 from amqpbroker.wire.methods import NotUtf8Error
 from amqpbroker.wire.values import Field, longstr
