@@ -141,6 +141,26 @@ def test_shovel_between_vhosts_keeps_the_routing_key(site):
     site.until_count(site.near, "out", 1, "other")
 
 
+def test_job_stays_with_its_user_if_a_shovel_of_another_user_moves_it():
+    with Broker(users={"bob": "b"}) as near, Site(near, near) as site:
+        site.channel(near, "in")
+        site.channel(near, "out")
+        job = pika.BasicProperties(message_id="1", delivery_mode=2, headers={"x-job": True})
+        with pika.BlockingConnection(pika.URLParameters(near.url_of(user="bob"))) as connection:
+            connection.channel().basic_publish("", "out", b"work", job)
+        site.set()
+        site.until_count(near, "in", 1)
+        site.until_count(near, "out", 0)
+        state = near.job("1")  # there is only one
+        assert (state.user, state.state, state.queue) == ("bob", "queued", "in")
+        channel = site.channel(near)
+        method, properties, _ = channel.basic_get("in")
+        channel.basic_publish("", properties.reply_to, b"result")
+        channel.basic_ack(method.delivery_tag)
+        channel.queue_declare("in", passive=True)
+        assert (near.job("1").state, near.job("1").reply) == ("done", b"result")
+
+
 def test_shovel_waits_for_the_other_broker(site):
     port = site.far.port
     site.far.stop()
