@@ -180,6 +180,7 @@ PLACES = {
     "queues": "#/queues",
     "queue": "#/queues/%2F/read.aloud",
     "batches": "#/batches",
+    "jobs": "#/jobs",
     "users": "#/users",
     "user": "#/users/guest",
     "virtual hosts": "#/vhosts",

@@ -308,6 +308,29 @@ def test_batches_show_their_progress_and_failures(page, visit, subject):
     subject.api.delete("queues/%2F/parts").raise_for_status()
 
 
+def test_jobs_show_their_states_and_are_deleted(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ does not have them")
+    queue(subject, "work")
+    with pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", subject.amqp_port)) as connection:
+        channel = connection.channel()
+        for id_, key in ("waiting", "work"), ("lost", "nowhere"):
+            channel.basic_publish("", key, b"", pika.BasicProperties(message_id=id_, headers={"x-job": True}))
+        channel.queue_declare("work", passive=True)
+    page.get_by_role("link", name="Jobs").click()
+    table = page.get_by_role("table", name="Jobs")
+    expect(table.get_by_role("row").filter(has_text="lost")).to_contain_text("failed: unroutable")
+    row = table.get_by_role("row").filter(has_text="waiting")
+    expect(row).to_contain_text("queued")
+    row.get_by_role("button", name="Delete job waiting").click()
+    confirm(page, "Delete")
+    expect(row).to_have_count(0)
+    assert subject.api.get("jobs/%2F/waiting").status_code == 404
+    assert subject.api.get("queues/%2F/work").json()["messages"] == 1
+    subject.api.delete("queues/%2F/work").raise_for_status()
+    subject.api.delete("jobs/%2F/lost").raise_for_status()
+
+
 def test_stopped_message_groups_are_shown_redriven_and_discarded(page, visit, subject):
     if not subject.is_ours:
         pytest.skip("RabbitMQ does not have them")

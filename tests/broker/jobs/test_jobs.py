@@ -806,3 +806,12 @@ def test_unroutable_jobs_count_for_the_share_of_their_user() -> None:
     work = Work({"jobs": 4}, share=0.5)
     assert transaction(work, ("1", "nowhere")) == "tx.commit-ok"
     assert work.job().user == "guest"
+
+
+def test_transaction_cannot_take_ended_jobs_of_other_users_beyond_the_share() -> None:
+    work = Work({"jobs": 4}, share=0.5)
+    assert send_as(work, other_user(work), "ended", "nowhere") == []
+    work.send("1")
+    assert "user 'guest' has reached the limit" in transaction(work, ("2", "q"), ("ended", "q"))
+    assert transaction(work, ("ended", "q")) == "tx.commit-ok"
+    assert work.job("ended").user == "guest"

@@ -10,6 +10,7 @@ const PATHS = {
   exchanges: "M2 5h10M9.5 2.5L12 5 9.5 7.5M14 11H4M6.5 8.5L4 11l2.5 2.5",
   queues: "M2.5 3.5h11v3h-11zM2.5 6.5h11v3h-11zM2.5 9.5h11v3h-11z",
   batches: "M2 3.5h5v4H2zM9 3.5h5v4H9zM2 9.5h5v3H2zM9 11l2 2 3-4",
+  jobs: "M2.5 5h11v8h-11zM6 5V3h4v2M2.5 8.5h11",
   menu: "M2 4h12M2 8h12M2 12h12",
   close: "M3.5 3.5l9 9M12.5 3.5l-9 9",
   search: "M3 7a4 4 0 108 0 4 4 0 00-8 0M10 10l3.5 3.5",

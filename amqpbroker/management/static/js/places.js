@@ -4,6 +4,7 @@
 export const PLACES = [
   ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"], ["queues", "Queues"],
   ["batches", "Batches", (_, overview) => overview?.amqpbroker !== undefined],
+  ["jobs", "Jobs", (_, overview) => overview?.amqpbroker !== undefined],
   ["live", "Live messages"],
 ];
 

@@ -21,6 +21,7 @@ import { Exchange } from "./pages/exchange.js";
 import { Queues } from "./pages/queues.js";
 import { Queue } from "./pages/queue.js";
 import { Batches } from "./pages/batches.js";
+import { Jobs } from "./pages/jobs.js";
 import { Users } from "./pages/users.js";
 import { User } from "./pages/user.js";
 import { Vhosts } from "./pages/vhosts.js";
@@ -49,6 +50,7 @@ const PAGES = {
   limits: [Limits],
   shovels: [Shovels],
   batches: [Batches],
+  jobs: [Jobs],
   definitions: [Definitions],
 };
 
