@@ -152,7 +152,10 @@ with Broker(management=True) as b:
     b.wait_until(queue="q", timeout=60)
     # The other process neither keeps connections open nor the port.
     b.restart()
-    assert idle.recv(1) == b""
+    try:
+        assert idle.recv(1) == b""
+    except ConnectionResetError:
+        pass
     assert [queue.name for queue in b.queues()] == ["q"]
     os.close(tell)
     assert os.waitstatus_to_exitcode(os.wait()[1]) == 3

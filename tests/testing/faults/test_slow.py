@@ -41,7 +41,7 @@ def test_missed_heartbeats_close_the_connection_after_stop_reading_ends(b, dial)
     b.clock.advance(minutes=5)
     b.faults.clear()
     b.clock.advance(seconds=31)
-    assert client.end() is EOFError
+    assert client.end() is ConnectionResetError
 
 
 def test_stop_writing_holds_all_output(b, client, queue):
