@@ -373,12 +373,12 @@ def recorded(tls: bool) -> dict[str, Ending]:
 
 
 def record(plain: dict[str, Ending], tls: dict[str, Ending]) -> None:
-    """Store the recordings of RabbitMQ."""
-    endings = {
-        key: {name: asdict(ending) for name, ending in found.items()}
-        for key, found in zip(_KEYS, (plain, tls), strict=True)
-    }
-    GOLDEN.write_text(json.dumps(endings, indent=1) + "\n")
+    """Store the recordings of RabbitMQ, one on each line."""
+    parts = []
+    for key, endings in zip(_KEYS, (plain, tls), strict=True):
+        lines = [f"{json.dumps(name)}: {json.dumps(asdict(ending))}" for name, ending in endings.items()]
+        parts.append(f"{json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n}")
+    GOLDEN.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def differences(found: dict[str, Ending], expected: dict[str, Ending], late_s: float = LATE_S) -> list[str]:
