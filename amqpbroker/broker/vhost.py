@@ -754,7 +754,9 @@ class Vhost(Host):
             dead_letters = dead_letter_queue(name, form)
             if dead_letters is None:
                 log.warning(
-                    "queue '%s' in vhost '%s' has no dead letter queue: its name would be too long", name, self.name
+                    "queue '%s' in vhost '%s' has no dead letter queue: its name would be too long, or has line breaks",
+                    name,
+                    self.name,
                 )
             settings = replace(settings, auto_dead_letter_queue=dead_letters)
         return settings

@@ -20,11 +20,15 @@ MAX_NAME_BYTES: Final = 255
 
 
 def is_form(value: object) -> bool:
-    """Return whether a value of a policy is a form. Other braces than those of `{queue}` are probably mistakes."""
+    """Return whether a value of a policy is a form.
+
+    Other braces than those of `{queue}` are probably mistakes. A client cannot name a queue with line breaks, because
+    they are removed from the names that it sends.
+    """
     if not isinstance(value, str) or len(value.encode()) > MAX_NAME_BYTES or value.startswith("amq."):
         return False
     fixed = value.replace(_QUEUE, "", 1)
-    return value != _QUEUE and "{" not in fixed and "}" not in fixed
+    return value != _QUEUE and not any(character in fixed for character in "{}\r\n")
 
 
 def form_of(definition: Mapping[str, Any], compat: Compat) -> str:
@@ -42,15 +46,17 @@ def has_form(name: str, form: str) -> bool:
 
 
 def dead_letter_queue(name: str, form: str) -> str | None:
-    """Return the name of the dead letter queue of a queue, None if it is too long."""
+    """Return the name of the dead letter queue of a queue, None if it is too long, or has line breaks."""
     found = form.replace(_QUEUE, name)
+    if "\r" in found or "\n" in found:
+        return None
     return found if len(found.encode("utf-8", "surrogateescape")) <= MAX_NAME_BYTES else None
 
 
 POLICY_KEY: Final = PolicyKey(
     is_form,
     "form of the name of a dead letter queue. Must be a name in which {queue} may stand once for the name of the "
-    f'queue, without other braces, or "" for {DEFAULT}',
+    f'queue, without other braces or line breaks, or "" for {DEFAULT}',
     of_all=True,
     extension=True,
 )

@@ -30,14 +30,29 @@ def test_valid_forms(form: str) -> None:
     assert is_form(form)
 
 
-@pytest.mark.parametrize("form", ["{queue}", "amq.{queue}", "{queue}{queue}.dlq", "x" * 256, None, True, 1, ["a"]])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{queue}",
+        "amq.{queue}",
+        "{queue}\n",
+        "{queue}\r.dlq",
+        "dead\r\nletters",
+        "{queue}{queue}.dlq",
+        "x" * 256,
+        None,
+        True,
+        1,
+        ["a"],
+    ],
+)
 def test_invalid_forms(form: object) -> None:
     assert not is_form(form)
 
 
 @pytest.mark.parametrize("form", ["{foo}", "{Queue}.dlq", "{queue.dlq", "queue}", "{queue}.{vhost}", "{{queue}}", "{}"])
 def test_unknown_placeholder_is_refused_with_what_is_allowed(vhost: Vhost, form: str) -> None:
-    allowed = "Must be a name in which {queue} may stand once for the name of the queue, without other braces, or"
+    allowed = "Must be a name in which {queue} may stand once for the name of the queue, without other braces or line "
     with pytest.raises(ValueError, match=re.escape(form) + ".*" + re.escape(allowed)):
         set_policy(vhost, form)
 
@@ -61,6 +76,12 @@ def test_name_of_a_dead_letter_queue() -> None:
     assert dead_letter_queue("q", "DLQ.{queue}!") == "DLQ.q!"
     assert dead_letter_queue("q" * 251, "{queue}.dlq") == "q" * 251 + ".dlq"
     assert dead_letter_queue("q" * 252, "{queue}.dlq") is None
+
+
+@pytest.mark.parametrize(("name", "form"), [("q", "{queue}\n.dlq"), ("q\r", "{queue}.dlq")])
+def test_no_dead_letter_queue_has_a_name_that_clients_cannot_send(name: str, form: str) -> None:
+    """An earlier version has stored such policies, and imported such queues."""
+    assert dead_letter_queue(name, form) is None
 
 
 def test_empty_form_is_the_usual_one_and_without_extensions_there_is_none() -> None:
