@@ -102,7 +102,8 @@ class Peer:
 
     user: the authenticated user, for connections from within this process; otherwise None. relayed: another broker
     relays the connection, so that it is not handed over again. proxy_host: address of the proxy that has named the two
-    addresses by a PROXY header; empty if they are those of the socket.
+    addresses by a PROXY header; empty if they are those of the socket. is_nameless: the proxy does not know the
+    client's address, so host is its own.
     """
 
     host: str
@@ -113,6 +114,7 @@ class Peer:
     user: User | None = None
     relayed: bool = False
     proxy_host: str = ""
+    is_nameless: bool = False
 
     @property
     def name(self) -> str:
@@ -123,8 +125,11 @@ class Peer:
     def login_host(self) -> str:
         """Return the address that counts for a login.
 
-        A proxy on another machine cannot make a client one of this machine, so its own address counts then.
+        A proxy on another machine cannot make a client one of this machine, so its own address counts then. A client
+        whose address is unknown is not one of this machine either, even if its proxy is.
         """
+        if self.is_nameless:
+            return "" if is_loopback(self.host) else self.host
         return self.proxy_host if self.proxy_host and is_loopback(self.host) else self.host
 
 

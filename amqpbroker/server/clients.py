@@ -59,10 +59,15 @@ class Clients:
         return self._serving(self.connect)
 
     def come_proxied(self, header: ProxyHeader) -> ClientTransport:
-        """Serve a client whose addresses its proxy has named. TLS that ends here counts before that of the proxy."""
+        """Serve a client whose addresses its proxy has named. TLS that ends here counts before that of the proxy.
+
+        The client has the addresses of the socket if the proxy does not know its own.
+        """
 
         def connect(peer: Peer, client: ClientTransport) -> Served:
             tls = encryption(header.tls[1], header.tls[0]) if peer.tls is None and header.tls is not None else peer.tls
+            if not header.host:
+                return self.connect(replace(peer, proxy_host=peer.host, is_nameless=True), client)
             named = replace(
                 peer, host=header.host, port=header.port, local_host=header.local_host, local_port=header.local_port,
                 tls=tls, proxy_host=peer.host,

@@ -1,7 +1,7 @@
 """The header with which a proxy names the addresses of the client that it connects: PROXY protocol, versions 1 and 2.
 
-A header must name addresses of the internet, as RabbitMQ requires it (ranch_proxy_header), or be the LOCAL header of a
-connection that the proxy makes for itself.
+A header must name addresses of the internet, as RabbitMQ requires it (ranch_proxy_header), be the LOCAL header of a
+connection that the proxy makes for itself, or say that the proxy does not know the client's address (UNKNOWN, UNSPEC).
 """
 
 import ipaddress
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 _SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _LINE: Final = b"PROXY "
+_UNKNOWN: Final = b"PROXY UNKNOWN"
 _V1: Final = re.compile(rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]{1,5}) ([0-9]{1,5})\r\n")
 #: Bytes of version 2 that tell the length of the rest, fewer than any header of version 1 with addresses has.
 _HEAD_BYTES: Final = 16
@@ -20,6 +21,7 @@ _MOST_LINE_BYTES: Final = 107
 MOST_BYTES: Final = 2048
 #: Number of a family of addresses in version 2 -> the bytes of an address.
 _FAMILIES: Final = {1: 4, 2: 16}
+_UNSPECIFIED: Final = 0
 _LOCAL: Final = 0
 _PROXIED: Final = 1
 #: Types of further fields of version 2.
@@ -48,7 +50,7 @@ class ProxyHeaderError(Exception):
 
 
 class ProxyHeader(NamedTuple):
-    """The addresses that a client and the proxy had in their connection.
+    """The addresses that a client and the proxy had in their connection; empty if the proxy does not know them.
 
     tls: version and cipher suite if the client used TLS there, in OpenSSL's words, as TLSv1.2 and
     ECDHE-RSA-AES128-GCM-SHA256; otherwise None.
@@ -61,6 +63,10 @@ class ProxyHeader(NamedTuple):
     tls: tuple[str, str] | None = None
 
 
+#: The header of a client whose address the proxy does not know.
+NAMELESS: Final = ProxyHeader("", 0, "", 0)
+
+
 def missing(data: bytes) -> int:
     """Return how many bytes to read at least after the first ones of a header, none of which follows it; 0 at its end.
 
@@ -68,15 +74,21 @@ def missing(data: bytes) -> int:
     """
     if not (_SIGNATURE.startswith(data[:12]) or _LINE.startswith(data[:6])):
         raise ProxyHeaderError("it begins with something else: clients must connect through the proxy")
-    if data.startswith(b"PROXY UNKNOWN"):
-        raise ProxyHeaderError("it names no addresses (UNKNOWN)")
+    if data.startswith(_UNKNOWN):
+        return _missing_of_line(data)
     if len(data) < _HEAD_BYTES:
-        return _HEAD_BYTES - len(data)
+        # The shortest header of version 1 ends before.
+        return (len(_UNKNOWN) if _UNKNOWN.startswith(data) else _HEAD_BYTES) - len(data)
     if data.startswith(_SIGNATURE):
         size = _HEAD_BYTES + int.from_bytes(data[14:16], "big")
         if size > MOST_BYTES:
             raise ProxyHeaderError(f"it has {size} bytes, and at most {MOST_BYTES} are allowed")
         return size - len(data)
+    return _missing_of_line(data)
+
+
+def _missing_of_line(data: bytes) -> int:
+    """Return how many bytes to read at least until a header of version 1 ends. Raises ProxyHeaderError."""
     if data.endswith(b"\r\n"):
         return 0
     if len(data) >= _MOST_LINE_BYTES or b"\n" in data:
@@ -90,6 +102,8 @@ def parse(data: bytes) -> ProxyHeader | None:
 
 
 def _parse_line(data: bytes) -> ProxyHeader:
+    if data.removesuffix(b"\r\n") == _UNKNOWN or data.startswith(_UNKNOWN + b" "):
+        return NAMELESS  # the specification requires that anything behind UNKNOWN is ignored
     found = _V1.fullmatch(data)
     if found is None:
         raise ProxyHeaderError("its line is invalid, or names no addresses")
@@ -111,6 +125,8 @@ def _parse_binary(data: bytes) -> ProxyHeader | None:
     if command == _LOCAL:
         return None
     family, transport = divmod(data[13], 16)
+    if data[13] == _UNSPECIFIED:
+        return NAMELESS
     size = _FAMILIES.get(family, 0)
     rest = _HEAD_BYTES + 2 * size + 4
     if not size or transport not in (1, 2) or len(data) < rest:

@@ -68,6 +68,11 @@ def test_a_proxy_on_another_machine_cannot_log_in_users_of_this_one(host, proxy_
     assert Peer(host, 4711, "10.0.0.1", 5672, proxy_host=proxy_host).login_host == counts
 
 
+@pytest.mark.parametrize(("host", "counts"), [("127.0.0.1", ""), ("::1", ""), ("192.0.2.7", "192.0.2.7")])
+def test_client_whose_proxy_does_not_know_its_address_is_not_one_of_this_machine(host, counts) -> None:
+    assert Peer(host, 4711, "10.0.0.1", 5672, proxy_host=host, is_nameless=True).login_host == counts
+
+
 @pytest.mark.parametrize(
     "certificate",
     [

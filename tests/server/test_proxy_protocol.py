@@ -151,11 +151,16 @@ def test_connection_has_the_addresses_of_the_header(brokers, header, name):
         assert named(brokers) == [(name, "127.0.0.1")]
 
 
-def test_connection_of_the_proxy_itself_has_the_addresses_of_the_socket(brokers):
-    with sent(brokers, LOCAL + AMQP) as client:
+@pytest.mark.parametrize(
+    ("header", "proxy_host"),
+    [(LOCAL, ""), (b"PROXY UNKNOWN\r\n", "127.0.0.1"), (LOCAL.replace(b"\x20", b"\x21"), "127.0.0.1")],
+    ids=["of the proxy itself", "v1 unknown", "v2 unspecified"],
+)
+def test_connection_without_addresses_in_its_header_has_those_of_the_socket(brokers, header, proxy_host):
+    with sent(brokers, header + AMQP) as client:
         assert client.recv(1)
         here = f"127.0.0.1:{client.getsockname()[1]}"
-        assert named(brokers) == [(f"{here} -> 127.0.0.1:{client.getpeername()[1]}", "")]
+        assert named(brokers) == [(f"{here} -> 127.0.0.1:{client.getpeername()[1]}", proxy_host)]
 
 
 def test_header_comes_before_tls(brokers, authority):

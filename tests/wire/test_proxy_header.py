@@ -1,11 +1,14 @@
-"""PROXY headers: those that RabbitMQ 4.0.5 accepts and shows, and those that it refuses."""
+"""PROXY headers: those that RabbitMQ 4.0.5 accepts and shows, and those that it refuses.
+
+RabbitMQ closes the connection of a client whose proxy does not know its address; the specification accepts it.
+"""
 
 import socket
 import struct
 
 import pytest
 
-from amqpbroker.wire.proxy_header import MOST_BYTES, ProxyHeader, ProxyHeaderError, missing, parse
+from amqpbroker.wire.proxy_header import MOST_BYTES, NAMELESS, ProxyHeader, ProxyHeaderError, missing, parse
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 PORTS = struct.pack(">HH", 4567, 5672)
@@ -43,6 +46,10 @@ ACCEPTED = {
     "v2 datagram": (binary(1, 0x12, IPV4), NAMED),
     "v2 port 0": (binary(1, 0x11, IPV4[:8] + bytes(4)), NAMED._replace(port=0, local_port=0)),
     "v2 local": (binary(0, 0, b""), None),
+    "v1 unknown": (b"PROXY UNKNOWN\r\n", NAMELESS),
+    "v1 unknown with addresses": (b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n", NAMELESS),
+    "v2 unspecified": (binary(1, 0, b""), NAMELESS),
+    "v2 unspecified with fields": (binary(1, 0, b"\1\0\1x"), NAMELESS),
     "v2 local with addresses": (binary(0, 0x11, IPV4), None),
     "v2 fields": (binary(1, 0x11, IPV4 + field(1, b"x") + field(4, b"")), NAMED),
     "v2 TLS": (
@@ -56,8 +63,9 @@ ACCEPTED = {
     "v2 short checksum": (binary(1, 0x11, IPV4 + field(3, b"\0")), NAMED),
 }
 REFUSED = {
-    "v1 unknown": b"PROXY UNKNOWN\r\n....",
-    "v1 unknown with addresses": b"PROXY UNKNOWN 192.0.2.7 198.51.100.1 4567 5672\r\n",
+    "v1 unknown with a suffix": b"PROXY UNKNOWNS\r\n",
+    "v1 unknown without an end": b"PROXY UNKNOWN " + b"1" * 200,
+    "v1 unknown without a return": b"PROXY UNKNOWN 1\n" + b"1" * 200,
     "v1 port 0": b"PROXY TCP4 192.0.2.7 198.51.100.1 0 5672\r\n",
     "v1 large port": b"PROXY TCP4 192.0.2.7 198.51.100.1 4567 65536\r\n",
     "v1 address with zeros": b"PROXY TCP4 192.000.002.007 198.51.100.1 4567 5672\r\n",
@@ -75,7 +83,6 @@ REFUSED = {
     "v2 family": binary(1, 0x41, IPV4),
     "v2 protocol": binary(1, 0x13, IPV4),
     "v2 unix": binary(1, 0x31, UNIX),
-    "v2 unspecified": binary(1, 0, b""),
     "v2 wrong checksum": binary(1, 0x11, IPV4 + field(3, b"\0\0\0\1")),
     "v2 too long": binary(1, 0x11, IPV4 + field(4, bytes(MOST_BYTES))),
     "AMQP": b"AMQP\0\0\x09\x01",
