@@ -4,6 +4,8 @@ from typing import Any
 
 from amqpbroker.broker.batches.batch import Batch
 from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.broker.users.permissions import Permissions
+from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
@@ -12,15 +14,43 @@ from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import By, Resource
 from amqpbroker.management.synced import all_synced
+from amqpbroker.wire.values import text
 
 
 def batches(call: Call) -> Listing:
-    """Return the batches of all vhosts that the user may use."""
-    return _listed([each for vhost in call.visible_vhosts() if vhost.batches for each in vhost.batches.all()])
+    """Return the batches of all vhosts that the user may look up."""
+    return _listed([each for vhost in call.visible_vhosts() for each in _visible(call, vhost)])
 
 
 def vhost_batches(call: Call) -> Listing:
-    return _listed([] if call.vhost.batches is None else call.vhost.batches.all())
+    return _listed(_visible(call, call.vhost))
+
+
+def _visible(call: Call, vhost: Vhost) -> list[Batch]:
+    if vhost.batches is None:
+        return []
+    permissions = call.identity.permissions(vhost.name)
+    return [each for each in vhost.batches.all() if _may_see(each, call.identity.user.name, permissions)]
+
+
+def _may_see(batch: Batch, user: str, permissions: Permissions | None) -> bool:
+    """Return whether a user may look up a batch: its own, and those whose target for event messages it may read.
+
+    These messages have the same ids. If no member has named a target, the default exchange counts as the target.
+    """
+    if batch.user == user:
+        return True
+    if permissions is None:
+        return False
+    exchange, key = batch.terms.target or ("", b"")
+    try:
+        if exchange or not key:
+            permissions.check("read", "exchange", exchange)
+        else:
+            permissions.check("read", "queue", text(key))
+    except AmqpError:
+        return False
+    return True
 
 
 def _listed(found: list[Batch]) -> Listing:
@@ -29,6 +59,8 @@ def _listed(found: list[Batch]) -> Listing:
 
 def batch(call: Call) -> dict[str, Any]:
     _, found = _existing(call)
+    if not _may_see(found, call.identity.user.name, call.permissions):
+        raise failure.not_authorised("Access refused.")
     return formats.batch(found)
 
 

@@ -27,8 +27,9 @@ def may_redrive(call: Call) -> None:
 
 
 def redrives(call: Call) -> list[dict[str, Any]]:
-    """Return the last tasks of a queue, the newest first."""
+    """Return the last tasks of a queue, the newest first. Their filters have headers and keys of its messages."""
     queue = _existing(call)
+    may_redrive(call)
     return [_row(call, task) for task in call.vhost.redrives.tasks(queue.name)]
 
 

@@ -13,6 +13,7 @@ from amqpbroker.management.routes.messages import may_read
 def offsets(call: Call) -> list[dict[str, Any]]:
     """Return the offsets by consumer tag, each with the time of its last change in milliseconds (Unix)."""
     stream = _existing(call)
+    may_read(call)
     found = sorted(stream.tracking().all(), key=lambda stored: stored.consumer)
     return [{"consumer": stored.consumer, "offset": stored.offset, "updated_at": stored.updated_ms} for stored in found]
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from amqpbroker.compat import OLDEST_COMPAT
 from amqpbroker.config import Config
+from amqpbroker.wire.values import longstr
 from tests.broker.batches.batching import batch_headers
 from tests.harness import Wire
 from tests.management.api import Api
@@ -106,7 +107,8 @@ async def test_batches_are_deleted_by_their_users_and_by_those_who_may_delete_th
     own = Wire(api.broker).log_in(user="owner", password="p")
     own.publish("q", b"", headers=batch_headers("own"), message_id=b"1")
     own.receive()
-    assert (await api.get("batches/%2F/own")).json()["user"] == "owner"
+    shown = await api.get("batches/%2F/own", auth=("owner", "p"))
+    assert shown.json()["user"] == "owner"
     for user, id_, status in (
         ("other", "own", 401),
         ("owner", "mine", 401),
@@ -119,3 +121,42 @@ async def test_batches_are_deleted_by_their_users_and_by_those_who_may_delete_th
 async def test_batches_without_extensions_cannot_be_deleted() -> None:
     api = Api(Config(compat=replace(OLDEST_COMPAT, extensions=False)))
     assert (await api.delete("batches/%2F/b")).status_code == 404
+
+
+async def test_batch_is_visible_to_users_who_may_read_its_event_messages() -> None:
+    api = Api()
+    published(api, b=3)
+    login = api.user("u")
+    for readable, status in ("^(q|amq\\.default)$", 401), ("^events$", 200):
+        api.broker.users.set_permissions("u", "/", "", ".*", readable)
+        assert (await api.get("batches/%2F/b", auth=login)).status_code == status
+        for path in "batches", "batches/%2F":
+            shown = [each["id"] for each in (await api.get(path, auth=login)).json()]
+            assert shown == (["b"] if status == 200 else [])
+
+
+async def test_batch_with_an_exchange_as_its_target_requires_permission_to_read_the_exchange() -> None:
+    api = Api()
+    client = Wire(api.broker).log_in()
+    client.declare("q")
+    headers = {**batch_headers("b", size=2), "x-batch-exchange": longstr("amq.topic")}
+    client.publish("q", b"", headers=headers, message_id=b"1")
+    client.receive()
+    assert (await api.get("batches/%2F/b")).json()["exchange"] == "amq.topic"
+    login = api.user("u")
+    for readable, status in ("^events$", 401), ("^amq.topic$", 200):
+        api.broker.users.set_permissions("u", "/", "", ".*", readable)
+        assert (await api.get("batches/%2F/b", auth=login)).status_code == status
+
+
+async def test_batch_without_a_target_requires_permission_to_read_the_default_exchange() -> None:
+    api = Api()
+    client = Wire(api.broker).log_in()
+    client.declare("q")
+    client.publish("q", b"", headers={"x-batch-id": longstr("b")}, message_id=b"1")
+    client.receive()
+    assert (await api.get("batches/%2F/b")).json()["exchange"] is None
+    login = api.user("u")
+    for readable, status in ("^$", 401), ("^amq.default$", 200):
+        api.broker.users.set_permissions("u", "/", "", ".*", readable)
+        assert (await api.get("batches/%2F/b", auth=login)).status_code == status

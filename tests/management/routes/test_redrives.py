@@ -106,6 +106,8 @@ async def test_permissions_to_read_the_queue_and_to_write_the_destination_are_re
     mute = await user(api, "mute", write="^dlq$")
     assert (await api.post(PATH, {}, auth=blind)).status_code == 401
     assert (await api.delete(PATH, auth=blind)).status_code == 401
+    assert (await api.get(PATH, auth=blind)).status_code == 401
+    assert (await api.get(PATH, auth=mute)).status_code == 200
     assert (await api.post(PATH, {"destination": "work"}, auth=mute)).status_code == 401
     assert (await api.post(PATH, {}, auth=mute)).status_code == 201
     api.clock.advance(0)

@@ -71,3 +71,11 @@ async def test_removing_an_offset_needs_permission_to_read_the_stream():
     assert (await api.delete(f"{PATH}/b", auth=login)).status_code == 401
     api.broker.users.set_permissions("u", "/", "", "", "^s$")
     assert (await api.delete(f"{PATH}/b", auth=login)).status_code == 204
+
+
+async def test_listing_offsets_needs_permission_to_read_the_stream():
+    api, _ = await with_offsets()
+    login = api.user("u")
+    for readable, status in ("^$", 401), ("^s$", 200):
+        api.broker.users.set_permissions("u", "/", ".*", ".*", readable)
+        assert (await api.get(PATH, auth=login)).status_code == status
