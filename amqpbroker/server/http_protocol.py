@@ -24,19 +24,28 @@ PIECE_BYTES = 64 * 1024
 #: The most bytes in one read. A connection may hold so many bytes that are not processed yet.
 READ_BYTES = 16 * 1024
 
+#: Headers that a request cannot have together (RFC 9112, section 6.3).
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Parser(h11.Connection):
     """h11's parser, with errors that are freed by reference counting. h11 raises an error from a method of the error
-    itself, so the error would refer to itself through its traceback, and to the connection through the frames."""
+    itself, so the error would refer to itself through its traceback, and to the connection through the frames.
+
+    A request with two lengths is an error, as in RabbitMQ: a proxy may take the other one for the end of its body.
+    """
 
     def next_event(self) -> Any:
         try:
-            return super().next_event()
+            event = super().next_event()
         except h11.RemoteProtocolError as error:
             raise error.with_traceback(None)  # noqa: B904 - the same error
+        if isinstance(event, h11.Request) and _LENGTHS.issubset([name for name, _ in event.headers]):
+            raise h11.RemoteProtocolError("a request has both Content-Length and Transfer-Encoding")
+        return event
 
 
 class HttpProtocol(H11Protocol):

@@ -315,6 +315,19 @@ BAD_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nnope\r\n"
 
 
 @pytest.mark.parametrize(
+    "lines", [("Transfer-Encoding: chunked", "Content-Length: 4"), ("transfer-encoding: Chunked",)]
+)
+async def test_request_with_two_lengths_is_refused_and_its_connection_closed(address, caplog, lines):
+    async with connected(address) as (reader, writer):
+        writer.write(post("/slow", 4, *lines) + b"4\r\nbody\r\n0\r\n\r\n" + REQUEST)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"connection: close" in answer.lower()
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         b"GET / HTTP/1.1\r\nHost: localhost\r\n" + BAD_CHUNK,
