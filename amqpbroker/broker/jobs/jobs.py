@@ -14,7 +14,8 @@ from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.fates.shares import Shares
 from amqpbroker.broker.jobs.deliveries import attempts_of, deaths_of, entry_count
 from amqpbroker.broker.jobs.foreseen_jobs import ForeseenJobs
-from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job, reply_pieces
+from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job
+from amqpbroker.broker.jobs.kept_replies import KeptReplies
 from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, job_key, request_of, token_of, user_of
@@ -22,7 +23,6 @@ from amqpbroker.broker.jobs.watchers import Watchers
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Copy, Message
-from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.properties import decode_properties
@@ -69,20 +69,17 @@ class Jobs(Follower[Job, Place]):
         bounds = config.bounds
         self._most_ttl_ms: int = config.job_max_ttl_ms
         self._most_reply: int = bounds.job_reply_bytes
-        share = config.user_share
-        self._shares: Shares = Shares("jobs", vhost, bounds.jobs, share)
-        self._reply_shares: Shares = Shares(
-            "bytes of replies", vhost, bounds.job_replies_bytes, share, bounds.job_reply_bytes
-        )
+        self._shares: Shares = Shares("jobs", vhost, bounds.jobs, config.user_share)
         self._records: JobRecords = records
         self._replies: JobReplies = JobReplies(self._store_reply)
         #: By key, as of `job_key`.
         self._by_id: dict[bytes, Job] = {}
+        self._replies_kept: KeptReplies = KeptReplies(vhost, store, config, records, self._remove_key)
         #: Jobs whose messages do not name their users, by id alone.
         self._unnamed: dict[bytes, Job] = {}
         self._by_token: dict[str, Job] = {}
         self._watchers: Watchers = Watchers()
-        self._expiries: Expiries = Expiries(clock, self._expire)
+        self._expiries: Expiries = Expiries(clock, self._remove_key)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -235,46 +232,11 @@ class Jobs(Follower[Job, Place]):
             return True
         properties, body = message.properties, message.body
         size = len(properties) + len(body)
-        if len(body) > self._most_reply or not self._make_reply_space(job, size):
+        if len(body) > self._most_reply or not self._replies_kept.make_space(job, size):
             log.warning("job '%s' in vhost '%s': a reply of %d bytes is refused", text(job.id), self._vhost, size)
             return False
-        self._store.begin()
-        try:
-            self._remove_reply(job)
-            for piece in reply_pieces(job.number, properties, body):
-                job.reply.append(TakenId(piece, JOBS_ID, self._records.next_number(), 0, True))
-                self._store.add_id(job.reply[-1])
-        finally:
-            self._store.end()
-        self._count_reply(job)
+        self._replies_kept.store(job, properties, body)
         return True
-
-    def _make_reply_space(self, job: Job, size: int) -> bool:
-        """Forget jobs with replies that have ended until the job may have a reply of that size, in place of its own.
-
-        Return False if too few have ended.
-        """
-        shares = self._reply_shares
-        shares.remove(job.key)
-        while not shares.has_space(job.user, size):
-            ended = shares.next_released(job.user, size)
-            if ended is None:
-                self._count_reply(job)
-                return False
-            self._remove(self._by_id[ended])
-        return True
-
-    def _count_reply(self, job: Job) -> None:
-        if job.reply:
-            self._reply_shares.add(job.key, job.user, job.reply_bytes())
-            if job.has_ended:
-                self._reply_shares.release(job.key)
-
-    def _remove_reply(self, job: Job) -> None:
-        self._reply_shares.remove(job.key)
-        for piece in job.reply:
-            self._store.remove_id(piece)
-        job.reply.clear()
 
     # --- fates of copies ----------------------------------------------------------------------------------------------
 
@@ -355,12 +317,12 @@ class Jobs(Follower[Job, Place]):
         if job.places and job.has_ended:
             job.ended_ms = 0
             self._shares.hold(job.key)
-            self._reply_shares.hold(job.key)
+            self._replies_kept.update(job)
             self._expiries.remove(job.key)
         elif not job.places and not job.has_ended:
             job.ended_ms = self._clock.wall_ms()
             self._shares.release(job.key)
-            self._reply_shares.release(job.key)
+            self._replies_kept.update(job)
             self._expiries.set(job.key, job.expires_ms)
         before = job.record
         self._store.begin()
@@ -383,7 +345,7 @@ class Jobs(Follower[Job, Place]):
         self._expiries.remove(job.key)
         self._store.begin()
         try:
-            self._remove_reply(job)
+            self._replies_kept.remove(job)
             if job.record is not None:
                 self._store.remove_id(job.record)
         finally:
@@ -402,10 +364,10 @@ class Jobs(Follower[Job, Place]):
             ended = self._shares.next_released(user)
             if ended is None:
                 return False
-            self._remove(self._by_id[ended])
+            self._remove_key(ended)
         return True
 
-    def _expire(self, key: bytes) -> None:
+    def _remove_key(self, key: bytes) -> None:
         self._remove(self._by_id[key])
 
     # --- start and end ------------------------------------------------------------------------------------------------
@@ -415,7 +377,7 @@ class Jobs(Follower[Job, Place]):
         job = recovered_job(record, {queue.id: name for name, queue in self._queues().items() if queue.id})
         job.reply = reply
         self._add(job)
-        self._count_reply(job)
+        self._replies_kept.count(job)
         if job.has_ended:
             self._shares.release(job.key)
             self._expiries.set(job.key, job.expires_ms)
@@ -458,7 +420,7 @@ class Jobs(Follower[Job, Place]):
         self._unnamed.clear()
         self._by_token.clear()
         self._shares.clear()
-        self._reply_shares.clear()
+        self._replies_kept.close()
         self._expiries.close()
         self._watchers.clear()
         self._end()
