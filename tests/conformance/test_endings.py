@@ -1,9 +1,11 @@
 """The ends of connections: as RabbitMQ ends them, on a broker in this process and on one with sockets."""
 
+import time
+
 import pytest
 
 from amqpbroker.clock import ManualClock
-from conformance import endings
+from conformance import endings, methods
 from conformance.endings import PROBES, Ending, SocketWire
 from tests.certificates import Authority
 from tests.harness import Wire, make_broker
@@ -91,6 +93,23 @@ def test_sockets_end_as_in_rabbitmq(tmp_path, tls) -> None:
         port = broker.port_of("amqp/ssl") if tls else broker.port
         found = endings.run(port, tls, WITH_SOCKETS)
     assert not endings.differences(found, endings.recorded(tls))
+
+
+def test_client_that_reads_late_gets_all_output_before_the_reset(tmp_path) -> None:
+    body = bytes(100_000)
+    message = methods.frame(methods.HEADER, 1, methods.encode_header(len(body), {}))
+    message += methods.frame(methods.BODY, 1, body)
+    with BrokerProcess(tmp_path) as broker:
+        wire = endings.channel_opened(SocketWire(broker.port, tls=False))
+        wire.method("queue.declare", 1, queue="q")
+        for _ in range(200):
+            wire.send(endings.method("basic.publish", 1, routing_key="q") + message)
+        wire.method("basic.consume", 1, queue="q", no_ack=True)
+        wire.wait("queue.declare-ok")
+        wire.method("connection.open")  # refused with 504
+        time.sleep(3)  # the deadline of the close, one heartbeat interval, is over
+        ending = wire.end()
+    assert (ending.by, ending.frames[-1]) == ("RST", "connection.close 504")
 
 
 def test_socket_of_a_killed_broker_is_reset(tmp_path) -> None:
