@@ -4,13 +4,9 @@ import contextlib
 import socket
 import struct
 import sys
-from typing import Protocol
+from typing import Any, Protocol
 
 from amqpbroker.broker.users.users import is_loopback
-
-if sys.platform == "linux":
-    import fcntl
-    import termios
 
 #: The plainest control of congestion, which every Linux has and lets everybody choose.
 _PLAIN = b"reno"
@@ -53,6 +49,13 @@ def finish_when_closed(sock: Settable | None) -> None:
 
 def unsent_bytes(sock: Settable | None) -> int | None:
     """Return the number of bytes in the kernel that the peer has not acknowledged; None if this system does not say."""
+    fcntl: Any
+    termios: Any
+    try:
+        import fcntl
+        import termios
+    except ImportError:  # Windows
+        return None
     if sock is None or sys.platform != "linux":
         return None
     try:
