@@ -66,7 +66,7 @@ class Channel:
         self.answers = Answers(output, self.vhost.store, number, broker.config.bounds)
         self.publishing = Publishing(self.context, self.answers)
         self.unacked = Unacked(self.context.counts)
-        self.locks = Locks(broker.clock, self.unacked)
+        self.locks = Locks(broker.clock, self.unacked, broker.config.bounds.departures)
         self.consumers = ChannelConsumers(self.context, self.unacked, self.locks, self.answers)
         self.overdue_checks = OverdueChecks(self.context, self.consumers, heartbeat, fail)
         self.renewal = Renewal(self.context, self.unacked, self.locks)
@@ -92,6 +92,14 @@ class Channel:
     def send_when_defined(self, name: str, **arguments: object) -> None:
         """Write one method that reports a change of definitions; see `Answers.send_when_defined`."""
         self.answers.send_when_defined(name, **arguments)
+
+    def send_when_recorded(self, name: str, **arguments: object) -> None:
+        """Write one method once all messages that have left their queues are recorded as gone, and that is synced."""
+        disposal = self.vhost.disposal
+        if disposal.is_recording:
+            disposal.when_recorded(self.answers.prepare(name, **arguments))
+        else:
+            self.answers.send_when_synced(name, **arguments)
 
     def opened(self) -> None:
         """Count the channel and emit the event `channel.created`. The connection holds the channel until `release`."""
@@ -179,7 +187,11 @@ class Channel:
         If the disk fails while one queue requeues its messages, the other queues still requeue theirs.
         """
         self.broker.totals.churn.count_channel_closed()
-        steps: list[Step] = [self._roll_back, partial(self.unacked.release, self.name), *self.consumers.release()]
+        steps: list[Step] = [
+            self._roll_back,
+            partial(self.unacked.release, self.name, self.vhost.disposal),
+            *self.consumers.release(),
+        ]
         steps += [self.publishing.forget_routes, self.context.counts.close_outlets]
         steps += [partial(totals.remove, self) for totals in (self.vhost.traffic, self.broker.totals.traffic)]
         run_all(steps, self.name)

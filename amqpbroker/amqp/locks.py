@@ -7,6 +7,7 @@ from typing import Final, final
 from amqpbroker.amqp.consumer_timeout import LockTerms
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS
 
 #: Number of settled locks that may be kept, besides as many as there are unsettled deliveries.
 _SPARE: Final = 64
@@ -29,10 +30,15 @@ class Locks:
 
     An acknowledgement does not touch them: the lock of a settled delivery is dropped when it would run out, or when
     there are more than twice as many locks as unsettled deliveries. by_tag: locks by delivery tag, also those of
-    settled deliveries that are not dropped yet.
+    settled deliveries that are not dropped yet. goes_on: the locks that run out now are more of those that
+    have run out before, which were too many for one event loop iteration.
     """
 
-    def __init__(self, clock: Clock, unacked: Unacked) -> None:
+    def __init__(self, clock: Clock, unacked: Unacked, most: int = BOUNDS.departures) -> None:
+        """most: number of locks that have run out and are handled in one event loop iteration."""
+        self.goes_on: bool = False
+        self._is_cut: bool = False
+        self._most: int = most
         self.by_tag: dict[int, Lock] = {}
         self._clock = clock
         self._unacked = unacked
@@ -118,13 +124,17 @@ class Locks:
     def _remove_due(self, now_ms: int) -> list[tuple[int, LockTerms]]:
         """Remove the locks that have run out, and the settled ones before the next lock; return the former."""
         heap, by_tag, entries = self._heap, self.by_tag, self._unacked.entries
-        found = []
+        found: list[tuple[int, LockTerms]] = []
+        self.goes_on, self._is_cut = self._is_cut, False
         while heap:
             due_ms, tag = heap[0]
             lock = by_tag.get(tag)
             is_current = lock is not None and lock.due_ms == due_ms
             if lock is not None and is_current and tag in entries:
                 if due_ms > now_ms:
+                    break
+                if len(found) == self._most:
+                    self._is_cut = True
                     break
                 found.append((tag, lock.terms))
             heappop(heap)

@@ -39,6 +39,8 @@ class OverdueChecks:
         self._fail = fail
         self._tick: Timer | None = None
         self._stopped: bool = False
+        #: Consumers that are notified already, while more of the locks that ran out at the same time are handled.
+        self._notified: dict[Consumer, None] = {}
         self._locks.start(self._handle_due)
 
     def watch(self) -> None:
@@ -68,6 +70,7 @@ class OverdueChecks:
     def stop(self) -> None:
         """Stop the checks."""
         self._stopped = True
+        self._notified.clear()
         self._locks.stop()
         if self._tick is not None:
             self._tick.cancel()
@@ -134,9 +137,14 @@ class OverdueChecks:
         (rabbit_channel:handle_queue_actions/2 of 4.3).
         """
         is_notified = True
+        if not self._locks.goes_on:
+            self._notified.clear()
         for consumer, tags in overdue.items():
-            if consumer is None or not self._consumers.notify_cancelled(consumer):
+            if consumer is None:
                 is_notified = False
+            elif consumer not in self._notified:
+                self._notified[consumer] = None
+                is_notified = self._consumers.notify_cancelled(consumer) and is_notified
             self._unacked.take_back(tags, consumer)
         if is_notified:
             return 0

@@ -1,5 +1,6 @@
 """The unacknowledged deliveries of a channel: numbering, settling, and the channel-wide prefetch."""
 
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
@@ -12,8 +13,10 @@ from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.settling import by_consumer, by_start
 from amqpbroker.amqp.taken_back import TakenBack
 from amqpbroker.amqp.transaction import Transaction
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 
 
 @final
@@ -212,13 +215,17 @@ class Unacked:
         entries.update(self.entries)
         self.entries = dict(sorted(entries.items()))
 
-    def release(self, name: str) -> None:
-        """Requeue everything, even if one queue fails. name: of the channel, for the log. Never raises."""
+    def release(self, name: str, disposal: Disposal) -> None:
+        """Requeue everything, even if one queue fails; many deliveries return to their queue in slices.
+
+        name: of the channel, for the log. Never raises.
+        """
         # An entry refers to its consumer, and the consumer to this object: the cycle is broken here, so that they are
         # freed.
         self._transaction = None
         for queue, group in by_start(self._take(0, True)[1]):
-            run_all([partial(queue.reclaim, group)], f"{name}: requeueing to queue {queue.name}")
+            reclaim = partial(_reclaim, queue, f"{name}: requeueing to queue {queue.name}")
+            disposal.record(deque(group), reclaim, disposal.few)
 
     # --- channel-wide prefetch
     # ------------------------------------------------------------------------------------------
@@ -252,3 +259,7 @@ class Unacked:
                 if not len(waiting) or (limit and self.outstanding >= limit):
                     break
             self.global_prefetch = limit
+
+
+def _reclaim(queue: Queue, what: str, entries: list[Entry]) -> None:
+    run_all([partial(queue.reclaim, entries)], what)

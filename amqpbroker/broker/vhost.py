@@ -336,7 +336,7 @@ class Vhost(Host):
         )
         held = exchange_type.held
         if isinstance(held, HeldMessages):
-            held.report_to(self.fates)
+            held.report_to(self.fates, self.disposal)
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
@@ -356,7 +356,9 @@ class Vhost(Host):
             raise
         if options is not None:
             store = self.store if exchange.durable else UNSTORED
-            exchange.gate = DuplicateGate(options, self.clock, store, self.publish, self.totals, self.config.bounds)
+            exchange.gate = DuplicateGate(
+                options, self.clock, store, self.publish, self.totals, self.disposal, self.config.bounds
+            )
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange

@@ -68,6 +68,8 @@ class Bounds:
     request, let other work go on. stream_offsets: offsets that a stream remembers for its consumers; beyond that, it
     forgets the one that has not changed for the longest time, except those of running consumers.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
+    departures: messages that left together, each of which takes several operations, that are recorded in one event
+    loop iteration: purged messages of batches and jobs, and deliveries that return to a queue.
     http_connections: connections of an HTTP listener; further ones are dropped.
     handshakes: clients of a listener at a time that shake hands by TLS, or whose PROXY header is awaited; further
     clients wait in the kernel's backlog. accepts: clients that such a listener accepts in one event loop iteration.
@@ -145,6 +147,7 @@ class Bounds:
     stream_read_bytes: int = 1024 * 1024
     stream_offsets: int = 10_000
     disposal: int = 10_000
+    departures: int = 1000
     histories: int = 1000
     samples: int = 250
     http_connections: int = 1000

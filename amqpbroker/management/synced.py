@@ -5,6 +5,7 @@ from typing import final
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.storage import Storage
+from amqpbroker.broker.vhost import Vhost
 
 
 @final
@@ -21,6 +22,14 @@ async def all_synced(broker: Broker) -> None:
     """Return once everything that was given to the store so far is safe."""
     for storage in list(broker.storages):
         await _synced(storage, storage.store.appended)
+
+
+async def all_recorded(vhost: Vhost, broker: Broker) -> None:
+    """Return once all messages that have left their queues are recorded as gone, and that is safe."""
+    waiter = _Waiter()
+    vhost.disposal.when_recorded(waiter.synced)
+    await waiter.done
+    await all_synced(broker)
 
 
 async def all_defined(broker: Broker) -> list[Storage]:

@@ -59,6 +59,7 @@ class Service:
         self.timers.close()
         self._own_timers.close()
         if self.failure is None:
+            self.broker.finish()
             self._store.close()
 
     def _fail(self, error: Exception) -> None:

@@ -113,6 +113,11 @@ class Store(metaclass=ABCMeta):
     def remove_id(self, taken: TakenId) -> None:
         """Record that an id is free again, if it is stored."""
 
+    def remove_ids(self, ids: list[TakenId]) -> None:
+        """Record that several ids are free again."""
+        for taken in ids:
+            self.remove_id(taken)
+
     @abstractmethod
     def begin(self) -> None:
         """Begin a group: the operations up to the matching `end` take effect as a whole or not at all."""

@@ -1,5 +1,6 @@
 """Locks over the wire: actions when they run out, on every kind of queue and in every release."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import Received, Wire, make_broker
 
@@ -565,3 +567,46 @@ def test_invalid_arguments_of_queues_and_consumers_are_refused(
     client.declare("q", durable=True, arguments=kind)
     client.send(1, "basic.consume", queue="q", arguments={name: value})
     assert refused(client) == expected
+
+
+# --- many locks at once -----------------------------------------------------------------------------------------------
+
+
+def held_by(action: Table, count: int) -> tuple[Wire, ManualClock]:
+    client, clock = connect(bounds=replace(BOUNDS, departures=3))
+    client.declare("q", durable=True, arguments={**TIMEOUT, **action})
+    client.call(1, "basic.qos", prefetch_count=count)
+    client.consume("q", "c")
+    for number in range(count):
+        client.publish("q", b"%d" % number)
+    client.receive()
+    # All are due, but no timer has fired.
+    clock._now_ms += 1_000
+    return client, clock
+
+
+def test_locks_that_run_out_together_are_handled_in_slices() -> None:
+    client, clock = held_by(CANCEL, 8)
+    queue = client.broker.vhosts["/"].queues["q"]
+    counts = []
+    while queue.unacked_count:
+        clock.fire_due()
+        counts.append(queue.ready_count)
+    assert counts == [3, 6, 8]
+    assert names(client.receive()) == ["basic.cancel"]
+    # The consumer is notified again of deliveries that time out later.
+    for tag in range(1, 9):
+        client.send(1, "basic.ack", delivery_tag=tag)
+    assert len(delivered(client.receive())) == 8
+    clock._now_ms += 1_000
+    clock.advance(0)
+    assert names(client.receive()) == ["basic.cancel"]
+
+
+def test_locks_that_run_out_together_return_in_order() -> None:
+    client, clock = held_by(RETURN, 8)
+    other = Wire(client.broker).log_in()
+    other.consume("q")
+    client.call(1, "basic.cancel", consumer_tag="c")
+    clock.advance(0)
+    assert [body for body, _ in delivered(other.receive())] == [b"%d" % number for number in range(8)]

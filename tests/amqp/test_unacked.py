@@ -1,13 +1,17 @@
 """Tags and entries of a channel; test_channel.py has the effects of settling for clients."""
 
+from dataclasses import replace
+
 import pytest
 
 from amqpbroker.amqp.channel_counters import ChannelCounters
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.errors import AmqpError
-from tests.broker.queueing import declare, get, make_vhost, publish, ready
+from tests.broker.queueing import clock_of, declare, get, make_vhost, publish, ready
+from tests.harness import make_broker
 
 
 @pytest.fixture
@@ -62,6 +66,36 @@ def test_a_transaction_holds_settled_deliveries_until_its_rollback(unacked: Unac
 
 def test_release_requeues_all_unacknowledged_messages(unacked: Unacked, queue: LocalQueue) -> None:
     hold(unacked, queue, 3)
-    unacked.release("a channel")
+    unacked.release("a channel", queue.vhost.disposal)
     assert unacked.entries == {}
     assert ready(queue) == [b"1", b"2", b"3", b"4"]
+
+
+def test_many_messages_return_in_slices_when_the_channel_ends() -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
+    queue = declare(vhost, delayed_retry_type="all", delayed_retry_min=100)
+    publish(queue, *[b"%d" % number for number in range(8)])
+    unacked = Unacked(ChannelCounters())
+    hold(unacked, queue, 8)
+    unacked.release("a channel", vhost.disposal)
+    assert unacked.entries == {}
+    counts = [queue.delayed_count]
+    while queue.unacked_count:
+        clock_of(vhost).fire_due()
+        counts.append(queue.delayed_count)
+    assert counts == [0, 3, 6, 8]
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"%d" % number for number in range(8)]
+
+
+def test_messages_of_a_queue_that_is_deleted_meanwhile_do_not_return() -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
+    queue = declare(vhost)
+    publish(queue, *[b"%d" % number for number in range(8)])
+    unacked = Unacked(ChannelCounters())
+    hold(unacked, queue, 8)
+    unacked.release("a channel", vhost.disposal)
+    clock_of(vhost).fire_due()
+    vhost.delete_queue(queue)
+    clock_of(vhost).advance(0)
+    assert (queue.unacked_count, queue.ready_count) == (0, 0)

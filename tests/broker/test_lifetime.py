@@ -152,6 +152,7 @@ def test_deleted_stored_queue_is_freed(living, node):
     before = living()
     queue = None
     node.broker.vhosts["/"].delete_queue(node.broker.vhosts["/"].queues["q"])
+    node.clock.advance(0)
     for _ in range(3):
         node.broker.sync()
         node.committer.finish()

@@ -32,6 +32,7 @@ LOWERED = {
     "stream_read_bytes": (1, 1_000),
     "stream_offsets": (1, 3),
     "disposal": (1, 7),
+    "departures": (1, 3, 20),
     "log_bytes": (5_000, 50_000),
     "full_log_bytes": (20_000, 100_000),
     "guesses": (1, 2),

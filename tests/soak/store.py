@@ -307,13 +307,16 @@ def large_pages(soak: Soak) -> None:
 
 
 def disposed(soak: Soak) -> None:
-    """Purge and delete a queue with many messages in memory."""
-    count = 2 * soak.bounds.disposal + 100
+    """Purge and delete a queue with many messages in memory, also after a client has left with many of them."""
+    count = 2 * max(soak.bounds.disposal, soak.bounds.departures) + 100
     with soak.client() as client:
         client.declare("q")
         publish(client, alike(TRANSIENT, "q", count), count)
         client.call("queue.purge", "queue.purge-ok", queue="q")
         publish(client, alike(TRANSIENT, "q", count), count)
+        consume(client, "q", count, no_ack=False)
+        client.close()
+    with soak.client() as client:
         delete(client, "q")
         client.close()
 

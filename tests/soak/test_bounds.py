@@ -51,6 +51,7 @@ DRIVEN = {
     "broker.queues.shortage.STEP_PAGES": "spilled",
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
+    "config.bounds.departures": "disposed",
     "config.bounds.releases": "delayed",
     "config.bounds.expiries": "expiration anywhere quorum",
     "broker.queues.expiry.BEHIND": "expiration anywhere quorum",

@@ -78,7 +78,7 @@ def _binding(channel: "Channel", arguments: dict[str, Any]) -> tuple[str, str, b
 def purge(channel: "Channel", arguments: dict[str, Any]) -> None:
     count = channel.actions().purge_queue(queue_name(channel, arguments["queue"]))
     if not arguments["nowait"]:
-        channel.send("queue.purge-ok", message_count=count)
+        channel.send_when_recorded("queue.purge-ok", message_count=count)
 
 
 def delete(channel: "Channel", arguments: dict[str, Any]) -> None:

@@ -1,19 +1,25 @@
 """Ids of the messages that are in a queue."""
 
+from collections import deque
 from collections.abc import Iterator
 
 from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds
 from amqpbroker.broker.deduplication.message_key import message_key
 from amqpbroker.broker.deduplication.options import Deduplication
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 
 
 class QueuedIds(AcceptedIds):
-    """The ids of the messages in one queue, delivered and not acknowledged ones included."""
+    """The ids of the messages in one queue, delivered and not acknowledged ones included.
+
+    purges: number of purges of which ids are perhaps not freed yet.
+    """
 
     def __init__(self, options: Deduplication, store: Store) -> None:
+        self.purges: int = 0
         self._header: bytes | None = options.header
         self._stored: bool = options.stored
         self._store: Store = store
@@ -57,6 +63,13 @@ class QueuedIds(AcceptedIds):
             del self._ids[taken.key]
             self._store.remove_id(taken)
 
+    def begin_purge(self) -> None:
+        """Note that the ids of purged messages are freed from now on, until `end_purge`."""
+        self.purges += 1
+
+    def end_purge(self) -> None:
+        self.purges -= 1
+
     def recover(self, ids: list[TakenId], present: set[int]) -> list[TakenId]:
         """Recover the stored ids of messages that are present, by their sequences; return the others."""
         unneeded: list[TakenId] = []
@@ -67,11 +80,13 @@ class QueuedIds(AcceptedIds):
                 unneeded.append(taken)
         return unneeded
 
-    def close(self) -> None:
-        """Free all ids, because the queue is deleted."""
-        for taken in self._ids.values():
-            self._store.remove_id(taken)
-        self.discard()
+    def close(self, disposal: Disposal) -> None:
+        """Free all ids, because the queue is deleted; many of them are removed from the store later."""
+        ids, by_sequence = self._ids, self._by_sequence
+        self._ids, self._by_sequence = {}, {}
+        disposal.record(deque(ids.values()), self._store.remove_ids, disposal.most)
+        disposal.add(ids)
+        disposal.add(by_sequence)
 
     def discard(self) -> None:
         """Discard all ids from memory, without changing the store, after the broker has ended."""

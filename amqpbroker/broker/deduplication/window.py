@@ -1,12 +1,14 @@
 """Ids that a queue or an exchange has accepted, each remembered for a time."""
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
 from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds
 from amqpbroker.broker.deduplication.message_key import message_key, message_ttl_ms
 from amqpbroker.broker.deduplication.options import Deduplication
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
@@ -102,10 +104,13 @@ class Window(AcceptedIds):
                 self._sequence += 1
                 self._add(TakenId(taken.key, holder_id, self._sequence, taken.expires_ms, True))
 
-    def close(self) -> None:
-        """Forget all ids, because the queue or exchange is deleted."""
-        for taken in self._ids.values():
-            self._store.remove_id(taken)
+    def close(self, disposal: Disposal) -> None:
+        """Forget all ids, because the queue or exchange is deleted; many are removed from the store later."""
+        ids, expiring = self._ids, self._expiring
+        self._ids, self._expiring = {}, []
+        disposal.record(deque(ids.values()), self._store.remove_ids, disposal.most)
+        disposal.add(ids)
+        disposal.add(expiring)
         self.discard()
 
     def discard(self) -> None:

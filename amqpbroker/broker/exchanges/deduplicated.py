@@ -7,6 +7,7 @@ from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.window import Window
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Exchange, Gate
 from amqpbroker.clock import Clock
@@ -32,12 +33,15 @@ class DuplicateGate(Gate):
         store: Store,
         publish: Publish,
         totals: BrokerTotals,
+        disposal: Disposal,
         bounds: Bounds = BOUNDS,
     ) -> None:
+        """disposal: removes the ids of a deleted exchange."""
         self.window = Window(options, clock, store, bounds)
         self._store: Store = store
         self._publish: Publish = publish
         self._totals: BrokerTotals = totals
+        self._disposal: Disposal = disposal
 
     def guard(
         self, exchange: Exchange, message: Message, destinations: tuple[Destination, ...], counted: bool = True
@@ -65,7 +69,7 @@ class DuplicateGate(Gate):
         return accepted
 
     def close(self) -> None:
-        self.window.close()
+        self.window.close(self._disposal)
 
     def discard(self) -> None:
         self.window.discard()

@@ -3,11 +3,13 @@
 import heapq
 import logging
 from array import array
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.exchanges.delay import held_until_ms, released
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.fates.fates import DELETED, NO_FATES, UNROUTABLE, Fates
@@ -81,6 +83,7 @@ class HeldMessages(Destination):
         super().__init__("")
         self.id: int = 0
         self._fates: Fates = NO_FATES
+        self._disposal: Disposal = Disposal(clock, bounds.disposal, bounds.departures)
         self._bounds = bounds
         self._clock = clock
         self._release = release
@@ -102,9 +105,10 @@ class HeldMessages(Destination):
         self._failures = 0
         self._tells_at_ms = 0
 
-    def report_to(self, fates: Fates) -> None:
-        """Report the fates of the messages from now on."""
+    def report_to(self, fates: Fates, disposal: Disposal) -> None:
+        """Report the fates of the messages from now on. disposal: removes the messages of a deleted exchange."""
         self._fates = fates
+        self._disposal = disposal
 
     @property
     def count(self) -> int:
@@ -179,34 +183,43 @@ class HeldMessages(Destination):
     # --- release ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Discard all messages."""
-        recent, self._recent = self._recent, []
-        stored, self._stored = self._stored + self._unread, []
+        """Discard all messages; many of them are recorded as gone later."""
+        recent, self._recent = deque(self._recent), []
+        stored, self._stored = deque(self._stored + self._unread), []
         self._discard_unread()
         self._recent_bytes = self._new_bytes = 0
+        self._arm()
+        disposal = self._disposal
+        most = disposal.few if self._fates.active else disposal.most
+        disposal.record(recent, self._discard_recent, most)
+        disposal.record(stored, self._discard_stored, most)
+
+    def _discard_recent(self, copies: list[HeldCopy]) -> None:
+        """Discard messages that are in memory."""
+        for copy in copies:
+            self._store.begin()
+            try:
+                if self._fates.active:
+                    self._fates.failed(copy, "", DELETED)
+                self._store.settle(copy)
+            finally:
+                self._store.end()
+
+    def _discard_stored(self, items: list[int]) -> None:
+        """Discard messages that are on the disk only. They are read for their fates, if they can be."""
+        positions = sorted([item & _MASK for item in items])
         self._store.begin()
         try:
             if self._fates.active:
-                self._fail(recent, stored)
-            for copy in recent:
-                self._store.settle(copy)
-            if stored:
-                self._store.settle_positions(array("Q", [item & _MASK for item in stored]))
+                reading = self._store.load(positions)
+                try:
+                    for position in positions:
+                        self._fates.failed(HeldCopy(reading.message(position), self.id, 0, 0, position), "", DELETED)
+                except (OSError, DamagedError) as error:
+                    log.error("delayed messages of a deleted exchange cannot be read: %s", error)  # noqa: TRY400
+            self._store.settle_positions(array("Q", positions))
         finally:
             self._store.end()
-        self._arm()
-
-    def _fail(self, recent: list[HeldCopy], stored: list[int]) -> None:
-        """Report that these messages are about to be deleted. Those on the disk are read for that, if they can be."""
-        for copy in recent:
-            self._fates.failed(copy, "", DELETED)
-        positions = sorted([item & _MASK for item in stored])
-        reading = self._store.load(positions)
-        try:
-            for position in positions:
-                self._fates.failed(HeldCopy(reading.message(position), self.id, 0, 0, position), "", DELETED)
-        except (OSError, DamagedError) as error:
-            log.error("delayed messages of a deleted exchange cannot be read: %s", error)  # noqa: TRY400
 
     def discard(self) -> None:
         self._recent, self._stored = [], []

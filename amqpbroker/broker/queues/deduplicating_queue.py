@@ -4,16 +4,17 @@ A subclass, so that no message of another queue pays for it.
 """
 
 from array import array
+from collections import deque
 from collections.abc import Sequence
 
 from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds, ForeseenIds
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.queued_ids import QueuedIds
 from amqpbroker.broker.deduplication.window import Window
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
-from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
@@ -61,6 +62,12 @@ class IdLedger(Ledger):
         super().leave_stored(positions, sequences)
         for sequence in sequences:
             self._ids.left(sequence)
+
+    def purged(self, lines: list[deque[Entry]], count: int) -> None:
+        super().purged(lines, count)
+        if self._disposal.is_recording:
+            self._ids.begin_purge()
+            self._disposal.when_recorded(self._ids.end_purge)
 
 
 class DeduplicatingQueue(LocalQueue):
@@ -133,6 +140,7 @@ class DeduplicatingQueue(LocalQueue):
 
     def will_drop(self, message: Message, ids: ForeseenIds) -> bool:
         key = self._key(message)
+        self._finish_purges()
         accepted: AcceptedIds | None = self.queued_ids if self.window is None else self.window
         assert accepted is not None
         return key is not None and not ids.add(accepted, key)
@@ -147,7 +155,14 @@ class DeduplicatingQueue(LocalQueue):
         if self.window is not None:
             return self.window.has(key)
         assert self.queued_ids is not None
+        if self.queued_ids.purges and self.queued_ids.has(key):
+            self._finish_purges()
         return self.queued_ids.has(key)
+
+    def _finish_purges(self) -> None:
+        """Free the ids of all purged messages now, because a message comes with the id of one that may be purged."""
+        if self.queued_ids is not None and self.queued_ids.purges:
+            self.vhost.disposal.finish()
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -187,9 +202,9 @@ class DeduplicatingQueue(LocalQueue):
     def close(self) -> list[Consumer]:
         consumers = super().close()
         if self.queued_ids is not None:
-            self.queued_ids.close()
+            self.queued_ids.close(self.vhost.disposal)
         if self.window is not None:
-            self.window.close()
+            self.window.close(self.vhost.disposal)
         return consumers
 
     def discard(self) -> None:

@@ -173,9 +173,8 @@ class DelayedMessages:
 
         Return the entries in memory, which the caller removes from the store and frees.
         """
-        if self._pager is not None:
-            for _, _, run in self._pages:
-                self._pager.delete(run.page)
+        if self._pager is not None and self._pages:
+            self._pager.delete_all(deque([run.page for _, _, run in self._pages]))
         dropped = deque([entry for _, _, entry in self._heap])
         self.discard()
         return dropped

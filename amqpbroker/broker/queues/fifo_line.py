@@ -113,12 +113,11 @@ class FifoLine(ReadyLine):
 
     def clear(self) -> list[deque[Entry]]:
         pager = self._pager
-        if pager is not None:
-            for page in self._pages:
-                pager.delete(page)
+        if pager is not None and self._pages:
+            pager.delete_all(self._pages)
         dropped = [self.line, self._tail]
         self.line = deque()
-        self._pages.clear()
+        self._pages = deque()
         self._expected = None
         self._disordered = False
         self._tail = deque()

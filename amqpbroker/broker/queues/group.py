@@ -115,9 +115,9 @@ class Group:
             self._start = 0
 
     def clear(self) -> None:
-        """Remove all waiting messages."""
+        """Remove all waiting and delayed messages."""
         self.first = self._start = 0
-        self._rest = None
+        self._rest = self.late = None
 
     def delay(self, sequence: int) -> None:
         """Add a delayed message."""

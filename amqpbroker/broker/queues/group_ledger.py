@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
-from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_letters import former_number, letter_headers
@@ -157,19 +157,11 @@ class GroupLedger(Ledger):
         self._line.left_all(sequences)
 
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
-        # The line knows already that its messages have left, but not that the delayed ones have.
-        groups = self._line.groups
-        self.left += count
-        for line in lines:
-            if self.stores or self.in_memory:
-                for entry in line:
-                    super().leave(entry)
-            delayed = [entry.sequence for entry in line if groups.is_delayed(entry.sequence)]
-            if delayed:
-                self._line.left_all(delayed)
-            self._disposal.add(line)
+        super().purged(lines, count)
+        groups, disposal = self._line.groups, self._disposal
+        disposal.record(groups.end_cleared_notes(), groups.notes.remove_all, disposal.few)
         for cleared in groups.end_cleared():
-            self._disposal.add(cleared)
+            disposal.add(cleared)
 
     def dead_letter(self, entries: list[Entry], reason: str) -> None:
         # The next messages of their groups do not wait until the letters are sent.

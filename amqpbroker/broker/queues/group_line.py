@@ -229,7 +229,7 @@ class GroupLine(ReadyLine):
     def clear(self) -> list[deque[Entry]]:
         dropped = [deque(self._beside.values()), *self._line.clear()]
         self._beside.clear()
-        self.groups.clear_waiting()
+        self.groups.clear()
         self.size = 0
         self._update()
         return dropped

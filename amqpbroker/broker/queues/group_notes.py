@@ -34,6 +34,11 @@ class GroupNotes:
             self._store.remove_id(note)
             self.count -= 1
 
+    def remove_all(self, notes: list[TakenId]) -> None:
+        """Remove several notes."""
+        for note in notes:
+            self.remove(note)
+
     def recover(self, notes: list[TakenId]) -> None:
         """Count recovered notes."""
         self._newest = max([note.sequence for note in notes], default=0)

@@ -4,6 +4,7 @@ A subclass, so that no message of another queue pays for it.
 """
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -468,10 +469,9 @@ class GroupQueue(LocalQueue):
     def close(self) -> list[Consumer]:
         self._stop_redrives(f"queue '{self.name}' was deleted")
         consumers = super().close()
-        groups = self.line.groups
-        for group in groups.stopped():
-            groups.open(group)
+        groups, disposal = self.line.groups, self.vhost.disposal
+        disposal.record(deque(groups.stopped()), groups.open_all, disposal.few)
         groups.letters.close()
         if self.line.versions is not None:
-            self.line.versions.close()
+            disposal.record(self.line.versions.end(), groups.notes.remove_all, disposal.few)
         return consumers

@@ -1,5 +1,6 @@
 """Versions of the messages of a queue with message groups: an older message is not delivered after a newer one."""
 
+from collections import deque
 from typing import Final
 
 from amqpbroker.broker.queues.group_key import group_key
@@ -79,11 +80,11 @@ class GroupVersions:
         for key, (version, note) in other._acked.items():
             self._acked[key] = version, self._notes.add(note.key[1:], VERSION, note.expires_ms, holder_id)
 
-    def close(self) -> None:
-        """Remove all versions."""
-        for _, note in self._acked.values():
-            self._notes.remove(note)
+    def end(self) -> deque[TakenId]:
+        """Discard all versions, because the queue is deleted. Return their notes, which the caller removes."""
+        notes = deque([note for _, note in self._acked.values()])
         self._acked.clear()
+        return notes
 
     def _remove_oldest(self, now_ms: int) -> None:
         while self._acked:

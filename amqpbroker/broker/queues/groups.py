@@ -3,7 +3,7 @@
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.group import CLOSED, GROUP, OPEN, PARKED, Group
@@ -59,7 +59,8 @@ class Groups:
         self._order: deque[tuple[int, Group]] = deque()
         self._early: list[tuple[int, Group]] = []
         #: Removed groups that are not freed yet.
-        self._cleared: list[deque[Group] | deque[tuple[int, Group]]] = []
+        self._cleared: list[deque[Any] | list[Any] | dict[Any, Any]] = []
+        self._cleared_notes: deque[TakenId] = deque()
         #: Groups that a consumer may get more of: they have waiting messages.
         self._fed: dict[Consumer, dict[Group, None]] = {}
 
@@ -140,15 +141,17 @@ class Groups:
             self.closed_waiting -= 1
         self._place(group)
 
-    def clear_waiting(self) -> None:
-        """Remove all waiting messages, which have left the queue.
+    def clear(self) -> None:
+        """Remove all waiting and delayed messages, which have left the queue.
 
         Most groups are over then, perhaps a million: `end_cleared` returns them, for the caller to free them.
         """
-        remaining = {**dict.fromkeys(self._taken.values()), **dict.fromkeys(self._late.values()), **self._stopped}
-        self._cleared += deque(self._keyed.values()), deque(self._lone.values()), self._order
+        self._end_parked()
+        remaining = {**dict.fromkeys(self._taken.values()), **self._stopped}
+        self._cleared += self._keyed, self._lone, self._late, self._order, self._early
         self._keyed = {key: group for key, group in self._keyed.items() if group in remaining} if remaining else {}
         self._lone = {}
+        self._late = {}
         self._order = deque()
         self._early = []
         for group in remaining:
@@ -165,8 +168,23 @@ class Groups:
         self._reasons.clear()
         self.closed_waiting = 0
 
-    def end_cleared(self) -> "list[deque[Group] | deque[tuple[int, Group]]]":
-        """Return what `clear_waiting` has removed, and what only has to be freed."""
+    def _end_parked(self) -> None:
+        """End the parked groups, none of whose messages are left. `end_cleared_notes` returns their notes."""
+        parked = [group for group in self._stopped if group.state == PARKED and not group.out]
+        for group in parked:
+            if group.note is not None:
+                self._cleared_notes.append(group.note)
+            group.set_state(OPEN, None)
+            del self._stopped[group]
+        self.stopped_count[PARKED] -= len(parked)
+
+    def end_cleared_notes(self) -> deque[TakenId]:
+        """Return the notes of groups that `clear` has ended, for the caller to remove them."""
+        notes, self._cleared_notes = self._cleared_notes, deque()
+        return notes
+
+    def end_cleared(self) -> list[deque[Any] | list[Any] | dict[Any, Any]]:
+        """Return what `clear` has removed, and what only has to be freed."""
         cleared, self._cleared = self._cleared, []
         return cleared
 
@@ -188,9 +206,6 @@ class Groups:
         self._place(group)
         self._remove_if_over(group)
         return True
-
-    def is_delayed(self, sequence: int) -> bool:
-        return sequence in self._late
 
     def delay(self, key: bytes | None, sequence: int) -> None:
         """Record that a message is delayed, which was taken, or was not in the queue before."""
@@ -253,6 +268,11 @@ class Groups:
         self.following.pop(group, None)
         self._place(group)
         self._remove_if_over(group)
+
+    def open_all(self, groups: list[Group]) -> None:
+        """Return several stopped groups to normal work."""
+        for group in groups:
+            self.open(group)
 
     def of_key(self, key: bytes) -> Group:
         """Return the group with a key, which may be a new one: the caller adds a message to it, or stops it."""

@@ -3,11 +3,11 @@
 from abc import ABCMeta, abstractmethod
 
 from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters
-from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.letter_numbers import LetterNumbers
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.clock import Clock
@@ -49,7 +49,7 @@ class Host(metaclass=ABCMeta):
         self.totals: BrokerTotals = totals
         self.events: Events = events
         self.spill: Spill = spill
-        self.disposal: Disposal = Disposal(clock, config.bounds.disposal)
+        self.disposal: Disposal = Disposal(clock, config.bounds.disposal, config.bounds.departures)
         self.fates: Fates = fates
         self.letter_numbers: LetterNumbers = LetterNumbers(clock)
         self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store, fates)

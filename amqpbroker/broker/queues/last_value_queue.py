@@ -6,11 +6,11 @@ A subclass, so that no message of another queue pays for it.
 from collections import deque
 from collections.abc import Sequence
 
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.exchanges.destination import Demand
 from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
-from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.last_value import LastValue
@@ -57,6 +57,8 @@ class LastValueLedger(Ledger):
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
         super().purged(lines, count)
         self._values.clear_late()
+        for cleared in self._values.end_cleared():
+            self._disposal.add(cleared)
 
 
 class LastValueOutstanding(Outstanding):

@@ -23,6 +23,7 @@ class LastValues:
         self._header: bytes = header
         #: Key -> place of the ready message: its sequence number and its level.
         self._ready: dict[bytes, int] = {}
+        self._cleared: list[dict[bytes, int]] = []
         #: Key -> sequence number of the newest message that was moved from another queue, which may have left.
         self._moved: dict[bytes, int] = {}
         self._most_moved: int = _MOVED
@@ -84,8 +85,14 @@ class LastValues:
             del self._ready[key]
 
     def clear_ready(self) -> None:
-        """Record that no message is ready anymore."""
-        self._ready.clear()
+        """Record that no message is ready anymore. `end_cleared` returns their keys."""
+        self._cleared.append(self._ready)
+        self._ready = {}
+
+    def end_cleared(self) -> list[dict[bytes, int]]:
+        """Return the keys of messages that were cleared, perhaps a million, for the caller to free them."""
+        cleared, self._cleared = self._cleared, []
+        return cleared
 
     def add_held(self, entry: Entry) -> None:
         """Record a message that is delivered and not acknowledged."""

@@ -2,14 +2,15 @@
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.fates.fates import DELETED, NO_FATES, PURGED, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
-from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.settings import QueueSettings
@@ -18,6 +19,7 @@ from amqpbroker.store.store import UNSTORED, Store
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.destination import Destination
+    from amqpbroker.broker.queues.pages import Page
     from amqpbroker.broker.queues.queue import Queue
 
 #: The reasons for which a message is dead-lettered, in RabbitMQ's words, as in x-death.
@@ -285,18 +287,28 @@ class Ledger:
             else:
                 self.leave(entry)
 
-    def fail(self, entries: Iterable[Entry]) -> None:
-        """Report messages that are about to be purged to `fates`."""
-        reason = DELETED if self._closed else PURGED
-        for entry in entries:
-            self.fates.failed(entry, entry.queue.name, reason)
-
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
-        """Count purged messages, and remove and free those in memory. lines: these messages."""
+        """Count purged messages, and remove and free those in memory, many of them later. lines: these messages."""
         self.left += count
-        if self.stores or self.sees_all:
+        disposal, followed = self._disposal, self.fates.active
+        if not (self.stores or self.sees_all or followed):
             for line in lines:
-                for entry in line:
-                    self.leave(entry)
+                disposal.add(line)
+            return
+        record = partial(self._discard, reason=DELETED if self._closed else PURGED)
         for line in lines:
-            self._disposal.add(line)
+            disposal.record(line, record, disposal.few if followed else disposal.most)
+
+    def purged_pages(self, pages: "deque[Page]", delete: Callable[[str, list["Page"]], None], page_count: int) -> None:
+        """Remove and free purged messages that are paged out, many of them later.
+
+        delete(reason, pages): removes and frees those of some pages. page_count: number of messages in a page.
+        """
+        disposal = self._disposal
+        most = disposal.few if self.fates.active else disposal.most
+        reason = DELETED if self._closed else PURGED
+        disposal.record(pages, partial(delete, reason), max(1, most // page_count))
+
+    def discard_paged(self, entries: list[Entry], reason: str) -> None:
+        """Remove purged messages that were read back; they are counted already."""
+        self._discard(entries, reason)

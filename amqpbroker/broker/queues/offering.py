@@ -1,6 +1,5 @@
 """The waiting messages of a queue, and the consumers that they are offered to."""
 
-import logging
 from collections.abc import Iterable, Sequence
 
 from amqpbroker.broker.queues.consumer import Consumer
@@ -14,9 +13,6 @@ from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
-from amqpbroker.store.record import DamagedError
-
-log = logging.getLogger(__name__)
 
 
 class Offering:
@@ -113,27 +109,7 @@ class Offering:
         self.ready.requeue_last(entry)
 
     def clear(self) -> int:
-        """Delete all messages. Return their number."""
-        ledger = self._ledger
-        if not ledger.fates.active:
-            return self._clear()
-        ledger.store.begin()
-        try:
-            self._fail()
-            return self._clear()
-        finally:
-            ledger.store.end()
-
-    def _fail(self) -> None:
-        """Report that all messages are about to be deleted. Those on the disk are read for that, if they can be."""
-        try:
-            self._ledger.fail(self.ready)
-            if self.delayed is not None:
-                self._ledger.fail([entry for _, entry in self.delayed.with_due_times()])
-        except (OSError, DamagedError) as error:
-            log.error("followed messages of a deleted or purged queue cannot be read: %s", error)  # noqa: TRY400
-
-    def _clear(self) -> int:
+        """Delete all messages. Return their number. Many of them are recorded as gone later (see `Disposal`)."""
         count, offered = self.ready.waiting, self.ready.count
         lines = self.ready.clear()
         self.ready.start_after(self._ledger.newest)

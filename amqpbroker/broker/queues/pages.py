@@ -3,6 +3,7 @@
 from abc import ABCMeta, abstractmethod
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Sequence
 
 from amqpbroker.broker.queues.entry import Entry
@@ -288,5 +289,5 @@ class Pager(metaclass=ABCMeta):
         """Prepare for the page to be loaded soon: its stored copies may be read meanwhile."""
 
     @abstractmethod
-    def delete(self, page: Page) -> None:
-        """Delete the copies of a page, and their storage."""
+    def delete_all(self, pages: "deque[Page]") -> None:
+        """Delete the copies of purged pages, and their storage; many of them later (see `Disposal`)."""

@@ -1,6 +1,8 @@
 """Pages of a queue outside of memory: stored messages and, while memory is low, others."""
 
+import logging
 from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -13,6 +15,8 @@ from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.spill import Spill
 from amqpbroker.store.store import Reading, Store
+
+log = logging.getLogger(__name__)
 
 
 class QueuePages(Pager):
@@ -238,7 +242,27 @@ class QueuePages(Pager):
             self._spill.free(spilled)
         page.take_entries()
 
-    def delete(self, page: Page) -> None:
+    def delete_all(self, pages: "deque[Page]") -> None:
+        self._ledger.purged_pages(pages, self._delete_all, self.page_count)
+
+    def _delete_all(self, reason: str, pages: list[Page]) -> None:
+        followed = self._ledger.fates.active
+        for page in pages:
+            if not (followed and self._discard(page, reason)):
+                self._delete(page)
+
+    def _discard(self, page: Page, reason: str) -> bool:
+        """Read and discard the copies of a page, whose fates are reported. Return whether they can be read."""
+        try:
+            entries = list(self.load(page))
+        except (OSError, DamagedError) as error:
+            log.error("followed messages of a deleted or purged queue cannot be read: %s", error)  # noqa: TRY400
+            return False
+        self._ledger.discard_paged(entries, reason)
+        self._free(page)
+        return True
+
+    def _delete(self, page: Page) -> None:
         ledger = self._ledger
         for entry in page.entries:
             ledger.leave(entry)

@@ -1,8 +1,9 @@
 """Queues (rabbit_mgmt_wm_queue*.erl)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
@@ -15,6 +16,7 @@ from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.synced import all_recorded
 from amqpbroker.management.values import boolean, check_name
 
 #: A queue with its vhost.
@@ -117,8 +119,13 @@ def delete(call: Call) -> Answer:
     return NO_CONTENT
 
 
-def purge(call: Call) -> Answer:
+def purge(call: Call) -> Awaitable[Answer]:
     call.actions.purge_queue(_existing(call).name)
+    return _purged(call.vhost, call.broker)
+
+
+async def _purged(vhost: Vhost, broker: Broker) -> Answer:
+    await all_recorded(vhost, broker)
     return NO_CONTENT
 
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from amqpbroker.message.checksum import content_checksum
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.batches.batching import KINDS, TO_GRAVE, Job, batch_headers
+from tests.broker.storing import depth
 from tests.harness import Wire
 
 OF_ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -1687,3 +1689,71 @@ def test_batch_with_a_longer_time_than_a_new_setting_allows_is_still_counted() -
     job.ack()
     assert (job.events(), job.counts("outer")) == (["complete"], (1, 0, 0))
     assert job.batch("outer").expires_ms - job.batch("outer").created_ms == 9000
+
+
+# --- many members at once ---------------------------------------------------------------------------------------------
+
+
+def filled(count: int = 10, **limits: int) -> Job:
+    """Return a job whose queue has members, of which three may leave at once."""
+    job = Job({"departures": 3, "page_count": 1, **limits})
+    for number in range(count):
+        job.send(str(number), size=count)
+    return job
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_members_that_leave_together_are_counted_in_slices(deletes: bool) -> None:
+    job = filled()
+    vhost = job.node.broker.vhosts["/"]
+    queue = vhost.queues["q"]
+    if deletes:
+        vhost.delete_queue(queue)
+    else:
+        assert queue.purge() == 10
+    assert queue.ready_count == 0
+    counts = [job.counts()[1]]
+    while counts[-1] < 10:
+        job.node.clock.fire_due()
+        counts.append(job.counts()[1])
+    assert max(after - before for before, after in itertools.pairwise(counts)) <= 3
+    job.advance()
+    assert job.results() == [("complete", 0, 10)]
+
+
+def test_purge_is_answered_when_all_members_are_counted_and_synced() -> None:
+    job = filled()
+    job.client.receive()
+    job.client.send(1, "queue.purge", queue="q")
+    job.client.send(1, "queue.declare", queue="q", passive=True)
+    assert job.client.receive() == []
+    job.node.clock.fire_due()
+    assert job.client.receive() == []
+    job.advance()
+    purged, declared = job.client.receive()
+    assert (purged.name, purged.arguments["message_count"]) == ("queue.purge-ok", 10)
+    assert (declared.name, declared.arguments["message_count"]) == ("queue.declare-ok", 0)
+    assert job.counts() == (0, 10, 0)
+    job.crash()
+    assert (job.counts(), depth(job.node, "q")) == ((0, 10, 0), 0)
+
+
+def test_crash_during_a_purge_leaves_each_member_in_its_queue_or_counted() -> None:
+    job = filled()
+    job.client.send(1, "queue.purge", queue="q")
+    job.node.clock.fire_due()
+    job.node.broker.sync()
+    assert job.client.receive() == []
+    job.crash()
+    _, failed, open_ = job.counts()
+    assert 0 < failed < 10
+    assert depth(job.node, "q") == open_ == 10 - failed
+
+
+def test_stop_during_a_purge_counts_all_members_before_the_store_is_closed() -> None:
+    job = filled()
+    job.node.broker.vhosts["/"].queues["q"].purge()
+    job.node.broker.finish()
+    job.node.broker.sync()
+    job.crash()
+    assert (job.counts(), depth(job.node, "q")) == ((0, 10, 0), 0)

@@ -550,3 +550,21 @@ def test_each_message_is_released_once_when_due_after_any_operations(node: Node,
     assert came == expected
     assert left_memory > 10
     assert node.held.count == 0
+
+
+def test_messages_of_a_deleted_exchange_are_settled_in_slices(node: Node) -> None:
+    for number in range(5):
+        node.publish(f"stored {number}", 1000)
+    node.turn()
+    node.crash()
+    vhost = node.broker.vhosts["/"]
+    vhost.disposal.most = 2
+    (held,) = [exchange.type.held for exchange in vhost.exchanges.values() if exchange.type.held is not None]
+    assert held.count == 5
+    vhost.delete_exchange("late")
+    assert held.count == 0
+    settled = []
+    while node.clock.next_due_ms() is not None and len(settled) < 3:
+        node.clock.fire_due()
+        settled.append(sum([len(positions) for group in node.log.groups for positions in group.swept]))
+    assert settled == [2, 4, 5]

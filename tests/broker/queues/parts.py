@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.deadletter import DeadLetters
-from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.fifo_line import FifoLine

@@ -473,3 +473,42 @@ def test_timer_of_the_window_stops_with_the_queue(vhost: Vhost) -> None:
     assert clock.next_due_ms() is not None
     vhost.delete_queue(queue)
     assert clock.next_due_ms() is None
+
+
+# --- many ids at once -------------------------------------------------------------------------------------------------
+
+
+def removed_ids(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return a list of the ids that are removed from the store from now on."""
+    removed: list[bytes] = []
+    monkeypatch.setattr(vhost.store, "remove_id", lambda taken: removed.append(taken.key))
+    return removed
+
+
+@pytest.mark.parametrize("scope", ["queue", "window"])
+def test_ids_of_a_deleted_queue_are_removed_in_slices(scope: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, disposal=10)).vhosts["/"]
+    arguments = {"deduplication_scope": "window"} if scope == "window" else {}
+    queue = declare(vhost, durable=True, **arguments)
+    assert send(queue, *map(str, range(25))) == 25
+    # Otherwise the messages leave first.
+    assert len([get(queue) for _ in range(25)]) == 25
+    removed = removed_ids(vhost, monkeypatch)
+    vhost.delete_queue(queue)
+    counts = [len(removed)]
+    while len(removed) < 25:
+        clock_of(vhost).fire_due()
+        counts.append(len(removed))
+    assert counts == [0, 10, 20, 25]
+
+
+def test_ids_of_purged_messages_are_free_at_once() -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, disposal=10)).vhosts["/"]
+    queue = declare(vhost, durable=True)
+    send(queue, *map(str, range(25)))
+    get(queue)
+    assert queue.purge() == 24
+    assert send(queue, "0", "7", "7", "24") == 2
+    assert ready(queue) == [b"7", b"24"]
+    clock_of(vhost).advance(0)
+    assert send(queue, "7", "8") == 1

@@ -871,6 +871,7 @@ def test_paged_messages_are_removed_from_the_store(how: str) -> None:
         assert queue.purge() == DEEP
     else:
         node.broker.vhosts["/"].delete_queue(queue)
+    node.clock.advance(0)
     node.broker.sync()
     assert queue.ledger.unstored == queue.ledger.stored == DEEP
     assert timers(node.clock) == 0

@@ -588,3 +588,19 @@ def test_large_returned_messages_leave_memory() -> None:
     queue.requeue(worker.held)
     node.log.sync()
     assert queue.ready.paged_out >= 8
+
+
+def test_notes_of_purged_parked_groups_are_removed_in_slices() -> None:
+    node = stored(group_on_dead="park")
+    node.broker.vhosts["/"].disposal.few = 3
+    queue = queue_of(node)
+    send(queue, *[f"{number}1" for number in range(10)])
+    queue.reject([get(queue) for _ in range(10)])
+    assert (queue.info().groups_parked, queue.stored_count()) == (10, 10)
+    assert queue.purge() == 10
+    assert (queue.info().groups, queue.info().groups_parked) == (0, 0)
+    counts = [queue.stored_count()]
+    while counts[-1]:
+        node.clock.fire_due()
+        counts.append(queue.stored_count())
+    assert counts == [10, 7, 4, 1, 0]

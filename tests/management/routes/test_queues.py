@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from amqpbroker.compat import COMPATS
@@ -543,3 +545,20 @@ async def test_default_queue_type_of_a_vhost_can_be_stream(api):
 
 async def test_status_of_a_streams_replica_is_refused_as_in_rabbitmq(api, stream):
     assert (await api.get("queues/quorum/%2F/s/status")).status_code == 503
+
+
+async def test_purge_over_http_is_answered_when_everything_is_recorded(api, client):
+    client.declare("q", durable=True)
+    vhost = client.broker.vhosts["/"]
+    vhost.disposal.most = 2
+    for _ in range(5):
+        client.publish("q", b"x", delivery_mode=2)
+    client.receive()
+    purge = asyncio.create_task(api.delete("queues/%2F/q/contents"))
+    while vhost.queues["q"].ready_count:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.02)
+    assert not purge.done()
+    vhost.clock.advance(0)
+    assert (await purge).status_code == 204
+    assert vhost.queues["q"].ledger.persistent == 0

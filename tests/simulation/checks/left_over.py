@@ -234,7 +234,7 @@ def _remove_what_ends(process: BrokerProcess) -> None:
     for queue in list(queues(process)):
         queue.purge()
         if isinstance(queue, DeduplicatingQueue) and queue.window is not None:
-            queue.window.close()  # it remembers ids of messages that are gone
+            queue.window.close(queue.vhost.disposal)  # it remembers ids of messages that are gone
         if not queue.durable:
             queue.vhost.delete_queue(queue)
     for vhost in process.broker.vhosts.values():
@@ -242,7 +242,7 @@ def _remove_what_ends(process: BrokerProcess) -> None:
             vhost.delete_exchange(name)
         for exchange in vhost.exchanges.values():
             if isinstance(exchange.gate, DuplicateGate):
-                exchange.gate.window.close()
+                exchange.gate.window.close(vhost.disposal)
     permissions = process.broker.users._permissions
     for key, each in list(permissions.items()):
         if each.grants is None and not each.topic_grants:

@@ -42,6 +42,7 @@ def busy(world: "World") -> list[str]:
         "segments to be removed": 0 if files.removal_failed else len(store.log._freed),
         "callbacks for safe copies": len(store._unsafe),
         "entries to be freed": sum(len(vhost.disposal._lines) for vhost in broker.vhosts.values()),
+        "departures to be recorded": sum(len(vhost.disposal._departures) for vhost in broker.vhosts.values()),
         "dead letters on their way": sum(vhost.dead_letters.waiting for vhost in broker.vhosts.values()),
         **{f"unacknowledged of {name}": count for name, count in _unacked(process).items()},
     }

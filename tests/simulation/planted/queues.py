@@ -56,8 +56,8 @@ QUEUES = (
     Planted(
         "a large purge freed in part",
         "disposal.py",
-        "self._timer = self._clock.after(0, self._go_on) if self._lines else None",
-        "self._timer = None",
+        "            if self._departures or self._lines:\n                self._arm()",
+        "            pass",
     ),
     Planted(
         "messages that outlive their queue",
