@@ -140,4 +140,7 @@ class Locks:
             heappop(heap)
             if is_current:
                 del by_tag[tag]
+        if not by_tag:
+            # A dict that was emptied keeps its memory.
+            self.by_tag = {}
         return found

@@ -162,7 +162,7 @@ class Unacked:
         Pause their consumer until the client has settled all of them.
         """
         self._taken_back.add(tags, consumer)
-        self.settle([self.entries.pop(tag) for tag in tags], "requeue")
+        self.settle(self._pop(tags), "requeue")
 
     def requeue(self, tags: list[int], how: str) -> None:
         """Settle outstanding deliveries without an answer from the client, which may still send one later.
@@ -170,7 +170,15 @@ class Unacked:
         how: as in `settle`.
         """
         self._taken_back.accept(tags)
-        self.settle([self.entries.pop(tag) for tag in sorted(tags)], how)
+        self.settle(self._pop(sorted(tags)), how)
+
+    def _pop(self, tags: list[int]) -> list[Entry]:
+        """Remove and return outstanding entries."""
+        entries = [self.entries.pop(tag) for tag in tags]
+        if not self.entries:
+            # A dict that was emptied keeps its memory.
+            self.entries = {}
+        return entries
 
     def _settle(self, tag: int, multiple: bool, how: str) -> None:
         tags, entries = self._take(tag, multiple)

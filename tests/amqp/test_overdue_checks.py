@@ -1,5 +1,6 @@
 """Locks over the wire: actions when they run out, on every kind of queue and in every release."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -610,3 +611,11 @@ def test_locks_that_run_out_together_return_in_order() -> None:
     client.call(1, "basic.cancel", consumer_tag="c")
     clock.advance(0)
     assert [body for body, _ in delivered(other.receive())] == [b"%d" % number for number in range(8)]
+
+
+def test_locks_that_have_run_out_leave_no_memory_behind() -> None:
+    client, clock = held_by(CANCEL, 500)
+    channel = client.connection.channels[1]
+    clock.advance(0)
+    assert (len(channel.unacked.entries), len(channel.locks.by_tag)) == (0, 0)
+    assert sys.getsizeof(channel.unacked.entries) == sys.getsizeof(channel.locks.by_tag) == sys.getsizeof({})
