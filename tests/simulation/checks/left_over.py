@@ -72,6 +72,8 @@ SINCE_START = (
     "FifoLine*",
     # One is reused for the next.
     "Group",
+    # The time of the last departures, and how many there were then.
+    "Disposal._used*",
     "HeldMessages._sequence",
     "HeldMessages._new_bytes",
     "HeldMessages._*_ms",
