@@ -21,7 +21,7 @@ class Bounds:
     releases: messages that a delayed exchange releases in one event loop iteration.
     leaving_bytes: messages that expire, are dropped or follow their group together: they may be on the disk only, and
     memory may not have space for more at once.
-    expiries: messages of a queue, expired at any position, that are removed in one event loop iteration.
+    expiries: expired messages of a queue that are removed in one event loop iteration.
     follows: messages of closed groups that are dead-lettered, or refused, in one event loop iteration.
     returned_follows: those of them that were dead-lettered before, in one run of dead letters.
     superseded: messages with an old version that leave a queue in one event loop iteration.

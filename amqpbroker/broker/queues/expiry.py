@@ -23,7 +23,7 @@ class Expiry:
     """Expiry of the messages of one ready line, with one timer.
 
     Only the head may expire, as in RabbitMQ, and the timer waits for it. If messages expire at any position, the timer
-    waits for the earliest deadline (`Deadlines`), and removes a limited number of messages in one event loop iteration.
+    waits for the earliest deadline (`Deadlines`). A limited number of messages is removed in one event loop iteration.
 
     count: number of ready messages that may expire. `added` and `removed` are called for each message that has a
     deadline. is_behind: expired messages wait in the line for the next iteration, and consumers wait for that.
@@ -39,7 +39,7 @@ class Expiry:
         most: int = BOUNDS.expiries,
         leaving_bytes: int = BOUNDS.leaving_bytes,
     ) -> None:
-        """most: number of messages, expired at any position, that are removed in one event loop iteration.
+        """most: number of expired messages that are removed in one event loop iteration.
 
         leaving_bytes: see `Bounds`.
         """
@@ -111,8 +111,8 @@ class Expiry:
     def expire(self) -> bool:
         """Remove expired messages, and return whether the first ready message may be delivered.
 
-        If only heads may expire, only heads are checked, as in rabbit_amqqueue_process:drop_expired_msgs. Otherwise it
-        returns False while expired messages wait for the next iteration.
+        If only heads may expire, only heads are checked, as in rabbit_amqqueue_process:drop_expired_msgs. It returns
+        False while expired messages wait for the next iteration.
         """
         if not self.count:
             return True
@@ -129,16 +129,23 @@ class Expiry:
         while not self.expire():
             self.is_behind = False
 
-    def expired(self, entry: Entry) -> bool:
+    def expired(self, entry: Entry, number: int = 0) -> bool:
         """Dead-letter an entry that was already removed from the line. Return whether the next one may be delivered.
 
         Others with an earlier deadline precede it if messages expire at any position. If some of these have to wait for
         the next iteration, the entry returns to the line.
+
+        number: of the entry among those that were removed in succession, from 1; 0 if their number has no limit.
         """
         deadlines = self._deadlines
         if deadlines is None:
+            if number < self._allowed or not self._is_head_due():
+                self._ledger.dead_letter([entry], EXPIRED)
+                return True
+            self.is_behind = True
             self._ledger.dead_letter([entry], EXPIRED)
-            return True
+            self.arm()
+            return False
         if not self._expire_before(deadlines, deadlines.item(entry)):
             self.added(entry)
             self._ready.requeue([entry])
@@ -147,19 +154,31 @@ class Expiry:
         self._ledger.dead_letter([entry], EXPIRED)
         return self.expire()
 
+    @property
+    def _allowed(self) -> int:
+        """The number of expired messages that may be removed at once."""
+        return BEHIND if self.is_behind else self._most
+
+    def _is_head_due(self) -> bool:
+        """Return whether the first message that may expire has expired, and can be read."""
+        return self._ready.count > 0 and 0 < self._ready.due_ms() <= self._clock.wall_ms()
+
     def _expire_heads(self) -> None:
+        """Remove expired heads. Messages that exceed the number or the size for one iteration remain."""
+        most = self._allowed
         now_ms = self._clock.wall_ms()
         expired: list[Entry] = []
         size = 0
         ready = self._ready
         while ready.count and 0 < ready.due_ms() <= now_ms:
+            if len(expired) == most or size > self._leaving_bytes:
+                # Before the dead letters are sent, as in `_expire_before`.
+                self.is_behind = True
+                break
             entry = ready.pop_due()
             self.count -= 1
             expired.append(entry)
             size += entry.message.size + MESSAGE_BYTES
-            if size > self._leaving_bytes:
-                self._ledger.dead_letter(expired, EXPIRED)
-                expired, size = [], 0
         self._ledger.dead_letter(expired, EXPIRED)
 
     def _expired_items(self) -> int:
@@ -171,7 +190,7 @@ class Expiry:
 
         Messages that exceed the number or the size for one iteration remain. Return whether there are none.
         """
-        most = BEHIND if self.is_behind else self._most
+        most = self._allowed
         expired: list[Entry] = []
         size = 0
         while (

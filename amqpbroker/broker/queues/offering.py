@@ -78,10 +78,12 @@ class Offering:
         expired (`Expiry.is_behind`).
         """
         ready = self.ready
+        expired = 0
         while ready.count and ready.load_head():
             entry = self.pop()
             if entry.deadline_ms and self._expiry.is_due(entry):
-                if not self._expiry.expired(entry):
+                expired += 1
+                if not self._expiry.expired(entry, expired):
                     self._expiry.resume_by(self._resume)
                     return None
                 continue

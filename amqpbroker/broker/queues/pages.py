@@ -184,10 +184,16 @@ class Page:
                 del self.entries[self.positions[:index].count(0)]
             else:
                 self.removed |= {self.sequences[index]}
-        sequences = array("Q", self.sequences) if isinstance(self.sequences, range) else self.sequences
-        self.positions = self.positions[:index] + self.positions[index + 1 :]
-        self.sequences = array("Q", [*sequences[:index], *sequences[index + 1 :]])
-        self.deadlines_ms = self.deadlines_ms[:index] + self.deadlines_ms[index + 1 :]
+        if index == 0:
+            # Still a range if it was one: messages that expire together leave from the start.
+            self.sequences = self.sequences[1:]
+        else:
+            sequences = array("Q", self.sequences)
+            del sequences[index]
+            self.sequences = sequences
+        del self.positions[index]
+        if self.deadlines_ms:
+            del self.deadlines_ms[index]
 
     def expiring(self) -> list[tuple[int, int]]:
         """Return the expiry time and the sequence of each copy that may expire."""

@@ -116,7 +116,7 @@ class QueuePages(Pager):
         page.remove(index)
         if position:
             self._ledger.read_back(1)
-        if page.is_empty or not page.positions.count(0):
+        if (page.entries or page.spilled is not None) and not page.positions.count(0):
             self._free(page)
         return entry
 

@@ -68,12 +68,48 @@ def test_consumers_are_updated_when_the_timer_empties_the_queue() -> None:
     assert (parts.bodies(), consumer.ringed) == ([], False)
 
 
-def test_messages_of_several_batches_expire_at_once() -> None:
+def test_large_messages_at_the_head_expire_in_slices() -> None:
     parts = Parts(message_ttl_ms=5)
     parts.add(*[b"x" * (BOUNDS.leaving_bytes // 4)] * 10)
-    parts.clock.advance(5)
-    parts.expiry.expire()
-    assert (parts.bodies(), parts.expiry.count, parts.letter_counts) == ([], 0, {EXPIRED: 10})
+    parts.expiry.arm()
+    parts.clock._now_ms += 5
+    for left in 6, 2, 0:
+        parts.clock.fire_due()
+        assert (len(parts.bodies()), parts.expiry.is_behind) == (left, left > 0)
+    assert (parts.expiry.count, parts.letter_counts) == (0, {EXPIRED: 10})
+
+
+def test_many_messages_at_the_head_expire_in_slices() -> None:
+    parts = Parts(message_ttl_ms=5, expiries=10)
+    parts.add(*[b"%d" % number for number in range(25)])
+    parts.expiry.arm()
+    parts.clock._now_ms += 5
+    for left in 15, 5, 0:
+        parts.clock.fire_due()
+        assert (len(parts.bodies()), parts.expiry.is_behind) == (left, left > 0)
+    assert (parts.letter_counts, parts.clock.next_due_ms()) == ({EXPIRED: 25}, None)
+
+
+def test_consumers_wait_until_all_expired_heads_have_left() -> None:
+    parts = Parts(expiries=10)
+    consumer = parts.subscriber(limit=0)
+    parts.add(*[b"%d" % number for number in range(25)], expiration_ms=5)
+    parts.add(b"stays")
+    parts.clock._now_ms += 5
+    consumer.limit = 1
+    parts.offering.offer(consumer)
+    assert consumer.bodies == []
+    assert 25 - 10 - 2 <= parts.expiry.count <= 25 - 10
+    parts.clock.advance(0)
+    assert (consumer.bodies, parts.bodies(), parts.letter_counts) == ([b"stays"], [], {EXPIRED: 25})
+
+
+def test_expired_heads_are_all_removed_for_a_client_that_waits() -> None:
+    parts = Parts(message_ttl_ms=5, expiries=10)
+    parts.add(*[b"%d" % number for number in range(25)])
+    parts.clock._now_ms += 5
+    parts.expiry.expire_all()
+    assert (parts.bodies(), parts.expiry.is_behind, parts.letter_counts) == ([], False, {EXPIRED: 25})
 
 
 def test_new_ttl_applies_to_later_messages() -> None:

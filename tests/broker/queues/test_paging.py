@@ -2,12 +2,14 @@
 
 import random
 import tracemalloc
+from array import array
 from pathlib import Path
 
 import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.declaration import queue_settings
+from amqpbroker.broker.queues.pages import Page
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
 from amqpbroker.broker.queues.ready_line import deadline_item
@@ -498,3 +500,22 @@ def test_first_message_of_a_long_queue_is_delivered_after_a_slice_of_a_page(argu
     )
     assert [entry.message.body for entry in node.take(len(sent))] == sent[1:]
     assert node.log.loaded == len(sent)
+
+
+@pytest.mark.parametrize("sequences", [range(5, 9), array("Q", [3, 4, 8, 9])])
+@pytest.mark.parametrize("deadlines_ms", [[], [10, 0, 20, 0]])
+@pytest.mark.parametrize("index", range(4))
+def test_removed_copy_leaves_a_page_with_its_numbers(sequences, deadlines_ms, index):
+    page = Page([], array("Q", [11, 12, 13, 14]), sequences, array("Q", deadlines_ms))
+    page.remove(index)
+    others = [each for each in range(4) if each != index]
+    assert list(page.positions) == [[11, 12, 13, 14][each] for each in others]
+    assert list(page.numbers()) == [sequences[each] for each in others]
+    assert list(page.deadlines_ms) == [deadlines_ms[each] for each in others if deadlines_ms]
+
+
+def test_page_needs_no_list_of_numbers_while_its_first_copies_are_removed():
+    page = Page([], array("Q", [11, 12, 13]), range(5, 8))
+    page.remove(0)
+    page.remove(0)
+    assert page.sequences == range(7, 8)
