@@ -67,6 +67,7 @@ class MemoryLog(Log):
             self._spans[start] = span
             self._sizes[number] = span.stop & OFFSET_MASK
             record.visit(data, start & OFFSET_MASK, span.stop & OFFSET_MASK, found)
+            found.read_batch(self._batches)
             self.durable = span.stop
         self._before = None
         found.finish()

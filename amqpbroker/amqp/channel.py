@@ -129,8 +129,8 @@ class Channel:
         if self.broker.config.tells_sent_time:
             message = stamped(message, self.broker.clock.wall_ms())
         for tap in self.vhost.taps:
-            tap.delivered(self.vhost, message, entry.queue.name, entry.acquired_count > 0, context.via())
-        head = get_ok(message, self.number, tag, entry.acquired_count > 0, left)
+            tap.delivered(self.vhost, message, entry.queue.name, entry.redelivered, context.via())
+        head = get_ok(message, self.number, tag, entry.redelivered, left)
         context.output.write_content(head, message, self.number)
 
     # --- transactions

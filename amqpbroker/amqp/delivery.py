@@ -205,7 +205,7 @@ class ChannelConsumer(LimitedConsumer):
             message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address
         if context.vhost.taps:
-            self._notify_taps(message, acquired_count > 0)
+            self._notify_taps(message, acquired_count != 0)
         output = self.output
         head = output.small
         if address is self._address:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from amqpbroker.server.clients import Clients
     from amqpbroker.server.tick import Tick
     from amqpbroker.store.files import Files
+    from amqpbroker.store.journal.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,17 @@ class Data:
     share: "Share | None" = None
 
 
+def go_on(journal: "Journal", found: Recovered) -> None:
+    """Let a recovered journal go on. Raises OSError.
+
+    Any of its messages may have been delivered if it was not closed in order: the last deliveries have no record.
+    """
+    if found.ended:
+        journal.remove_end()
+    else:
+        found.doubt(journal.durable)
+
+
 @contextmanager
 def opened(config: Config) -> Iterator[Data]:
     """Open the stored state that the broker starts from; the context locks the data directory for this process.
@@ -126,6 +138,7 @@ def on_disk(config: Config, directory: Path, files: "Files", definitions: Defini
         logs = Streams(streams, files, config.bounds.stream_cache_bytes, synced)
         journal = Journal(messages, files, config.bounds.segment_bytes, synced)
         found = journal.recover()
+        go_on(journal, found)
         spill = SpillFiles(directory / "spill", files, config.bounds.spill_bytes)
     except OSError as error:
         raise StoreError(f"{messages}: {error.strerror}") from error

@@ -46,6 +46,10 @@ def recovered(database: DatabaseStorage, vhost: str, followed: Followed, bounds:
             " was a standby promoted that did not have them? The vhost is served without them",
             in_one_line(vhost), found.batches, followed.batches,
         )  # fmt: skip
+    if found.ended:
+        journal.go_on(found.doubted)
+    else:
+        found.doubt(journal.durable)
     if database.log == LOG:
         reconcile(database.fence)
     database.definitions.read()

@@ -47,10 +47,15 @@ class Compaction:
         self._counts = counts
         self._dues = dues
         self.failure: OSError | None = None
+        self._doubted: int = 0
         #: The segment being compacted, the next position in it, and the end of the current batch.
         self._segment: int = 0
         self._at: int = 0
         self._stop: int = 0
+
+    def doubt(self, before: int) -> None:
+        """Write copies whose first positions are lower as delivered: they may have been."""
+        self._doubted = before
 
     def resume(self) -> None:
         """Allow steps again after a failure."""
@@ -151,7 +156,7 @@ class Compaction:
                 old, new = base + entry, at + record.PUBLISH_HEAD.size + index * record.ENTRY.size
                 moved.append(Moved(old, new, len(again) // len(kept)))
                 first = self._moves.first(old)
-                known = self._counts.get(first)
+                known = self._counts.get(first, 0 if first < self._doubted else None)
                 if known is not None:
                     counts.append((new, known))
                 due_ms = self._dues.get(first)

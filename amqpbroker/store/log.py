@@ -186,6 +186,12 @@ class Log(ABC):
     # --- end
     # ------------------------------------------------------------------------------------------------------------
 
+    def end(self, doubted: int) -> None:  # noqa: B027
+        """Note in the log that it is closed in order, if that matters at the next recovery. Raises OSError.
+
+        doubted: copies at lower positions may have been delivered without a record.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Close the log, even if not everything is written."""

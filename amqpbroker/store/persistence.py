@@ -21,7 +21,7 @@ from amqpbroker.store.log import Log, StoreError
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.reading import LogReading, Reader
 from amqpbroker.store.recovered import Recovered
-from amqpbroker.store.store import NO_KEEPERS, Holder
+from amqpbroker.store.store import DOUBTED, NO_KEEPERS, Holder
 from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.store.streams.streams import Streams, streams_in_memory
 from amqpbroker.store.taken_id import IdKeeper
@@ -68,6 +68,8 @@ class Persistence(Gathering):
         self._safe_position: int = 0
         self._counts: dict[int, int] = {}
         self._dues: dict[int, int] = {}
+        #: Copies at lower positions may have been delivered before the start without a record.
+        self._doubted: int = 0
         self._on_synced: Callable[[], None] = _nothing
         self._clock = clock
         self._waits = waits
@@ -129,7 +131,8 @@ class Persistence(Gathering):
         self._reader.expect(positions)
 
     def delivery_count(self, position: int) -> int:
-        return self._counts.get(position, -1) if self._counts else -1
+        unknown = DOUBTED if position < self._doubted else -1
+        return self._counts.get(position, unknown) if self._counts else unknown
 
     def count_loaded(self, count: int) -> None:
         self.loaded += count
@@ -269,6 +272,8 @@ class Persistence(Gathering):
     ) -> int:
         self._counts.update(found.returned)
         self._dues.update(found.delayed)
+        self._doubted = found.doubted
+        self._compaction.doubt(found.doubted)
         self._safe_position = self.log.durable
         try:
             count = self._return_to_holders(found, holders, lost, keepers)
@@ -334,6 +339,7 @@ class Persistence(Gathering):
             if not self.writer.has_failed:
                 if self._is_due:
                     self.writer.commit(self._batches())
+                self._mark_end()
                 self.log.free()
                 self.log.remove_freed()
                 self.streams.remove_freed()
@@ -346,6 +352,13 @@ class Persistence(Gathering):
             self._unsafe.clear()
             self.streams.close()
             self.log.close()
+
+    def _mark_end(self) -> None:
+        """Note in the log that it was closed in order: then the next start knows which messages were delivered."""
+        try:
+            self.log.end(self._doubted)
+        except OSError as error:
+            logger.warning("%s: %s; after the next start, all messages count as redelivered", self.log.name, error)
 
 
 def _nothing() -> None:

@@ -78,6 +78,9 @@ PIECES: Final = 4
 DELIVERED: Final = 8
 
 MAX_COUNT: Final = 0xFFFF
+#: A return record whose position is not below it is about the journal: see `mark_group`.
+MARKS: Final = 1 << 63
+MARK_GROUP_BYTES: Final = 23
 #: The greatest id of a queue or exchange, and the ids that hold the records of jobs and of batches (`IdKeeper`).
 MAX_ID: Final = 0xFFFFFFFD
 JOBS_ID: Final = 0xFFFFFFFE
@@ -281,6 +284,16 @@ def returned(entries: list[tuple[int, int]]) -> bytes:
         to.append(count >> 8)
         to.append(count & 0xFF)
     return to.getvalue()
+
+
+def mark_group(doubted: int, ended: bool) -> bytes:
+    """Return a group with a record about the whole journal. Releases that do not know it ignore it.
+
+    doubted: copies at lower positions may have been delivered without a record. ended: the journal was closed in order,
+    if nothing follows.
+    """
+    data = returned([(MARKS + doubted, int(ended))])
+    return group(data) + data
 
 
 def delayed(entries: list[tuple[int, int]]) -> bytes:

@@ -107,6 +107,8 @@ class Recovered(record.Visitor):
     copies: queue id -> its live copies, oldest first. ids: queue or exchange id -> the message ids that it accepted.
     living: the entries of both, by segment. returned: position -> delivery count of live copies that were delivered
     before. delayed: position -> due time of live copies that were delayed. batches: the number of the last whole batch.
+    ended: the journal was closed in order after the last batch. doubted: copies at lower positions may have been
+    delivered although `returned` lacks them, before the journal was not closed in order.
     """
 
     def __init__(self) -> None:
@@ -116,6 +118,9 @@ class Recovered(record.Visitor):
         self.returned: dict[int, int] = {}
         self.delayed: dict[int, int] = {}
         self.batches: int = 0
+        self.ended: bool = False
+        self.doubted: int = 0
+        self._ends: bool = False
         self._settled: dict[int, bytearray] = {}
         self._base: int = 0
         self._shift: int = 0
@@ -150,6 +155,11 @@ class Recovered(record.Visitor):
     def read_batch(self, number: int) -> None:
         """Record that the batch with that number is complete and read."""
         self.batches = number
+        self.ended, self._ends = self._ends, False
+
+    def doubt(self, before: int) -> None:
+        """Doubt whether copies at lower positions were delivered: the last deliveries may have no record."""
+        self.doubted = before
 
     def entered(
         self,
@@ -183,7 +193,11 @@ class Recovered(record.Visitor):
             flags[(position & OFFSET_MASK) >> _GRAIN_BITS] = 1
 
     def returned_copy(self, position: int, delivery_count: int) -> None:
-        self.returned[position] = delivery_count
+        if position < record.MARKS:
+            self.returned[position] = delivery_count
+        else:
+            self.doubted = position - record.MARKS
+            self._ends = delivery_count > 0
 
     def delayed_copy(self, position: int, due_ms: int) -> None:
         if due_ms:

@@ -21,6 +21,8 @@ from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.store.streams.streams import Streams, streams_in_memory
 from amqpbroker.store.taken_id import IdKeeper, TakenId
 
+#: Delivery count of a copy that may have been delivered: the store was not closed in order after it was stored.
+DOUBTED: Final = -2
 NO_KEEPERS: Final[Mapping[int, IdKeeper]] = MappingProxyType({})
 
 
@@ -176,7 +178,10 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def delivery_count(self, position: int) -> int:
-        """Return the number of known deliveries of the copy at `position`; -1 if it was never delivered."""
+        """Return the number of known deliveries of the copy at `position`; -1 if it was never delivered.
+
+        DOUBTED if it may have been delivered before the start.
+        """
 
     @abstractmethod
     def count_loaded(self, count: int) -> None:

@@ -7,6 +7,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.server.data import go_on
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
@@ -59,10 +60,11 @@ class StepCommitter(LaterCommitter):
 class Node:
     """A broker on files that outlive it. `queues` are declared at each start, like restored definitions.
 
-    limits: fields of Bounds.
+    limits: fields of Bounds. doubts: whether all messages count as redelivered after a crash, as in a broker's process.
     """
 
     config = Config()
+    doubts = False
 
     def __init__(self, files=None, clock=None, committer=InlineCommitter, limits=None, **queues):
         self.files = files or FaultyFiles()
@@ -71,6 +73,8 @@ class Node:
         self.failures = []
         journal = Journal(DIRECTORY, self.files)
         found = journal.recover()
+        if self.doubts:
+            go_on(journal, found)
         bounds = replace(BOUNDS, **(limits or {}))
         self.streams = Streams(STREAMS, self.files, bounds.stream_cache_bytes)
         self.committer = committer(journal, self.streams.write)

@@ -34,6 +34,11 @@ class Takeover:
         for number in range(first, last + 1):
             appended(self._filling.log, number, size=1_000)
 
+    def end(self):
+        """Let the leader end in order."""
+        self._filling.log.living.add([1 << 32 | 1000], [100])
+        self._filling.log.end(doubted=0)
+
     def storage(self):
         made = DatabaseStorage(self._sessions, self._filling.opened.leadership.epoch, self.log)
         self._storages.append(made)
@@ -133,3 +138,22 @@ def test_the_journal_has_the_name_of_the_vhost_for_operators(takeover):
 def test_nothing_is_reported_if_no_batch_is_missing(takeover, caplog):
     takeover.recover()
     assert [record for record in caplog.records if record.levelname == "CRITICAL"] == []
+
+
+def test_all_messages_may_have_been_delivered_by_a_leader_that_did_not_end_in_order(takeover):
+    read = takeover.recover()
+    assert not read.found.ended
+    assert read.found.doubted == read.journal.durable > max(read.found.copies[1].positions)
+
+
+@pytest.mark.parametrize("uses_follower", [True, False])
+def test_deliveries_are_known_after_an_end_in_order_which_the_next_leader_voids(takeover, uses_follower):
+    takeover.end()
+    if not uses_follower:
+        takeover.followed = Followed()
+    read = takeover.recover()
+    assert (read.found.ended, read.found.doubted, read.found.batches) == (True, 0, 41)
+    takeover.followed = Followed()
+    again = takeover.recover()
+    assert (again.found.ended, again.found.batches) == (False, 42)
+    assert again.found.doubted == again.journal.durable

@@ -236,3 +236,81 @@ def test_a_partly_delivered_fan_out_is_redelivered_after_compaction():
     assert node.persistence.log.oldest > 1
     after = node.crash()
     assert (redelivered(after), redelivered(after, "other")) == ({"stays": True}, {"stays": False})
+
+
+# --- deliveries of which no record was written ------------------------------------------------------------------------
+
+
+class DoubtingNode(Node):
+    """A node that counts messages as redelivered after a crash, as a broker's process does."""
+
+    doubts = True
+
+    def restart(self):
+        """Close the store in order, and start again."""
+        self.persistence.close()
+        return type(self)(self.files, self.clock, **self.queues)
+
+
+def doubting(*bodies, **queues):
+    node = DoubtingNode(**queues)
+    client = node.client()
+    publish(client, *bodies)
+    client.turn()
+    return node, client
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x-max-priority": Field("I", 5)}, QUORUM])
+def test_delivery_without_a_record_is_a_redelivery_after_a_crash(arguments):
+    node, client = doubting("a", "b", q=arguments)
+    client.get("q", no_ack=False)
+    assert redelivered(node.crash()) == {"a": True, "b": True}
+
+
+def test_only_what_was_delivered_is_redelivered_after_a_stop():
+    node, client = doubting("a", "b")
+    client.get("q", no_ack=False)
+    client.turn()
+    assert redelivered(node.restart()) == {"a": True, "b": False}
+
+
+def test_crash_after_a_start_without_a_write_makes_all_messages_doubtful():
+    node, _ = doubting("a", "b")
+    node = node.restart()
+    node.client().get("q", no_ack=False)
+    assert redelivered(node.crash()) == {"a": True, "b": True}
+
+
+def test_doubt_outlives_stops_and_does_not_concern_later_messages():
+    node, _ = doubting("a")
+    node = node.crash()
+    client = node.client()
+    publish(client, "b")
+    client.turn()
+    assert redelivered(node.restart().restart()) == {"a": True, "b": False}
+
+
+def test_doubtful_message_that_is_rewritten_stays_doubtful():
+    node, _ = doubting("stays", q={}, other={})
+    node = node.crash()
+    node.persistence.log.segment_bytes = 2_000
+    client = node.client()
+    for number in range(200):
+        publish(client, f"{number:0100}", queue="other")
+        client.turn()
+        client.get("other")
+        client.turn()
+    assert node.persistence.log.oldest > 1
+    assert redelivered(node.restart()) == {"stays": True}
+
+
+def test_doubtful_message_counts_no_earlier_delivery():
+    node, _ = doubting("a", q=QUORUM)
+    node = node.crash()
+    client = node.client()
+    got = client.get("q", no_ack=False)
+    assert (got.arguments["redelivered"], got.properties.get("headers")) == (True, None)
+    client.send(1, "basic.nack", delivery_tag=got.arguments["delivery_tag"], requeue=True)
+    client.turn()
+    got = client.get("q", no_ack=False)
+    assert got.properties["headers"] == {"x-delivery-count": Field("l", 1)}

@@ -15,7 +15,7 @@ def attempts_of(place: Place, copy: Copy, reason: str) -> int:
 
 def entry_count(copy: Copy) -> int:
     """Return the number of deliveries that the entry of a copy counts; 0 for a copy that is no entry."""
-    return copy.acquired_count if isinstance(copy, Entry) else 0
+    return max(copy.acquired_count, 0) if isinstance(copy, Entry) else 0
 
 
 def deaths_of(message: Message) -> bytes:

@@ -206,7 +206,7 @@ class Standings:
 
 def _attempts(place: Place, entry: Entry) -> int:
     """Return the number of earlier deliveries of a copy, also those in other queues and those before a redrive."""
-    return max(0, place.earlier + entry.acquired_count)
+    return max(0, place.earlier + max(0, entry.acquired_count))
 
 
 def _was_tried(place: Place, entry: Entry) -> bool:

@@ -25,7 +25,7 @@ def counted(message: Message, queue: Queue, acquired_count: int, delivery_count:
     if not queue.counts_returns:
         return message
     counts = BytesWriter()
-    if compat.counts_only_failures and acquired_count:
+    if compat.counts_only_failures and acquired_count > 0:
         counts.write(_ACQUIRED_COUNT)
         write_i64_be(counts, max(acquired_count, delivery_count))
     if delivery_count:

@@ -1,6 +1,6 @@
 """One queue's copy of a message."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -9,6 +9,10 @@ from amqpbroker.message.message import Copy, Message
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.consumer import Consumer
     from amqpbroker.broker.queues.queue import Queue
+
+
+#: Number of earlier deliveries if it is not known whether there were any.
+DOUBTFUL: Final = -1
 
 
 # Declared acyclic although it is not: an entry refers to its queue and, through its consumer, to a channel, and both
@@ -27,8 +31,8 @@ class Entry(Copy):
     """One queue's copy of a message. While it is delivered, it is also the record of the unacknowledged message.
 
     sequence: its position in the queue, which it returns to when it is requeued. acquired_count: number of earlier
-    deliveries, as far as it is known; at least 1 if there were any. consumer: the consumer that holds the message, None
-    after basic.get.
+    deliveries, as far as it is known; at least 1 if there were any; DOUBTFUL if there may have been some. consumer: the
+    consumer that holds the message, None after basic.get.
     """
 
     __slots__ = ("acquired_count", "consumer", "queue")
@@ -48,8 +52,8 @@ class Entry(Copy):
 
     @property
     def redelivered(self) -> bool:
-        """True if the message was delivered before."""
-        return self.acquired_count > 0
+        """True if the message was delivered before, or may have been."""
+        return self.acquired_count != 0
 
     @redelivered.setter
     def redelivered(self, redelivered: bool) -> None:
@@ -70,7 +74,7 @@ class Entry(Copy):
 
     def count_return(self, failed: bool) -> None:
         """Count a return. failed: it counts against a delivery limit."""
-        self.acquired_count += 1
+        self.acquired_count = max(self.acquired_count, 0) + 1
         self.delivery_count += failed
 
     def restore(self, acquired_count: int, delivery_count: int) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.entry import DOUBTFUL, Entry
 from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.pages import Page, Pager, UnreadableError
 from amqpbroker.broker.queues.queue import Queue
@@ -14,7 +14,7 @@ from amqpbroker.broker.queues.spilled import decoded, encoded
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.spill import Spill
-from amqpbroker.store.store import Reading, Store
+from amqpbroker.store.store import DOUBTED, Reading, Store
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class QueuePages(Pager):
         """Return whether a stored entry can be read back as it is, because the store has written all of it."""
         store = self._store
         return store.is_safe(entry) and (
-            not entry.acquired_count or store.delivery_count(entry.position) == entry.delivery_count
+            entry.acquired_count <= 0 or store.delivery_count(entry.position) == entry.delivery_count
         )
 
     def take(self, page: Page) -> list[Entry]:
@@ -228,6 +228,8 @@ class QueuePages(Pager):
         delivery_count = self._store.delivery_count(position)
         if delivery_count >= 0:
             entry.restore(1, delivery_count)
+        elif delivery_count == DOUBTED:
+            entry.restore(DOUBTFUL, 0)
         return entry
 
     def expect(self, page: Page) -> None:

@@ -29,6 +29,11 @@ class JournalWriter:
         self._journal = Journal(part.journal, part.files, name=part.name)
         self._groups: list[bytes] = []
         self._start: int = 0
+        self._doubted: bool = False
+
+    def doubt(self) -> None:
+        """Count all messages as delivered when a broker starts: the source was not closed in order."""
+        self._doubted = True
 
     def add(self, records: Sequence[Kept]) -> int:
         """Add a group of these records; return its size in bytes."""
@@ -58,6 +63,8 @@ class JournalWriter:
             self._groups, self.size_bytes = [], 0
 
     def close(self) -> None:
-        """Write what is left. Raises OSError."""
+        """Write what is left, and that this is all. Raises OSError."""
         self.flush()
+        if not self._doubted:
+            self._journal.end(0)
         self._journal.close()

@@ -110,7 +110,8 @@ class _Reading(record.Visitor):
         self.told.append(Settled(position))
 
     def returned_copy(self, position: int, delivery_count: int) -> None:
-        self.told.append(Returned(position, delivery_count))
+        if position < record.MARKS:
+            self.told.append(Returned(position, delivery_count))
 
     def delayed_copy(self, position: int, due_ms: int) -> None:
         self.told.append(Delayed(position, due_ms))

@@ -317,6 +317,9 @@ class Inspection(Recovered):
             super().settled(position)
 
     def returned_copy(self, position: int, delivery_count: int) -> None:
+        if position >= record.MARKS:
+            super().returned_copy(position, delivery_count)
+            return
         self.returns += 1
         if self._find(position, "returns") is not None:
             super().returned_copy(position, delivery_count)

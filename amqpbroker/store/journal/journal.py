@@ -307,6 +307,30 @@ class Journal(Log):
         if found != size:
             raise OSError(errno.EIO, f"The file has {found} bytes instead of {size}", str(segment.path))
 
+    def end(self, doubted: int) -> None:
+        if self.living.size_bytes:
+            self._write_mark(doubted, ended=True)
+
+    def go_on(self, doubted: int) -> None:
+        """Note in the log that it goes on after `end`, with the same `doubted`: others may have read that it has ended.
+
+        Raises OSError.
+        """
+        self._write_mark(doubted, ended=False)
+
+    def remove_end(self) -> None:
+        """Remove the note of `end`, which is the last batch. It needs no space on the disk. Raises OSError."""
+        segment = self.segments[self.newest]
+        segment.resize(segment.size - record.BATCH_HEAD.size - record.MARK_GROUP_BYTES)
+        self.files.truncate(segment.descriptor, segment.size)
+        self.files.sync(segment.descriptor)
+        self.batches -= 1
+        self.durable = self.batches_in(self.newest).stop
+
+    def _write_mark(self, doubted: int, ended: bool) -> None:
+        self.next_position()
+        self.write(self.batch([record.mark_group(doubted, ended)]))
+
     # --- read -------------------------------------------------------------------------------------------------------
 
     def read(self, position: int, size: int) -> bytes:

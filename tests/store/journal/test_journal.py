@@ -433,3 +433,53 @@ def finished_cpu_s(queues):
 def test_recovery_cost_of_a_queue_does_not_depend_on_the_journal_size():
     # Scanning the flags of the segment takes some milliseconds.
     assert min(finished_cpu_s(1_000) for _ in range(3)) < 0.1
+
+
+# --- ends in order ----------------------------------------------------------------------------------------------------
+
+
+def test_end_in_order_is_known_until_it_is_removed(files):
+    writer = Writer(files)
+    writer.write(publish())
+    found, journal = recovered(files)
+    assert not found.ended
+    stop = journal.durable
+    journal.end(doubted=stop)
+    found, journal = recovered(files)
+    assert (found.ended, found.doubted, found.batches, sequences(found)) == (True, stop, 2, [1])
+    journal.remove_end()
+    assert (journal.durable, journal.batches) == (stop, 1)
+    assert not recovered(files)[0].ended
+
+
+def test_a_batch_after_an_end_in_order_makes_it_void(files):
+    writer = Writer(files)
+    writer.write(publish())
+    writer.journal.living.add([1 << 32 | 1000], [100])
+    writer.journal.end(doubted=0)
+    writer.write(publish(sequence=2))
+    assert not recovered(files)[0].ended
+
+
+def test_end_of_a_journal_that_goes_on_is_void(files):
+    Writer(files).write(publish())
+    _, journal = recovered(files)
+    journal.end(doubted=77)
+    _, journal = recovered(files)
+    journal.go_on(doubted=77)
+    found, journal = recovered(files)
+    assert (found.ended, found.doubted, found.batches, found.returned) == (False, 77, 3, {})
+
+
+def test_a_journal_without_messages_gets_no_end(files):
+    Writer(files).journal.end(doubted=0)
+    assert files.names(DIRECTORY) == []
+
+
+def test_end_is_removed_although_the_disk_is_full(files):
+    Writer(files).write(publish())
+    recovered(files)[1].end(doubted=0)
+    _, journal = recovered(files)
+    files.fail_write = files.writes + 1
+    journal.remove_end()
+    assert not recovered(files)[0].ended
