@@ -101,6 +101,10 @@ class Cluster(ABC):
     def reaches_database(self) -> bool:
         """Return whether the database has answered in the time of a lease. If not, others may lead the vhosts here."""
 
+    def leads_surely(self) -> bool:
+        """Return whether no other broker can have taken over a vhost that this one serves."""
+        return self.reaches_database()
+
     @abstractmethod
     def is_drained(self) -> bool:
         """Return whether the broker that has this object was drained a moment ago."""

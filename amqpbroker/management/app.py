@@ -109,7 +109,7 @@ def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Req
             return _json(503, {"error": "not_leader", "reason": reason, "leader": {"node": leader.name}})
         if broker.shares_vhosts and vhost not in broker.defined_vhosts:
             return _json(404, {"error": "not_found", "reason": f"vhost '{vhost}' does not exist"})
-        if node.cluster is not None and not node.cluster.reaches_database():
+        if node.cluster is not None and not node.cluster.leads_surely():
             reason = f"the database does not answer this broker, and another one may lead vhost '{vhost}'"
             return _json(503, {"error": "not_leader", "reason": reason, "leader": None})
         return _json(200, {"node": node.name})

@@ -79,11 +79,12 @@ class DatabaseCluster(Cluster):
         serves: Callable[[str], bool],
         lag_s: Callable[[], float | None],
         may_have_ended: Callable[[], bool],
+        may_be_taken: Callable[[], bool] | None = None,
     ) -> None:
         """sharing: of this broker. prefers: returns whether the pattern of a broker matches a vhost.
 
         serves: returns whether this broker serves a vhost. lag_s: returns the lag of this broker, as in `Member`.
-        may_have_ended: see Leaderships.
+        may_have_ended, may_be_taken: see Leaderships; without the second, the first counts.
         """
         self.process = table.facts.process
         self._loop = loop
@@ -93,6 +94,7 @@ class DatabaseCluster(Cluster):
         self._serves = serves
         self._lag_s = lag_s
         self._may_have_ended = may_have_ended
+        self._may_be_taken = may_be_taken or may_have_ended
         # A separate pool, because its threads wait while the database does not answer. Lookups of host addresses, which
         # use the default one, must not wait then.
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="tables")
@@ -127,6 +129,9 @@ class DatabaseCluster(Cluster):
 
     def reaches_database(self) -> bool:
         return not self._may_have_ended()
+
+    def leads_surely(self) -> bool:
+        return not self._may_be_taken()
 
     def is_drained(self) -> bool:
         return self._sharing.drained

@@ -85,11 +85,11 @@ class Data:
 
 
 def go_on(journal: "Journal", found: Recovered) -> None:
-    """Let a recovered journal go on. Raises OSError.
+    """Continue a recovered journal. Raises OSError.
 
     Any of its messages may have been delivered if it was not closed in order: the last deliveries have no record.
     """
-    if found.ended:
+    if found.closed_in_order:
         journal.remove_end()
     else:
         found.doubt(journal.durable)

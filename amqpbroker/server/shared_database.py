@@ -277,6 +277,7 @@ class SharedVhosts(Shared):
             broker.vhosts.__contains__,
             lag_s,
             leaderships.may_have_ended,
+            leaderships.may_be_taken,
         )
         prefix = broker.config.management.path_prefix
         self._cut_off = CutOff(self.peers, prefix, leaderships.may_have_ended, self._others, serving.overtaken)

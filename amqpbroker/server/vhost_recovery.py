@@ -46,7 +46,7 @@ def recovered(database: DatabaseStorage, vhost: str, followed: Followed, bounds:
             " was a standby promoted that did not have them? The vhost is served without them",
             in_one_line(vhost), found.batches, followed.batches,
         )  # fmt: skip
-    if found.ended:
+    if found.closed_in_order:
         journal.go_on(found.doubted)
     else:
         found.doubt(journal.durable)

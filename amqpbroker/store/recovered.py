@@ -107,8 +107,8 @@ class Recovered(record.Visitor):
     copies: queue id -> its live copies, oldest first. ids: queue or exchange id -> the message ids that it accepted.
     living: the entries of both, by segment. returned: position -> delivery count of live copies that were delivered
     before. delayed: position -> due time of live copies that were delayed. batches: the number of the last whole batch.
-    ended: the journal was closed in order after the last batch. doubted: copies at lower positions may have been
-    delivered although `returned` lacks them, before the journal was not closed in order.
+    closed_in_order: the log was closed in order after the last batch. doubted: copies at lower positions may have been
+    delivered although `returned` lacks them, since the log was not closed in order before.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Recovered(record.Visitor):
         self.returned: dict[int, int] = {}
         self.delayed: dict[int, int] = {}
         self.batches: int = 0
-        self.ended: bool = False
+        self.closed_in_order: bool = False
         self.doubted: int = 0
         self._ends: bool = False
         self._settled: dict[int, bytearray] = {}
@@ -155,7 +155,7 @@ class Recovered(record.Visitor):
     def read_batch(self, number: int) -> None:
         """Record that the batch with that number is complete and read."""
         self.batches = number
-        self.ended, self._ends = self._ends, False
+        self.closed_in_order, self._ends = self._ends, False
 
     def doubt(self, before: int) -> None:
         """Doubt whether copies at lower positions were delivered: the last deliveries may have no record."""

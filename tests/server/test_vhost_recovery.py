@@ -35,7 +35,7 @@ class Takeover:
             appended(self._filling.log, number, size=1_000)
 
     def end(self):
-        """Let the leader end in order."""
+        """End the leader in order."""
         self._filling.log.living.add([1 << 32 | 1000], [100])
         self._filling.log.end(doubted=0)
 
@@ -142,7 +142,7 @@ def test_nothing_is_reported_if_no_batch_is_missing(takeover, caplog):
 
 def test_all_messages_may_have_been_delivered_by_a_leader_that_did_not_end_in_order(takeover):
     read = takeover.recover()
-    assert not read.found.ended
+    assert not read.found.closed_in_order
     assert read.found.doubted == read.journal.durable > max(read.found.copies[1].positions)
 
 
@@ -152,8 +152,8 @@ def test_deliveries_are_known_after_an_end_in_order_which_the_next_leader_voids(
     if not uses_follower:
         takeover.followed = Followed()
     read = takeover.recover()
-    assert (read.found.ended, read.found.doubted, read.found.batches) == (True, 0, 41)
+    assert (read.found.closed_in_order, read.found.doubted, read.found.batches) == (True, 0, 41)
     takeover.followed = Followed()
     again = takeover.recover()
-    assert (again.found.ended, again.found.batches) == (False, 42)
+    assert (again.found.closed_in_order, again.found.batches) == (False, 42)
     assert again.found.doubted == again.journal.durable

@@ -49,7 +49,7 @@ def _copied(journal: Journal, found: Recovered, division: Division) -> int:
         divided = _Group(group, found, division)
         messages += divided.copies
         for to, records in divided.records.items():
-            if not found.ended or found.doubted:
+            if not found.closed_in_order or found.doubted:
                 to.journal.doubt()
             waiting_bytes += to.journal.add(records)
             waiting[to] = None

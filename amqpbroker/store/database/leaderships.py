@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, LiteralString, NamedTuple
 
-from amqpbroker.store.database.leadership import Leader, Leadership, Target
+from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, Target
 from amqpbroker.store.database.session import Session, TimedConnection
 
 #: Renews the leases of all logs of a process at once, and tells which logs these are. It waits for no row: a takeover
@@ -139,6 +139,14 @@ class Leaderships:
         Usable from any thread.
         """
         return self._now_s() - self._renewed_s > self.lease_s
+
+    def may_be_taken(self) -> bool:
+        """Return whether nothing was renewed for the time of a grace, so that others may take logs from now on.
+
+        They do so before the end of the lease if the server has noticed the end of the session, which may be before
+        this broker does. Usable from any thread.
+        """
+        return self._now_s() - self._renewed_s > GRACE_S
 
     def all(self) -> list[Held]:
         """Return the leaderships of all logs that have ever had a leader. Raises OSError."""

@@ -87,6 +87,23 @@ def test_leases_may_have_ended_when_nothing_was_renewed_for_their_time(brokers):
     assert not a.may_have_ended()
 
 
+def test_logs_may_be_taken_before_others_take_them(pair, brokers):
+    """Without its session, a leader loses its logs long before the end of its lease."""
+    a, b = pair
+    a.try_take("v1")
+    a.renew()
+    assert not a.may_be_taken()
+    b.try_take("v1")
+    brokers.end_session("a")
+
+    def take():
+        brokers.now_s += GRACE_S / 2
+        return b.try_take("v1")
+
+    until(take)
+    assert (a.may_have_ended(), a.may_be_taken()) == (False, True)
+
+
 def test_a_released_log_shows_who_had_it_and_who_is_to_take_it(pair):
     a, b = pair
     for log in ("v1", "v2"):

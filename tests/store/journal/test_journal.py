@@ -442,14 +442,14 @@ def test_end_in_order_is_known_until_it_is_removed(files):
     writer = Writer(files)
     writer.write(publish())
     found, journal = recovered(files)
-    assert not found.ended
+    assert not found.closed_in_order
     stop = journal.durable
     journal.end(doubted=stop)
     found, journal = recovered(files)
-    assert (found.ended, found.doubted, found.batches, sequences(found)) == (True, stop, 2, [1])
+    assert (found.closed_in_order, found.doubted, found.batches, sequences(found)) == (True, stop, 2, [1])
     journal.remove_end()
     assert (journal.durable, journal.batches) == (stop, 1)
-    assert not recovered(files)[0].ended
+    assert not recovered(files)[0].closed_in_order
 
 
 def test_a_batch_after_an_end_in_order_makes_it_void(files):
@@ -458,7 +458,7 @@ def test_a_batch_after_an_end_in_order_makes_it_void(files):
     writer.journal.living.add([1 << 32 | 1000], [100])
     writer.journal.end(doubted=0)
     writer.write(publish(sequence=2))
-    assert not recovered(files)[0].ended
+    assert not recovered(files)[0].closed_in_order
 
 
 def test_end_of_a_journal_that_goes_on_is_void(files):
@@ -468,7 +468,7 @@ def test_end_of_a_journal_that_goes_on_is_void(files):
     _, journal = recovered(files)
     journal.go_on(doubted=77)
     found, journal = recovered(files)
-    assert (found.ended, found.doubted, found.batches, found.returned) == (False, 77, 3, {})
+    assert (found.closed_in_order, found.doubted, found.batches, found.returned) == (False, 77, 3, {})
 
 
 def test_a_journal_without_messages_gets_no_end(files):
@@ -482,4 +482,4 @@ def test_end_is_removed_although_the_disk_is_full(files):
     _, journal = recovered(files)
     files.fail_write = files.writes + 1
     journal.remove_end()
-    assert not recovered(files)[0].ended
+    assert not recovered(files)[0].closed_in_order
