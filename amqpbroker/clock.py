@@ -3,9 +3,10 @@
 No other module reads a clock. The server fires due timers from its event loop. The broker's own unit tests move a
 `ManualClock` by hand; tests of users move the `TravelClock` of a running broker.
 
-There are two times. `now_ms` is for durations: heartbeats, timeouts, rates. It runs evenly even if the machine's wall
-clock is stepped. `wall_ms` is for times that are stored, shown or sent: the expiry or due time of a message, the time
-of an event. `wall_ms` is the wall clock, and follows its steps.
+There are two times. `now_ms` is for durations: heartbeats, timeouts, TTLs, rates. It runs evenly even if the machine's
+wall clock is stepped. `wall_ms` is the wall clock, and follows its steps. It is for points in time that clients name,
+and for times that are shown, sent or stored. The end of a duration is stored as `now_ms` plus `ahead_ms`, and computed
+back when it is restored, because only the wall clock continues over a restart.
 """
 
 import heapq
@@ -40,8 +41,9 @@ class Clock(metaclass=ABCMeta):
     """Time in milliseconds since the Unix epoch, never going backwards, and the timers that wait for it.
 
     `turn_ms` is the latest result of `now_ms`, accurate to one event loop iteration. `ahead_ms` is the lead of the wall
-    clock over `now_ms` when the clock was last checked for steps. `on_earlier(due_ms)` is called when a timer becomes
-    the earliest one, so that the driver of the clock can wake up in time.
+    clock over `now_ms` when the clock was last checked for steps; it is checked only after a call of `watch`, `follow`
+    or `at_wall`. `on_earlier(due_ms)` is called when a timer becomes the earliest one, so that the driver of the clock
+    can wake up in time.
     """
 
     def __init__(self) -> None:
@@ -51,6 +53,7 @@ class Clock(metaclass=ABCMeta):
         self._heap: list[tuple[int, int, Timer]] = []
         self._sequence = 0
         self._cancelled = 0
+        self._followers: dict[Callable[[int], None], None] = {}
 
     @abstractmethod
     def now_ms(self) -> int:
@@ -82,6 +85,19 @@ class Clock(metaclass=ABCMeta):
         """Call `callback()` in `delay_ms` milliseconds."""
         return self.at(self.now_ms() + delay_ms, callback)
 
+    def watch(self) -> None:
+        """Keep `ahead_ms` up to date from now on."""
+        return
+
+    def follow(self, stepped: Callable[[int], None]) -> None:
+        """Call `stepped(moved_ms)` after each step of the wall clock, until `unfollow`. moved_ms: size of the step."""
+        self.watch()
+        self._followers[stepped] = None
+
+    def unfollow(self, stepped: Callable[[int], None]) -> None:
+        """Undo `follow`, if it was called."""
+        self._followers.pop(stepped, None)
+
     def stepped(self, ahead_ms: int) -> None:
         """Set the lead of the wall clock to `ahead_ms`, and move the timers that follow the wall clock."""
         moved_ms = ahead_ms - self.ahead_ms
@@ -90,6 +106,8 @@ class Clock(metaclass=ABCMeta):
             (due_ms - moved_ms if timer.follows else due_ms, sequence, timer) for due_ms, sequence, timer in self._heap
         ]
         heapq.heapify(self._heap)
+        for follower in list(self._followers):
+            follower(moved_ms)
         due = self.next_due_ms()
         if due is not None and self.on_earlier is not None:
             self.on_earlier(due)
@@ -174,10 +192,13 @@ class SystemClock(Clock):
         return self._wall_ns() // 1_000_000
 
     def at_wall(self, due_ms: int, callback: Callable[[], None]) -> Timer:
+        self.watch()
+        return super().at_wall(due_ms, callback)
+
+    def watch(self) -> None:
         if not self._looks:
             self._looks = True
             self._check_wall_clock()
-        return super().at_wall(due_ms, callback)
 
     def _check_wall_clock(self) -> None:
         """Check now, and every `STEP_LOOK_MS` from now on, whether the wall clock was stepped."""
@@ -224,6 +245,7 @@ class TravelClock(Clock):
     def clear(self) -> None:
         """Remove all timers, because their owners have ended."""
         self._heap.clear()
+        self._followers.clear()
         self._cancelled = 0
 
     def step(self, end_ms: int) -> bool:

@@ -74,12 +74,14 @@ class Encoder:
         self._records: list[bytes] = []
         self._next: int = 0
 
-    def batches(self, gathered: Gathered) -> list[Writing]:
+    def batches(self, gathered: Gathered, ahead_ms: int = 0) -> list[Writing]:
         """Return the batches for these operations, in order; none if all operations have become unnecessary.
 
+        ahead_ms: lead of the wall clock (`Clock.ahead_ms`), because deadlines are stored as times of the wall clock.
         Raises OSError, DamagedError, and any error of the encoding; some operations are lost then.
         """
         to = self._to
+        to.ahead_ms = ahead_ms
         to.restart(self._log.next_position())
         segment = to.position >> OFFSET_BITS
         if gathered.loose.entered:
@@ -203,7 +205,7 @@ class Encoder:
         """
         for copies in publishes:
             delivered = [copy for copy in copies if copy.delivered_ms >= 0]
-            data = _publish_record(copies, record.DELIVERED if len(delivered) == len(copies) else 0)
+            data = _publish_record(copies, record.DELIVERED if len(delivered) == len(copies) else 0, self._to.ahead_ms)
             first = self._append(data) + record.PUBLISH_BYTES
             part_bytes = len(data) // len(copies)
             for i, copy in enumerate(copies):
@@ -320,11 +322,16 @@ class Encoder:
         return runs
 
 
-def _publish_record(copies: list[Copy], flags: int) -> bytes:
+def _publish_record(copies: list[Copy], flags: int, ahead_ms: int) -> bytes:
     return record.publish(
         content_of(copies[0].message, flags),
         [
-            (copy.holder_id, copy.sequence, copy.deadline_ms, min(copy.delivery_count, record.MAX_COUNT))
+            (
+                copy.holder_id,
+                copy.sequence,
+                copy.deadline_ms + ahead_ms if copy.deadline_ms else 0,
+                min(copy.delivery_count, record.MAX_COUNT),
+            )
             for copy in copies
         ],
     )

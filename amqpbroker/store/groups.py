@@ -21,11 +21,15 @@ _LONE: Final = ord("P") << 56 | 1 << 8
 
 
 class Groups:
-    """Groups in order. position: where the next one begins. size_bytes: of the groups before it."""
+    """Groups in order. position: where the next one begins. size_bytes: of the groups before it.
+
+    ahead_ms: lead of the wall clock, by which deadlines are stored.
+    """
 
     def __init__(self, start: int) -> None:
         self.position: int = start
         self.size_bytes: int = 0
+        self.ahead_ms: int = 0
         self._parts: list[bytes] = []
         self._small = BytesWriter()
         self._head = BytesWriter()
@@ -63,7 +67,10 @@ class Groups:
         write_i32_be(head, len(frames))
         write_i64_be(head, size << 32 | i64(copy.holder_id))
         write_i64_be(head, copy.sequence)
-        write_i64_be(head, copy.deadline_ms)
+        deadline_ms: i64 = copy.deadline_ms
+        if deadline_ms:
+            deadline_ms += i64(self.ahead_ms)
+        write_i64_be(head, deadline_ms)
         head.append(count >> 8)
         head.append(count & 0xFF)
         write_i16_be(head, 0)

@@ -72,6 +72,7 @@ class Persistence(Gathering):
         self._doubted: int = 0
         self._on_synced: Callable[[], None] = _nothing
         self._clock = clock
+        clock.watch()
         self._waits = waits
         self._moves = Moves()
         self._reader = Reader(log, self._moves)
@@ -192,7 +193,7 @@ class Persistence(Gathering):
         is_lone = self._concurrent and self._is_lone_batch()
         gathered = self.take()
         self.stored += gathered.copies
-        writings = self._encoder.batches(gathered)
+        writings = self._encoder.batches(gathered, self._clock.ahead_ms)
         if self.streamed:
             self.streamed = False
             self._streams_written = False
@@ -294,6 +295,7 @@ class Persistence(Gathering):
         for holder_id, copies in found.copies.items():
             holder = holders.get(holder_id)
             if holder is not None:
+                copies.set_lead(self._clock.ahead_ms)
                 holder.recover(copies)
                 count += len(copies.positions)
             elif holder_id not in lost:

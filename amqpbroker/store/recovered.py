@@ -60,6 +60,11 @@ class Copies:
         found = array("Q", [dues_ms.get(position, 0) for position in self.positions])
         self.dues_ms = found if any(found) else array("Q")
 
+    def set_lead(self, ahead_ms: int) -> None:
+        """Convert the deadlines, which are stored by the wall clock, to times of a clock that it is ahead of."""
+        if ahead_ms:
+            self.deadlines_ms = array("Q", [max(each - ahead_ms, 1) if each else 0 for each in self.deadlines_ms])
+
     def divided(self, until_ms: int) -> "tuple[Copies, Copies]":
         """Return the copies that are ready at `until_ms` by their due times, and the delayed ones, in the same order.
 

@@ -13,11 +13,11 @@ class TakenId:
 
     key: the id in bytes. holder_id: the id of the queue or exchange in the store. sequence: the message's sequence in
     the queue, or the number of the id among those of its holder. expires_ms: time from which an equal id is accepted,
-    in milliseconds since the epoch, 0 for none. position: as in `Copy`. stored: the id survives a restart if its holder
-    does.
+    in milliseconds since the epoch by the wall clock, 0 for none. ahead_ms: `Clock.ahead_ms` when `expires_ms` was
+    computed or restored. position: as in `Copy`. stored: the id survives a restart if its holder does.
     """
 
-    __slots__ = ("expires_ms", "holder_id", "key", "position", "sequence", "stored")
+    __slots__ = ("ahead_ms", "expires_ms", "holder_id", "key", "position", "sequence", "stored")
 
     def __init__(
         self, key: bytes, holder_id: int, sequence: int, expires_ms: int, stored: bool, position: int = 0
@@ -28,6 +28,19 @@ class TakenId:
         self.expires_ms: int = expires_ms
         self.stored: bool = stored
         self.position: int = position
+        self.ahead_ms: int = 0
+
+    def set_time(self, expires_ms: int, ahead_ms: int) -> None:
+        """Set `expires_ms`, a time of the wall clock.
+
+        ahead_ms: the clock's present lead.
+        """
+        self.expires_ms = expires_ms
+        self.ahead_ms = ahead_ms
+
+    def is_over(self, now_ms: int) -> bool:
+        """Return whether an equal id is accepted at `now_ms`, a time of `Clock.now_ms`; an id may be taken forever."""
+        return 0 < self.expires_ms <= now_ms + self.ahead_ms
 
     def stored_at(self, position: int) -> None:
         """Set the position; see `Copy`."""

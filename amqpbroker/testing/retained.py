@@ -104,7 +104,7 @@ def carry(before: Broker, after: Broker) -> None:
                 assert isinstance(later, HeldMessages)
                 for copy in held.recent():
                     if copy.message.persistent:
-                        later.hold(copy.message, copy.deadline_ms)
+                        later.hold(copy.message, copy.deadline_ms, copy.timed)
             gate = exchange.gate
             if exchange.durable and isinstance(gate, DuplicateGate):
                 now_gate = now.exchanges[exchange.name].gate

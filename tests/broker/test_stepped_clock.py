@@ -2,6 +2,9 @@
 
 import pytest
 
+from amqpbroker.broker.deduplication.options import Deduplication
+from amqpbroker.broker.deduplication.window import Window
+from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.exchanges.test_held import Node as HoldingNode
@@ -19,8 +22,23 @@ def restarted(node):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("restart", [False, True])
-def test_message_expires_at_its_wall_clock_time(kind, restart):
+@pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])
+def test_clock_step_does_not_change_a_ttl(kind, ahead_ms):
+    node = Node(q=KINDS[kind], dead={})
+    client = node.client()
+    publish(client, "before", expiration=str(2 * HOUR_MS))
+    client.turn()
+    node.clock.stepped(ahead_ms)
+    publish(client, "after", expiration=str(2 * HOUR_MS))
+    client.turn()
+    node.clock.advance(2 * HOUR_MS - 1)
+    assert (depth(node, "q"), depth(node, "dead")) == (2, 0)
+    node.clock.advance(1)
+    assert bodies(node, "dead") == ["before", "after"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ttl_is_stored_as_a_time_of_the_wall_clock(kind):
     node = Node(q=KINDS[kind], dead={})
     client = node.client()
     publish(client, "before", expiration=str(2 * HOUR_MS))
@@ -28,11 +46,8 @@ def test_message_expires_at_its_wall_clock_time(kind, restart):
     node.clock.stepped(HOUR_MS)
     publish(client, "after", expiration=str(2 * HOUR_MS))
     client.turn()
-    if restart:
-        node = restarted(node)
-    node.clock.advance(HOUR_MS - 1)
-    assert (depth(node, "q"), depth(node, "dead")) == (2, 0)
-    node.clock.advance(1)
+    node = restarted(node)
+    node.clock.advance(HOUR_MS)
     assert (depth(node, "q"), depth(node, "dead")) == (1, 1)
     node.clock.advance(HOUR_MS - 1)
     assert depth(node, "q") == 1
@@ -40,14 +55,22 @@ def test_message_expires_at_its_wall_clock_time(kind, restart):
     assert bodies(node, "dead") == ["before", "after"]
 
 
-def test_message_that_expired_by_a_clock_step_is_not_delivered():
-    node = Node(q={})
+@pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])
+@pytest.mark.parametrize("restart", [False, True])
+def test_delivery_time_follows_the_wall_clock(ahead_ms, restart):
+    timed = {"x-delivery-time-header": longstr("eta")}
+    node = Node(q=timed)
     client = node.client()
-    publish(client, "m", expiration=str(HOUR_MS))
+    eta = Field("l", node.clock.wall_ms() + 3 * HOUR_MS)
+    publish(client, "m", headers={"eta": eta})
     client.turn()
-    # The message has expired even if its timer has not noticed.
-    node.clock.ahead_ms = HOUR_MS
-    assert bodies(node) == []
+    if restart:
+        node = restarted(node)
+    node.clock.stepped(ahead_ms)
+    node.clock.advance(3 * HOUR_MS - ahead_ms - 1)
+    assert depth(node, "q") == 0
+    node.clock.advance(1)
+    assert bodies(node) == ["m"]
 
 
 def test_x_death_time_is_wall_clock_time():
@@ -61,29 +84,54 @@ def test_x_death_time_is_wall_clock_time():
     assert death.value["time"].value == node.clock.wall_ms() // 1000
 
 
-@pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])
-def test_delayed_message_is_released_at_its_wall_clock_time(tmp_path, ahead_ms, restart):
+@pytest.mark.parametrize("restart", [False, True])
+def test_delayed_exchange_holds_delays_and_moves_delivery_times(tmp_path, ahead_ms, restart):
     node = HoldingNode(tmp_path / "definitions.sqlite")
-    node.publish("before", 3 * HOUR_MS)
-    node.turn()
-    node.clock.stepped(ahead_ms)
-    node.publish("after", 3 * HOUR_MS)
+    node.publish("delay", 3 * HOUR_MS)
+    eta = Field("l", node.clock.wall_ms() + 3 * HOUR_MS)
+    node.client.publish("", b"time", "late", delivery_mode=2, headers={"x-opt-delivery-time": eta})
     node.turn()
     if restart:
-        wall_ms = node.clock.wall_ms()
         node.crash()
-        node.definitions.close()
-        node.clock = ManualClock(wall_ms)
-        node.start()
-    early, late = sorted([("before", 3 * HOUR_MS - ahead_ms), ("after", 3 * HOUR_MS)], key=lambda one: one[1])
-    node.advance(early[1] - 1)
+    node.clock.stepped(ahead_ms)
+    times_ms = {"delay": 3 * HOUR_MS, "time": 3 * HOUR_MS - ahead_ms}
+    early, late = sorted(times_ms, key=lambda body: times_ms[body])
+    node.advance(times_ms[early] - 1)
     assert node.bodies() == []
     node.advance(1)
-    assert node.bodies() == [early[0]]
-    node.advance(late[1] - early[1])
-    assert node.bodies() == [late[0]]
+    assert node.bodies() == [early]
+    node.advance(HOUR_MS)
+    assert node.bodies() == [late]
     node.definitions.close()
+
+
+@pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])
+def test_clock_step_does_not_change_a_deduplication_window(ahead_ms):
+    node = Node(q={})
+    client = node.client()
+    window = Window(Deduplication(ttl_ms=2 * HOUR_MS), node.clock, node.persistence)
+    publish(client, "m", message_id="1")
+    message = node.broker.vhosts["/"].queues["q"].ready.head().message
+    window.remember(b"1", message, 0, False)
+    node.clock.stepped(ahead_ms)
+    node.clock.advance(2 * HOUR_MS - 1)
+    assert window.has(b"1")
+    node.clock.advance(1)
+    assert not window.has(b"1")
+
+
+@pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])
+def test_batches_and_jobs_expire_in_spite_of_clock_steps(ahead_ms):
+    clock = ManualClock()
+    expired = []
+    expiries = Expiries(clock, expired.append)
+    expiries.set(b"a", clock.wall_ms() + 2 * HOUR_MS)
+    clock.stepped(ahead_ms)
+    clock.advance(2 * HOUR_MS - 1)
+    assert expired == []
+    clock.advance(1)
+    assert expired == [b"a"]
 
 
 def test_clock_step_does_not_end_queue_expiry_or_consumer_timeout():

@@ -232,7 +232,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
     def _opened(self, request: Request) -> Batch | None:
         """Return the batch of a message with these headers, which they complete; None beyond the limit."""
         batch = self._by_id.get(request.id)
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.now_ms() + self._clock.ahead_ms
         if self._closed:
             return None
         if batch is None:

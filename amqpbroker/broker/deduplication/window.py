@@ -33,6 +33,7 @@ class Window(AcceptedIds):
         self._most_expired: int = bounds.expired_ids
         self._stored: bool = options.stored
         self._clock: Clock = clock
+        clock.watch()
         self._store: Store = store
         self._sequence: int = 0
         #: From the oldest to the newest.
@@ -54,7 +55,7 @@ class Window(AcceptedIds):
 
     def has(self, key: bytes) -> bool:
         taken = self._ids.get(key)
-        return taken is not None and (taken.expires_ms == 0 or taken.expires_ms > self._clock.wall_ms())
+        return taken is not None and not taken.is_over(self._clock.now_ms())
 
     def spare(self) -> int | None:
         return self._most - len(self._ids)
@@ -68,12 +69,13 @@ class Window(AcceptedIds):
         holder_id: of the queue or exchange in the store. stored: the message is stored.
         """
         ttl_ms = message_ttl_ms(message) or self._ttl_ms
-        now_ms = self._clock.wall_ms()
-        expires_ms = now_ms + min(ttl_ms, MAX_EXPIRY_MS) if ttl_ms else 0
+        now_ms, ahead_ms = self._clock.now_ms(), self._clock.ahead_ms
+        expires_ms = now_ms + ahead_ms + min(ttl_ms, MAX_EXPIRY_MS) if ttl_ms else 0
         self._expire(now_ms)
         self._remove(key)
         self._sequence += 1
         taken = TakenId(key, holder_id, self._sequence, expires_ms, stored and self._stored)
+        taken.set_time(expires_ms, ahead_ms)
         self._add(taken)
         if taken.stored:
             self._store.add_id(taken)
@@ -82,11 +84,12 @@ class Window(AcceptedIds):
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """See `IdKeeper`."""
-        now_ms = self._clock.wall_ms()
+        now_ms, ahead_ms = self._clock.now_ms(), self._clock.ahead_ms
         unneeded: list[TakenId] = []
         for taken in ids:
             self._sequence = taken.sequence
-            if taken.expires_ms and taken.expires_ms <= now_ms:
+            taken.set_time(taken.expires_ms, ahead_ms)
+            if taken.is_over(now_ms):
                 unneeded.append(taken)
                 continue
             earlier = self._ids.pop(taken.key, None)
@@ -102,7 +105,9 @@ class Window(AcceptedIds):
         for taken in other._ids.values():
             if taken.stored:
                 self._sequence += 1
-                self._add(TakenId(taken.key, holder_id, self._sequence, taken.expires_ms, True))
+                again = TakenId(taken.key, holder_id, self._sequence, taken.expires_ms, True)
+                again.set_time(taken.expires_ms, taken.ahead_ms)
+                self._add(again)
 
     def close(self, disposal: Disposal) -> None:
         """Forget all ids, because the queue or exchange is deleted; many are removed from the store later."""
@@ -124,7 +129,7 @@ class Window(AcceptedIds):
     def _add(self, taken: TakenId) -> None:
         self._ids[taken.key] = taken
         if taken.expires_ms:
-            heapq.heappush(self._expiring, (taken.expires_ms, taken.sequence, taken.key))
+            heapq.heappush(self._expiring, (taken.expires_ms - taken.ahead_ms, taken.sequence, taken.key))
             if self._timer is None:
                 self._wait()
 
@@ -134,18 +139,20 @@ class Window(AcceptedIds):
             self._store.remove_id(taken)
             if len(self._expiring) > 2 * len(self._ids) + self._most_expired:
                 self._expiring = [
-                    (each.expires_ms, each.sequence, each.key) for each in self._ids.values() if each.expires_ms
+                    (each.expires_ms - each.ahead_ms, each.sequence, each.key)
+                    for each in self._ids.values()
+                    if each.expires_ms
                 ]
                 heapq.heapify(self._expiring)
 
     def _wait(self) -> None:
-        due_ms = max(self._expiring[0][0], self._clock.wall_ms() + SWEEP_MS)
-        self._timer = self._clock.at_wall(due_ms, self._sweep)
+        due_ms = max(self._expiring[0][0], self._clock.now_ms() + SWEEP_MS)
+        self._timer = self._clock.at(due_ms, self._sweep)
 
     def _sweep(self) -> None:
         """Forget expired ids, also if no message comes any more."""
         self._timer = None
-        if self._expire(self._clock.wall_ms()):
+        if self._expire(self._clock.now_ms()):
             self._timer = self._clock.after(0, self._sweep)
         elif self._expiring:
             self._wait()

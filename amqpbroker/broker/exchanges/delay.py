@@ -44,6 +44,11 @@ def held_until_ms(properties: bytes, now_ms: i64, extensions: bool) -> i64:
     return now_ms + delay
 
 
+def is_delivery_time(properties: bytes, until_ms: i64) -> bool:
+    """Return whether a message is held until a time because its delivery time says so, and not a delay."""
+    return _EXTENSIONS in properties and delivery_time_ms(properties, DELIVERY_TIME) == until_ms
+
+
 def _delay_in(properties: bytes, name: bytes) -> i64:
     at: i64 = find_header(properties, name)
     return _delay_at(properties, at) if at else 0

@@ -10,7 +10,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.disposal import Disposal
-from amqpbroker.broker.exchanges.delay import held_until_ms, released
+from amqpbroker.broker.exchanges.delay import held_until_ms, is_delivery_time, released
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.fates.fates import DELETED, NO_FATES, UNROUTABLE, Fates
 from amqpbroker.clock import Clock, Timer
@@ -36,6 +36,8 @@ _SWEEP_AGAIN_MS: Final = 1000
 
 _BITS: Final = 64
 _MASK = (1 << _BITS) - 1
+#: Flag in the position of a stored message that waits for a time of the wall clock.
+_TIMED = 1 << _BITS - 1
 
 
 # Acyclic: a copy has a message and numbers only. It refers to the exchange by id.
@@ -43,14 +45,22 @@ _MASK = (1 << _BITS) - 1
 class HeldCopy(Copy):
     """A message that is held back, as the store sees it.
 
-    deadline_ms: time at which it is due. position: 0 unless the message is stored.
+    deadline_ms: time at which it is due, by the clock's `now_ms`. timed: it waits for a time of the wall clock, whose
+    steps move it; otherwise for the end of a delay. position: 0 unless the message is stored.
     """
 
-    __slots__ = ()
+    __slots__ = ("timed",)
 
-    def __init__(self, message: Message, holder_id: int, sequence: int, due_ms: int, position: int = 0) -> None:
+    def __init__(
+        self, message: Message, holder_id: int, sequence: int, due_ms: int, position: int = 0, timed: bool = False
+    ) -> None:
         super().__init__(message, holder_id, sequence, due_ms)
         self.position = position
+        self.timed: bool = timed
+
+    def move(self, delta_ms: int) -> None:
+        """Move the time at which it is due."""
+        self.deadline_ms += delta_ms
 
     def __lt__(self, other: object) -> bool:
         """Return whether this message is due earlier than `other`, or at the same time but published before it."""
@@ -62,6 +72,16 @@ class HeldCopy(Copy):
 def _key(copy: HeldCopy) -> int:
     """Return the due time and the sequence number as one number."""
     return copy.deadline_ms << _BITS | copy.sequence
+
+
+def _item(key: int, position: int, timed: bool) -> int:
+    """Return a stored message as one number. key: see `_key`."""
+    return key << _BITS | position | (_TIMED if timed else 0)
+
+
+def _position(item: int) -> int:
+    """Return the position of a stored message."""
+    return item & _MASK & ~_TIMED
 
 
 class HeldMessages(Destination):
@@ -122,22 +142,25 @@ class HeldMessages(Destination):
 
     def holds(self, message: Message) -> bool:
         """Return whether a message that is published now is not due yet."""
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.now_ms() + self._clock.ahead_ms
         return held_until_ms(message.properties, now_ms, self._extensions) > now_ms
 
     def publish(self, message: Message) -> bool:
-        self.hold(message, held_until_ms(message.properties, self._clock.wall_ms(), self._extensions))
+        ahead_ms = self._clock.ahead_ms
+        until_ms = held_until_ms(message.properties, self._clock.now_ms() + ahead_ms, self._extensions)
+        timed = self._extensions and is_delivery_time(message.properties, until_ms)
+        self.hold(message, until_ms - ahead_ms, timed)
         return True
 
-    def hold(self, message: Message, due_ms: int) -> None:
+    def hold(self, message: Message, due_ms: int, timed: bool = False) -> None:
         """Hold the message until the due time.
 
-        due_ms: milliseconds since the epoch; a message whose due time is past is due at once.
+        due_ms: a time of the clock's `now_ms`; a message whose due time is past is due at once. timed: see `HeldCopy`.
         """
         self._sequence += 1
-        copy = HeldCopy(message, self.id, self._sequence, due_ms)
+        copy = HeldCopy(message, self.id, self._sequence, due_ms, 0, timed)
         if self._stores and message.persistent:
-            self._store.enqueue(copy)
+            self._enqueue(copy)
         if self._fates.active:
             self._fates.entered(copy, "")
         heapq.heappush(self._recent, copy)
@@ -149,6 +172,18 @@ class HeldMessages(Destination):
         if self._timer is None or due_ms < self._timer.due_ms:
             self._arm()
 
+    def _enqueue(self, copy: HeldCopy) -> None:
+        """Store a message. The record of a delay tells after a restart that it waits for a time of the wall clock."""
+        if not copy.timed:
+            self._store.enqueue(copy)
+            return
+        self._store.begin()
+        try:
+            self._store.enqueue(copy)
+            self._store.delayed(copy, copy.deadline_ms + self._clock.ahead_ms)
+        finally:
+            self._store.end()
+
     def _sweep(self) -> None:
         """Release the memory of messages that are stored by now."""
         self._new_bytes = 0
@@ -156,7 +191,7 @@ class HeldMessages(Destination):
         pending = False
         for copy in self._recent:
             if self._store.is_safe(copy):
-                heapq.heappush(self._stored, _key(copy) << _BITS | copy.position)
+                heapq.heappush(self._stored, _item(_key(copy), copy.position, copy.timed))
                 self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             else:
                 rest.append(copy)
@@ -173,8 +208,11 @@ class HeldMessages(Destination):
 
     def recover(self, copies: Copies) -> None:
         self._sequence = copies.sequences[-1]
-        found = zip(copies.deadlines_ms, copies.sequences, copies.positions, strict=True)
-        self._stored = [(due_ms << _BITS | sequence) << _BITS | position for due_ms, sequence, position in found]
+        timed = copies.dues_ms or array("Q", bytes(8 * len(copies.positions)))
+        found = zip(copies.deadlines_ms, copies.sequences, copies.positions, timed, strict=True)
+        self._stored = [
+            _item(due_ms << _BITS | sequence, position, at_ms != 0) for due_ms, sequence, position, at_ms in found
+        ]
         heapq.heapify(self._stored)
 
     def recovered(self) -> None:
@@ -207,7 +245,7 @@ class HeldMessages(Destination):
 
     def _discard_stored(self, items: list[int]) -> None:
         """Discard messages that are on the disk only. They are read for their fates, if they can be."""
-        positions = sorted([item & _MASK for item in items])
+        positions = sorted([_position(item) for item in items])
         self._store.begin()
         try:
             if self._fates.active:
@@ -244,7 +282,23 @@ class HeldMessages(Destination):
         if self._timer is not None:
             self._timer.cancel()
         due_ms = self._due_ms()
-        self._timer = None if due_ms is None else self._clock.at_wall(due_ms, self._release_due)
+        if due_ms is None and not self._unread:
+            self._clock.unfollow(self._stepped)
+        elif self._timer is None:
+            self._clock.follow(self._stepped)
+        self._timer = None if due_ms is None else self._clock.at(due_ms, self._release_due)
+
+    def _stepped(self, moved_ms: int) -> None:
+        """Move the messages that wait for a time of the wall clock."""
+        moved = moved_ms << 2 * _BITS
+        for copy in self._recent:
+            if copy.timed:
+                copy.move(-moved_ms)
+        heapq.heapify(self._recent)
+        self._stored = [item - moved if item & _TIMED else item for item in self._stored]
+        heapq.heapify(self._stored)
+        self._unread = [item - moved if item & _TIMED else item for item in self._unread]
+        self._arm()
 
     def _release_due(self) -> None:
         """Release messages that are due, up to a bounded number, so that timers and connections run in between.
@@ -253,7 +307,7 @@ class HeldMessages(Destination):
         again.
         """
         self._timer = None
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.now_ms()
         store = self._store
         # One reading for all of them: messages with the same delay are next to each other.
         reading = store.load(())
@@ -281,13 +335,13 @@ class HeldMessages(Destination):
             return copy
         item = self._stored[0]
         try:
-            message = reading.message(item & _MASK)
+            message = reading.message(_position(item))
         except (OSError, DamagedError) as error:
             self._postpone(error)
             return None
         self._failures = max(self._failures - 1, 0)
         heapq.heappop(self._stored)
-        return HeldCopy(message, self.id, item >> _BITS & _MASK, reading.deadline_ms, item & _MASK)
+        return HeldCopy(message, self.id, item >> _BITS & _MASK, item >> 2 * _BITS, _position(item), item & _TIMED != 0)
 
     def _postpone(self, error: Exception) -> None:
         """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""

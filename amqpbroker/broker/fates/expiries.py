@@ -12,7 +12,9 @@ SLACK: Final = 64
 
 @final
 class Expiries:
-    """The times of the wall clock at which ids expire, with one timer for all of them.
+    """The times at which ids expire, with one timer for all of them.
+
+    They are set as times of the wall clock. Its later steps do not move them.
 
     The heap never has more than twice as many items as there are ids, plus `SLACK`.
     """
@@ -20,6 +22,7 @@ class Expiries:
     def __init__(self, clock: Clock, expired: Callable[[bytes], None]) -> None:
         """expired(id): called when the time of an id is over. The id has no time then."""
         self._clock: Clock = clock
+        clock.watch()
         self._expired: Callable[[bytes], None] = expired
         self._times_ms: dict[bytes, int] = {}
         self._heap: list[tuple[int, bytes]] = []
@@ -31,6 +34,7 @@ class Expiries:
 
     def set(self, id_: bytes, expires_ms: int) -> None:
         """Set the time of an id, in place of an earlier one."""
+        expires_ms -= self._clock.ahead_ms
         self._times_ms[id_] = expires_ms
         first = self._heap[0] if self._heap else None
         heapq.heappush(self._heap, (expires_ms, id_))
@@ -63,11 +67,11 @@ class Expiries:
             self._timer.cancel()
             self._timer = None
         if self._heap:
-            self._timer = self._clock.at_wall(self._heap[0][0], self._expire)
+            self._timer = self._clock.at(self._heap[0][0], self._expire)
 
     def _expire(self) -> None:
         self._timer = None
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.now_ms()
         while self._heap and self._heap[0][0] <= now_ms:
             expires_ms, id_ = heapq.heappop(self._heap)
             if self._times_ms.get(id_) == expires_ms:

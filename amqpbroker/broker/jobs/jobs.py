@@ -261,7 +261,7 @@ class Jobs(Follower[Job, Place]):
                 earlier = move.known.earlier
             else:
                 earlier += attempts_of(move.known, move.copy, move.reason)
-        due_ms = 0 if queue else copy.deadline_ms
+        due_ms = 0 if queue else copy.deadline_ms + self._clock.ahead_ms
         place = Place(queue, copy.holder_id, copy.sequence, due_ms, self._is_stored(copy), earlier)
         job.add_place(place, is_published=move is not None and not move.queue)
         self._changed(job)
@@ -320,7 +320,7 @@ class Jobs(Follower[Job, Place]):
             self._replies_kept.update(job)
             self._expiries.remove(job.key)
         elif not job.places and not job.has_ended:
-            job.ended_ms = self._clock.wall_ms()
+            job.ended_ms = self._clock.now_ms() + self._clock.ahead_ms
             self._shares.release(job.key)
             self._replies_kept.update(job)
             self._expiries.set(job.key, job.expires_ms)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import Ledger
-from amqpbroker.broker.queues.pages import Page, Pager
+from amqpbroker.broker.queues.pages import Page, Pager, expiry_times
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store.recovered import Copies
 
@@ -18,6 +18,9 @@ class DelayedMessages:
     Delayed entries are neither ready nor unacknowledged. They may have been delivered before or not. The store has
     their due times, so they are still delayed after a restart of the broker. With a pager, the entries that are due
     last are paged out if there are many.
+
+    An entry that was never delivered waits for a delivery time, which is a time of the wall clock: steps of the wall
+    clock move it. The delay of a returned entry is a duration, which they do not change.
 
     count, size: number of entries, and bytes of their bodies.
     """
@@ -109,9 +112,10 @@ class DelayedMessages:
                 [],
                 array("Q", [copies.positions[index] for index in indices]),
                 array("Q", [copies.sequences[index] for index in indices]),
+                expiry_times([copies.deadlines_ms[index] for index in indices]),
             )
             dues_ms = array("q", [copies.dues_ms[index] - ahead_ms for index in indices])
-            heapq.heappush(self._pages, (*_first_of(page, dues_ms), _Run(page, dues_ms, array("q"))))
+            heapq.heappush(self._pages, (*_first_of(page, dues_ms), _Run(page, dues_ms, pager.delivered(page))))
             self._last_ms = max(self._last_ms, last_ms - ahead_ms)
         self._arm()
 
@@ -262,8 +266,29 @@ class DelayedMessages:
         if next_ms is None:
             self._timer = None
             self._last_ms = 0
+            self._clock.unfollow(self._stepped)
         else:
+            if self._timer is None:
+                self._clock.follow(self._stepped)
             self._timer = self._clock.at(next_ms, self.release_due)
+
+    def _stepped(self, moved_ms: int) -> None:
+        """Move the entries that wait for a time of the wall clock."""
+        heap: list[tuple[int, int, Entry]] = []
+        for due_ms, sequence, entry in self._heap:
+            if entry.acquired_count <= 0:
+                due_ms -= moved_ms
+                entry.move_deadline(-moved_ms)
+            heap.append((due_ms, sequence, entry))
+        heapq.heapify(heap)
+        self._heap = heap
+        for _, _, run in self._pages:
+            run.step(moved_ms)
+        self._pages = [(*_first_of(run.page, run.dues_ms), run) for _, _, run in self._pages]
+        heapq.heapify(self._pages)
+        dues_ms = [due_ms for due_ms, _, _ in heap]
+        self._last_ms = max([*dues_ms, *[max(run.dues_ms) for _, _, run in self._pages]], default=0)
+        self._arm()
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
@@ -316,7 +341,7 @@ class DelayedMessages:
 class _Run:
     """Page of entries, in the order of their sequences, with their due times.
 
-    acquired_counts: of the entries, which the store does not have; empty after a restart, when they are not known.
+    acquired_counts: of the entries, which the store does not have; after a restart 0 or 1, for whether there were any.
     """
 
     __slots__ = ("acquired_counts", "dues_ms", "page")
@@ -325,6 +350,12 @@ class _Run:
         self.page: Page = page
         self.dues_ms = dues_ms
         self.acquired_counts = acquired_counts
+
+    def step(self, moved_ms: int) -> None:
+        """Move the entries that were never delivered, and their deadlines; see `DelayedMessages`."""
+        timed = [count <= 0 for count in self.acquired_counts]
+        self.dues_ms = array("q", [due - moved_ms if at else due for due, at in zip(self.dues_ms, timed, strict=True)])
+        self.page.move_deadlines(-moved_ms, timed)
 
     def discard_first(self, count: int) -> None:
         """Remove the first entries, which the pager has taken from the page."""

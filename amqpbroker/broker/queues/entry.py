@@ -72,6 +72,11 @@ class Entry(Copy):
         """Set the message that leaves instead of the one that has entered."""
         self.message = message
 
+    def move_deadline(self, delta_ms: int) -> None:
+        """Move the expiry time, if there is one."""
+        if self.deadline_ms:
+            self.deadline_ms += delta_ms
+
     def count_return(self, failed: bool) -> None:
         """Count a return. failed: it counts against a delivery limit."""
         self.acquired_count = max(self.acquired_count, 0) + 1

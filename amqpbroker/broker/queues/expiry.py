@@ -70,15 +70,15 @@ class Expiry:
         self._go_on()
 
     def deadline_ms(self, message: Message) -> int:
-        """Return the expiry time of a message that is published now, 0 for never."""
+        """Return when a message that is published now expires, by the clock's `now_ms`; 0 for never."""
         ttl_ms = self._ttl_ms
         if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
             ttl_ms = message.expiration_ms
-        return self._clock.wall_ms() + ttl_ms if ttl_ms >= 0 else 0
+        return self._clock.now_ms() + ttl_ms if ttl_ms >= 0 else 0
 
     def is_due(self, entry: Entry) -> bool:
         """Return whether an entry that has a deadline has expired."""
-        return entry.deadline_ms <= self._clock.wall_ms()
+        return entry.deadline_ms <= self._clock.now_ms()
 
     def added(self, entry: Entry) -> None:
         self.count += 1
@@ -161,12 +161,12 @@ class Expiry:
 
     def _is_head_due(self) -> bool:
         """Return whether the first message that may expire has expired, and can be read."""
-        return self._ready.count > 0 and 0 < self._ready.due_ms() <= self._clock.wall_ms()
+        return self._ready.count > 0 and 0 < self._ready.due_ms() <= self._clock.now_ms()
 
     def _expire_heads(self) -> None:
         """Remove expired heads. Messages that exceed the number or the size for one iteration remain."""
         most = self._allowed
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.now_ms()
         expired: list[Entry] = []
         size = 0
         ready = self._ready
@@ -183,7 +183,7 @@ class Expiry:
 
     def _expired_items(self) -> int:
         """Return the item that is greater than those of all expired messages."""
-        return deadline_item(self._clock.wall_ms() + 1, 0, 0)
+        return deadline_item(self._clock.now_ms() + 1, 0, 0)
 
     def _expire_before(self, deadlines: Deadlines, limit: int) -> bool:
         """Remove messages with a smaller item (`deadline_item`) than `limit`, in the order of their deadlines.
@@ -222,7 +222,7 @@ class Expiry:
             return
         if timer is not None:
             timer.cancel()
-        self._timer = self._clock.at_wall(due_ms, self._on_timer)
+        self._timer = self._clock.at(due_ms, self._on_timer)
 
     def stop(self) -> None:
         """Stop expiring messages, and release the ready line."""

@@ -409,6 +409,7 @@ class GroupQueue(LocalQueue):
         of_versions = [note for note in ids if note.key[0] == VERSION]
         for note in ids:
             if note.key[0] != VERSION:
+                note.set_time(note.expires_ms, self.clock.ahead_ms)
                 groups.recover_state(note)
         if versions is not None:
             versions.recover(of_versions)
@@ -444,7 +445,9 @@ class GroupQueue(LocalQueue):
             assert group.key is not None
             assert group.note is not None
             failed = other.line.groups.failed(group)
-            groups.record(group.key, group.state, failed, group.note.expires_ms, self.id)
+            note = groups.record(group.key, group.state, failed, group.note.expires_ms, self.id).note
+            if note is not None:
+                note.set_time(group.note.expires_ms, group.note.ahead_ms)
         groups.letters.inherit(other.line.groups.letters, self.id)
         self.line.groups_changed()
 

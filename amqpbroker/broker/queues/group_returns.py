@@ -106,7 +106,10 @@ class GroupReturns(Returns):
         store = self._ledger.store
         store.begin()
         try:
-            groups.record(group.key, state, entry.sequence, self._clock.wall_ms(), entry.queue.id)
+            since_ms = self._clock.now_ms() + self._clock.ahead_ms
+            note = groups.record(group.key, state, entry.sequence, since_ms, entry.queue.id).note
+            if note is not None:
+                note.set_time(since_ms, self._clock.ahead_ms)
         finally:
             store.end()
         self.stopped.append(group)

@@ -85,7 +85,7 @@ class GroupUnparking(GroupTask):
     def _renew(self) -> None:
         """Renew the messages of one slice. Raises UnreadableError."""
         queue, rest, note = self._queue, self._rest, self._note
-        parked_ms = queue.clock.wall_ms() - (0 if note is None else note.expires_ms)
+        parked_ms = queue.clock.now_ms() - (0 if note is None else note.expires_ms - note.ahead_ms)
         renewed: list[Entry] = []
         count = size = 0
         try:

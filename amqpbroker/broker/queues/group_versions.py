@@ -26,6 +26,7 @@ class GroupVersions:
     def __init__(self, clock: Clock, notes: GroupNotes, most: int, header: bytes, name: bytes, ttl_ms: int) -> None:
         """header: name of the header with the key, empty for the routing key. name: of the header with the version."""
         self._clock = clock
+        clock.watch()
         self._notes: GroupNotes = notes
         self._most: int = most
         self._header: bytes = header
@@ -49,7 +50,7 @@ class GroupVersions:
         known = None if key is None else self._acked.get(key)
         if version is None or known is None:
             return False
-        return version < known[0] and known[1].expires_ms > self._clock.wall_ms()
+        return version < known[0] and not known[1].is_over(self._clock.now_ms())
 
     def acked(self, message: Message, holder_id: int) -> None:
         """Record that a message is acknowledged. holder_id: id of the queue."""
@@ -57,14 +58,16 @@ class GroupVersions:
         key = None if version is None else group_key(message, self._header)
         if version is None or key is None:
             return
-        now_ms = self._clock.wall_ms()
+        now_ms, ahead_ms = self._clock.now_ms(), self._clock.ahead_ms
         known = self._acked.pop(key, None)
         if known is not None:
             self._notes.remove(known[1])
-            if known[1].expires_ms > now_ms:
+            if not known[1].is_over(now_ms):
                 version = max(version, known[0])
         encoded = version.to_bytes(_VERSION_BYTES, "big", signed=True)
-        note = self._notes.add(encoded + key, VERSION, now_ms + self._ttl_ms, holder_id)
+        expires_ms = now_ms + ahead_ms + self._ttl_ms
+        note = self._notes.add(encoded + key, VERSION, expires_ms, holder_id)
+        note.set_time(expires_ms, ahead_ms)
         self._acked[key] = version, note
         self._remove_oldest(now_ms)
 
@@ -72,13 +75,16 @@ class GroupVersions:
         """Recover the versions of these notes."""
         start = 1 + _VERSION_BYTES
         for note in sorted(notes, key=_expiry):
+            note.set_time(note.expires_ms, self._clock.ahead_ms)
             self._acked[note.key[start:]] = int.from_bytes(note.key[1:start], "big", signed=True), note
-        self._remove_oldest(self._clock.wall_ms())
+        self._remove_oldest(self._clock.now_ms())
 
     def inherit(self, other: "GroupVersions", holder_id: int) -> None:
         """Take over the versions of a queue that is replaced by the one with that id."""
         for key, (version, note) in other._acked.items():
-            self._acked[key] = version, self._notes.add(note.key[1:], VERSION, note.expires_ms, holder_id)
+            again = self._notes.add(note.key[1:], VERSION, note.expires_ms, holder_id)
+            again.set_time(note.expires_ms, note.ahead_ms)
+            self._acked[key] = version, again
 
     def end(self) -> deque[TakenId]:
         """Discard all versions, because the queue is deleted. Return their notes, which the caller removes."""
@@ -90,7 +96,7 @@ class GroupVersions:
         while self._acked:
             key = next(iter(self._acked))
             note = self._acked[key][1]
-            if len(self._acked) <= self._most and note.expires_ms > now_ms:
+            if len(self._acked) <= self._most and not note.is_over(now_ms):
                 return
             self._notes.remove(note)
             del self._acked[key]

@@ -52,6 +52,20 @@ class Page:
         """The queue position of its first copy."""
         return self.sequences[0] if self.positions else self.entries[0].sequence
 
+    def deadline_ms(self, index: int) -> int:
+        """Return the expiry time of a copy that is not in memory, 0 for never."""
+        return self.deadlines_ms[index] if self.deadlines_ms else 0
+
+    def move_deadlines(self, delta_ms: int, chosen: Sequence[bool]) -> None:
+        """Move the expiry times of the chosen copies. chosen: a flag for each copy."""
+        for index, time_ms in enumerate(self.deadlines_ms):
+            if time_ms and chosen[index]:
+                self.deadlines_ms[index] = time_ms + delta_ms
+        indices = [index for index, position in enumerate(self.positions) if not position]
+        for entry, index in zip(self.entries, indices or range(len(self.entries)), strict=True):
+            if chosen[index]:
+                entry.move_deadline(delta_ms)
+
     def unload(self) -> None:
         """Release the stored copies from memory, all of which are durable: only their numbers remain."""
         entries = self.entries
@@ -252,6 +266,10 @@ class Pager(metaclass=ABCMeta):
 
         Return False if this must be tried again, because stored copies are not durable yet.
         """
+
+    @abstractmethod
+    def delivered(self, page: Page) -> "array[int]":
+        """Return 1 for each copy of the page that was delivered before, and 0 for others. All of them are stored."""
 
     @abstractmethod
     def take(self, page: Page) -> list[Entry]:

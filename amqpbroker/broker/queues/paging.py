@@ -74,6 +74,9 @@ class QueuePages(Pager):
                 page.spill(spilled)
         return True
 
+    def delivered(self, page: Page) -> "array[int]":
+        return array("B", [self._store.delivery_count(position) >= 0 for position in page.positions])
+
     def _is_readable(self, entry: Entry) -> bool:
         """Return whether a stored entry can be read back as it is, because the store has written all of it."""
         store = self._store
@@ -107,7 +110,7 @@ class QueuePages(Pager):
         position = page.positions[index]
         try:
             if position:
-                entry = self._entry(self._store.load([position]), position, page.sequences[index])
+                entry = self._entry(self._store.load([position]), page, index)
             else:
                 entry = self._others(page)[page.positions[:index].count(0)]
         except (OSError, DamagedError) as error:
@@ -130,7 +133,7 @@ class QueuePages(Pager):
             # Spilled copies return to memory, because those of a page are either all in memory or all spilled.
             others = self._others(page)
             if position:
-                old = self._entry(self._store.load([position]), position, page.sequences[index])
+                old = self._entry(self._store.load([position]), page, index)
             else:
                 old = others[page.positions[:index].count(0)]
         except (OSError, DamagedError) as error:
@@ -193,7 +196,7 @@ class QueuePages(Pager):
         entries = []
         for index in indices:
             if positions[index]:
-                entries.append(self._entry(reading, positions[index], page.sequences[index]))
+                entries.append(self._entry(reading, page, index))
             else:
                 entries.append(others[positions[:index].count(0)])
         return entries
@@ -213,17 +216,18 @@ class QueuePages(Pager):
         other = 0
         positions = page.positions[:count]
         reading = self._store.load([position for position in positions if position])
-        for position, sequence in zip(positions, page.sequences[:count], strict=True):
+        for index, position in enumerate(positions):
             if not position:
                 entries.append(others[other])
                 other += 1
                 continue
-            entries.append(self._entry(reading, position, sequence))
+            entries.append(self._entry(reading, page, index))
 
-    def _entry(self, reading: Reading, position: int, sequence: int) -> Entry:
-        """Read one stored copy. Raises OSError, DamagedError."""
-        message = reading.message(position)
-        entry = Entry(message, self._queue, sequence, reading.deadline_ms)
+    def _entry(self, reading: Reading, page: Page, index: int) -> Entry:
+        """Read one stored copy of a page. Raises OSError, DamagedError."""
+        position = page.positions[index]
+        # The deadline in the store is a time of the wall clock.
+        entry = Entry(reading.message(position), self._queue, page.sequences[index], page.deadline_ms(index))
         entry.stored_at(position)
         delivery_count = self._store.delivery_count(position)
         if delivery_count >= 0:

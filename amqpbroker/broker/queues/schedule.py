@@ -27,18 +27,18 @@ class Schedule:
         self._returns = returns
 
     def due_ms(self, message: Message) -> int:
-        """Return when a message that is published now may be delivered, in milliseconds since the epoch; 0 for now.
+        """Return when a message that is published now may be delivered, by the wall clock; 0 for now.
 
         It is at most ten years ahead. A header that is no time delays nothing.
         """
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.now_ms() + self._clock.ahead_ms
         due_ms = min(delivery_time_ms(message.properties, self.header), now_ms + MAX_EXPIRY_MS)
         return due_ms if due_ms > now_ms else 0
 
     def delay(self, queue: Queue, message: Message, due_ms: int) -> None:
         """Add a published message to the queue's delayed messages until `due_ms`, when its TTL begins."""
         # Read before the deadline is computed, so that the message never expires too early.
-        now_ms = self._clock.wall_ms()
+        now_ms = self._clock.now_ms() + self._clock.ahead_ms
         deadline_ms = self._expiry.deadline_ms(message)
         if deadline_ms:
             deadline_ms += due_ms - now_ms
