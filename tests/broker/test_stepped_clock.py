@@ -1,11 +1,15 @@
 """Steps of the wall clock: points in time follow them, durations do not."""
 
+from dataclasses import replace
+
 import pytest
 
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.window import Window
 from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.exchanges.test_held import Node as HoldingNode
 from tests.broker.storing import Node, bodies, depth, publish
@@ -149,3 +153,23 @@ def test_clock_step_does_not_end_queue_expiry_or_consumer_timeout():
     assert "unused" in queues
     node.clock.advance(2_000)
     assert "unused" not in queues
+
+
+class SmallPages(Node):
+    config = Config(bounds=replace(BOUNDS, page_count=4, least_page_count=2))
+
+
+@pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])
+def test_paged_delivery_times_and_their_ttl_follow_the_wall_clock(ahead_ms):
+    node = SmallPages(q={"x-delivery-time-header": longstr("eta")})
+    client = node.client()
+    eta = Field("l", node.clock.wall_ms() + 3 * HOUR_MS)
+    for number in range(40):
+        publish(client, str(number), headers={"eta": eta}, expiration=str(HOUR_MS))
+    client.turn()
+    assert node.broker.vhosts["/"].queues["q"].offering.delayed.paged_out > 20
+    node.clock.stepped(ahead_ms)
+    node.clock.advance(3 * HOUR_MS - ahead_ms - 1)
+    assert depth(node, "q") == 0
+    node.clock.advance(HOUR_MS)
+    assert bodies(node) == [str(number) for number in range(40)]
