@@ -17,6 +17,7 @@ from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.retry_delay import RETURNED
 
 
 @final
@@ -224,16 +225,21 @@ class Unacked:
         self.entries = dict(sorted(entries.items()))
 
     def release(self, name: str, disposal: Disposal) -> None:
-        """Requeue everything, even if one queue fails; many deliveries return to their queue in slices.
+        """Requeue everything, even if one queue fails. name: of the channel, for the log. Never raises.
 
-        name: of the channel, for the log. Never raises.
+        Messages that return to their positions do so at once, before the queue delivers later ones. Those that are
+        delayed first return in slices.
         """
         # An entry refers to its consumer, and the consumer to this object: the cycle is broken here, so that they are
         # freed.
         self._transaction = None
         for queue, group in by_start(self._take(0, True)[1]):
             reclaim = partial(_reclaim, queue, f"{name}: requeueing to queue {queue.name}")
-            disposal.record(deque(group), reclaim, disposal.few)
+            retry = queue.settings.retry
+            if retry is None or retry.returns == RETURNED:
+                reclaim(group)
+            else:
+                disposal.record(deque(group), reclaim, disposal.few)
 
     # --- channel-wide prefetch
     # ------------------------------------------------------------------------------------------

@@ -88,9 +88,19 @@ def test_many_messages_return_in_slices_when_the_channel_ends() -> None:
     assert ready(queue) == [b"%d" % number for number in range(8)]
 
 
-def test_messages_of_a_queue_that_is_deleted_meanwhile_do_not_return() -> None:
+def test_messages_return_at_once_before_later_ones_are_delivered() -> None:
     vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
     queue = declare(vhost)
+    publish(queue, *[b"%d" % number for number in range(9)])
+    unacked = Unacked(ChannelCounters())
+    hold(unacked, queue, 8)
+    unacked.release("a channel", vhost.disposal)
+    assert ready(queue) == [b"%d" % number for number in range(9)]
+
+
+def test_messages_of_a_queue_that_is_deleted_meanwhile_do_not_return() -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
+    queue = declare(vhost, delayed_retry_type="all", delayed_retry_min=100)
     publish(queue, *[b"%d" % number for number in range(8)])
     unacked = Unacked(ChannelCounters())
     hold(unacked, queue, 8)
