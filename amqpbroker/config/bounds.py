@@ -70,7 +70,9 @@ class Bounds:
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     departures: messages that left together, each of which takes several operations, that are recorded in one event
     loop iteration: purged messages of batches and jobs, and deliveries that return to a queue.
-    http_connections: connections of an HTTP listener; further ones are dropped.
+    http_connections: connections of an HTTP listener; further ones are dropped. waiting: requests of a listener that
+    wait: long polls, messages that are read, slow bodies, and answers that are sent in parts. user_waiting: those of
+    one user; users who are not administrators leave as many to administrators.
     handshakes: clients of a listener at a time that shake hands by TLS, or whose PROXY header is awaited; further
     clients wait in the kernel's backlog. accepts: clients that such a listener accepts in one event loop iteration.
     pages: metrics pages that a listener generates and sends at a time. A page holds the labels of its objects until it
@@ -151,6 +153,8 @@ class Bounds:
     histories: int = 1000
     samples: int = 250
     http_connections: int = 1000
+    waiting: int = 750
+    user_waiting: int = 250
     handshakes: int = 1000
     accepts: int = 100
     pages: int = 16

@@ -28,14 +28,16 @@ from amqpbroker.management.definitions.export import Exported, written
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.identity import Access, Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
+from amqpbroker.management.passing_on import PassedOn
 from amqpbroker.management.peers import Peers, is_from_peer
 from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
 from amqpbroker.management.sharing import MISSING_BROKERS, MISSING_VHOSTS, Sharing
-from amqpbroker.management.streamed import answer, encoded
+from amqpbroker.management.streamed import Streamed, answer, encoded
 from amqpbroker.management.synced import all_defined, all_written
+from amqpbroker.management.waiting import Place, Waiting
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -68,8 +70,9 @@ def build_app(
     sessions = Sessions(broker.clock, timeout_ms, config.bounds)
     authenticator = Authenticator(broker, sessions, node.token)
     bodies = Bodies(config.bounds.bodies_bytes)
+    waiting = Waiting(config.bounds.waiting, config.bounds.user_waiting)
     sharing = None if peers is None else Sharing(peers)
-    endpoint = partial(_Endpoint, broker, node, authenticator, bodies, sharing)
+    endpoint = partial(_Endpoint, broker, node, authenticator, bodies, waiting, sharing)
     api = [Route(resource.path, endpoint(resource)) for resource in resources]
     api.append(Route("/{unknown:path}", endpoint(Resource("", Access.ANYBODY))))
     routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(broker, node, peers))]
@@ -164,6 +167,7 @@ class _Endpoint:
         node: "Node",
         authenticator: Authenticator,
         bodies: Bodies,
+        waiting: Waiting,
         sharing: Sharing | None,
         resource: Resource,
     ) -> None:
@@ -171,13 +175,17 @@ class _Endpoint:
         self._node = node
         self._authenticator = authenticator
         self._bodies = bodies
+        self._waiting = waiting
         self._sharing = sharing
         self._resource = resource
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        request = Request(scope, receive)
+        with self._waiting.one() as place:
+            await self._respond(Request(scope, receive), place, send)
+
+    async def _respond(self, request: Request, place: Place, send: _Send) -> None:
         try:
-            response = await self._answer(request)
+            response = await self._answer(request, place)
         except ApiError as error:
             response = _failed(request, error)
         except AmqpError as error:
@@ -194,9 +202,9 @@ class _Endpoint:
         if request.method not in READING:
             # As in RabbitMQ, the affected clients are notified before the request is answered.
             await all_written(self._broker)
-        await response(scope, receive, send)
+        await response(request.scope, request.receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, place: Place) -> Response:
         resource = self._resource
         path = {name: unquote(value) for name, value in request.path_params.items()}
         if self._sharing is not None and is_from_peer(request):
@@ -227,19 +235,30 @@ class _Endpoint:
                 self._require(now, access, None if resource.any_vhost else path.get("vhost"), request.method)
             return now
 
+        def wait() -> None:
+            """Count the request as one that waits. Raises ApiError 503."""
+            if identity is None:
+                place.take(None, is_administrator=False)
+            else:
+                place.take(identity.user.name, identity.is_administrator)
+
         check()
         with self._bodies.one() as body:
             call = Call(self._broker, self._node, self._authenticator, check, request, path)
             if request.method in ("PUT", "POST"):
                 most = resource.max_body(identity is not None, self._broker.config.bounds.body_bytes)
-                call.raw = await body.read(request, most, partial(_may_send, resource, call))
+                call.raw = await body.read(request, most, partial(_may_send, resource, call), wait)
             call.check()
+            if resource.waits is not None and resource.waits(call):
+                wait()
             if self._sharing is None:
                 response = await _response(await self._result(handler, call), call)
             else:
                 response = await self._sharing.answer(resource, handler, call, self._result, _response)
         if reading:
             call.check()
+            if isinstance(response, Streamed | PassedOn):
+                await _while_sent(response, wait)
         return response
 
     async def _result(self, handler: Handler, call: Call) -> Any:
@@ -260,6 +279,15 @@ class _Endpoint:
         if vhost is not None and vhost not in self._broker.defined_vhosts:
             raise failure.no_vhost() if method in ("PUT", "POST") else failure.not_found()
         identity.require(access, vhost)
+
+
+async def _while_sent(response: Streamed | PassedOn, wait: Callable[[], None]) -> None:
+    """Count the request as one that waits until its answer is sent. Raises ApiError 503."""
+    try:
+        wait()
+    except ApiError:
+        await response.close()
+        raise
 
 
 def _may_send(resource: Resource, call: Call) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import final
 
 from starlette.requests import Request
 
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.management import failure
+from amqpbroker.management.failure import ApiError
 
 #: The largest body of a request without a login: a user name and a password.
 MAX_LOGIN_BYTES = 10_000
@@ -17,8 +19,9 @@ MAX_LOGIN_BYTES = 10_000
 #: connection, do not count in the total.
 SMALL_BYTES = 64 * 1024
 
-#: Time limit for receiving a body.
+#: Time limit for receiving a body, and the time after which its request counts as one that waits.
 BODY_S = 60.0
+PROMPT_S = 1.0
 
 
 @final
@@ -40,6 +43,7 @@ class Body:
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self._counted = 0
+        self._refusal: ApiError | None = None
 
     def __enter__(self) -> "Body":
         return self
@@ -47,11 +51,13 @@ class Body:
     def __exit__(self, *raised: object) -> None:
         self._count(0)
 
-    async def read(self, request: Request, most: int, check: Callable[[], object]) -> bytes:
+    async def read(self, request: Request, most: int, check: Callable[[], object], wait: Callable[[], object]) -> bytes:
         """Read the body. check(): raises an error if the sender is not authorised; called before a large body is read.
 
+        wait(): called if the body does not arrive within `PROMPT_S`; raises ApiError if too many requests wait.
+
         Raises ApiError 400 if the body is too large, 408 if it does not arrive in time, 503 if large bodies take too
-        much memory in total.
+        much memory in total, or too many requests wait.
         """
         if not most:
             return b""
@@ -62,7 +68,7 @@ class Body:
         data = bytearray()
         checked = False
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(BODY_S) as limit, self._waiting(limit, wait):
                 self._admit(announced, most)
                 if announced > SMALL_BYTES:
                     check()
@@ -77,8 +83,26 @@ class Body:
                         self._count(size)
                     data += part
         except TimeoutError:
-            raise failure.slow_body() from None
+            raise (self._refusal or failure.slow_body()) from None
         return bytes(data)
+
+    @asynccontextmanager
+    async def _waiting(self, limit: asyncio.Timeout, wait: Callable[[], object]) -> AsyncGenerator[None]:
+        """Call wait() after `PROMPT_S`; if it refuses, the time limit is over."""
+        loop = asyncio.get_running_loop()
+
+        def need() -> None:
+            try:
+                wait()
+            except ApiError as error:
+                self._refusal = error
+                limit.reschedule(loop.time())
+
+        timer = loop.call_later(PROMPT_S, need)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _admit(self, size: int, most: int) -> None:
         if size > most:

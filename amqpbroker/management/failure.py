@@ -113,6 +113,17 @@ def bodies_full(most: int) -> ApiError:
     return ApiError(503, "service_unavailable", reason)
 
 
+def user_waits(user: str | None, most: int) -> ApiError:
+    """Return the error for a request that would wait beside too many requests of its user, None without a login."""
+    whose = "clients without a login" if user is None else f"user '{user}'"
+    return _again(f"{most} requests of {whose} wait for their answers already; end some of them, or try again later")
+
+
+def too_many_wait(total: int) -> ApiError:
+    """Return the error for a request that would wait beside too many requests of all users."""
+    return _again(f"{total} requests wait for their answers already; end some of them, or try again later")
+
+
 def not_led(what: str) -> ApiError:
     """No broker serves a vhost, or writes definitions, at the moment. what: the subject, with its verb."""
     return _again(f"{what} by no broker at the moment; repeat the request in a few seconds")

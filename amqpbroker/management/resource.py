@@ -55,6 +55,7 @@ class Resource:
     gets a request to read, and the writer for a change. merged: merges the answer of this broker and those of others
     for By.ALL, unless it is a Listing. complete: the answer of By.ALL is an error if a part of it is missing.
     pieces: divides a PUT or POST that several brokers have to make, in the order of its parts; empty if one is enough.
+    waits: returns whether the request may hold its connection for long, so that it counts in `Waiting`; None for no.
     """
 
     path: str
@@ -72,6 +73,7 @@ class Resource:
     merged: Callable[[Any, list[Any]], Any] | None = None
     complete: bool = False
     pieces: Callable[["Call"], list[Piece]] | None = None
+    waits: Callable[["Call"], bool] | None = None
 
     @property
     def methods(self) -> list[str]:

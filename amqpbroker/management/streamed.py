@@ -42,7 +42,7 @@ async def answer(parts: Parts, check: Callable[[], object], headers: Mapping[str
             made.append(part)
             size += len(part)
             if size > WHOLE_BYTES:
-                return _Streamed(made, parts, check, sent)
+                return Streamed(made, parts, check, sent)
     except ApiError:
         await parts.aclose()
         raise
@@ -58,7 +58,7 @@ async def encoded_rows(objects: Iterable[Any], show: Callable[[Any], Any], slice
 
 
 @final
-class _Streamed(Response):
+class Streamed(Response):
     """An answer whose next part is made once the kernel has taken the earlier ones; stops if the client disconnects."""
 
     def __init__(self, made: list[bytes], rest: Parts, check: Callable[[], object], headers: Mapping[str, str]) -> None:
@@ -67,6 +67,10 @@ class _Streamed(Response):
         self._made = made
         self._rest = rest
         self._check = check
+
+    async def close(self) -> None:
+        """Close an answer that is not sent after all."""
+        await self._rest.aclose()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         client = Request(scope, receive)

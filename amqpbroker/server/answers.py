@@ -71,7 +71,7 @@ class Answers:
         turn: asyncio.Future[None] = self._loop.create_future()
         self._queue.append(turn)
         try:
-            self._hurry()
+            self.hurry()
             await turn
         except BaseException:
             if not turn.cancel() and not turn.cancelled():
@@ -108,8 +108,8 @@ class Answers:
     def _patience_s(self) -> float:
         return HURRIED_WRITE_S if self._queue else WRITE_S
 
-    def _hurry(self) -> None:
-        """Shorten the timeouts of the stalled clients, since a request is queued behind them."""
+    def hurry(self) -> None:
+        """Shorten the timeouts of the stalled clients, since a request or a connection needs their place."""
         for client, stalled in self._stalled.items():
             self._shorten(client, stalled)
 

@@ -16,6 +16,7 @@ from amqpbroker.management.peers import FROM_PEER
 from amqpbroker.server.answers import Answers
 from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.listeners import start_listening
+from amqpbroker.server.resting import Resting
 
 if TYPE_CHECKING:
     import uvicorn
@@ -176,6 +177,7 @@ def make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvico
             """Do nothing. uvicorn before 0.29 has this method in place of `capture_signals`."""
 
     buffer = memoryview(bytearray(READ_BYTES))
+    resting = Resting()
 
     def connection(
         config: uvicorn.Config,
@@ -183,7 +185,7 @@ def make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvico
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> asyncio.BaseProtocol:
-        return HttpSocket(buffer, HttpProtocol(answers, most, config, server_state, app_state, _loop))
+        return HttpSocket(buffer, HttpProtocol(answers, most, resting, config, server_state, app_state, _loop))
 
     config = uvicorn.Config(
         build(),

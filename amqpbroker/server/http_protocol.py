@@ -10,6 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from amqpbroker.server.answers import Answers
+from amqpbroker.server.resting import Resting
 from amqpbroker.server.socket_options import reset_when_closed
 
 #: How long a request's head may take to come.
@@ -51,14 +52,16 @@ class Parser(h11.Connection):
 class HttpProtocol(H11Protocol):
     """Drops a client above the connection limit, without a complete request in time, or with an unread answer.
 
-    most: the most connections of the listener at a time.
+    most: the most connections of the listener at a time. resting: those of them that wait for a request, so that they
+    give way to new clients.
     """
 
-    def __init__(self, answers: Answers, most: int, *arguments: Any, **named: Any) -> None:
+    def __init__(self, answers: Answers, most: int, resting: Resting, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.conn = Parser(h11.SERVER)
         self._answers = answers
         self._most = most
+        self._resting = resting
         self._left = 0
         self._expects = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -68,7 +71,8 @@ class HttpProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._most:
+        if len(self.connections) > self._most and not self._resting.free(self.loop.time()):
+            self._answers.hurry()
             transport.abort()
         else:
             # Make the transport report any unread byte. With high=0 a TLS transport would always report some.
@@ -83,6 +87,7 @@ class HttpProtocol(H11Protocol):
         self._set_deadline(None)
         self._unset_keepalive_if_required()  # the timer would keep the connection in memory until it fires
         self._answers.go_on(self)
+        self._resting.work(self)
         super().connection_lost(exc)
         self.app = self._app  # the previous value refers to the connection itself
 
@@ -109,6 +114,7 @@ class HttpProtocol(H11Protocol):
         super().on_response_complete()
         if self._drains:
             self._set_deadline(REST_S)
+        self._note_rest()
 
     @property
     def _drains(self) -> bool:
@@ -120,6 +126,19 @@ class HttpProtocol(H11Protocol):
             self._set_deadline(REQUEST_S)
         else:
             self._set_deadline(REST_S if self._drains else None)
+        self._note_rest()
+
+    def _note_rest(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.conn.their_state is h11.IDLE or self._drains:
+            self._resting.rest(self, self.loop.time())
+        else:
+            self._resting.work(self)
+
+    def give_way(self) -> None:
+        self.connections.discard(self)
+        self.transport.abort()
 
     def _set_deadline(self, seconds: float | None) -> None:
         if seconds is self._awaited:
@@ -207,6 +226,7 @@ class HttpProtocol(H11Protocol):
         return closes or self.scope["http_version"] == "1.0"
 
     async def _read_rest(self, receive: _Receive) -> None:
+        self._resting.rest(self, self.loop.time())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REST_S):
                 while (await receive()).get("more_body", False):

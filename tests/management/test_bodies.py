@@ -348,10 +348,10 @@ async def test_memory_quota_of_a_request_body_is_released_after_success_and_erro
 
     for _ in range(3):
         with bodies.one() as body:
-            assert len(await body.read(Request(), BOUNDS.body_bytes, lambda: None)) == 3 * SMALL_BYTES
+            assert len(await body.read(Request(), BOUNDS.body_bytes, lambda: None, lambda: None)) == 3 * SMALL_BYTES
             assert bodies.total_bytes == 3 * SMALL_BYTES
         assert bodies.total_bytes == 0
         for most, check in ((2 * SMALL_BYTES, lambda: None), (BOUNDS.body_bytes, refuse)):
             with pytest.raises(Exception), bodies.one() as body:  # noqa: B017, PT011
-                await body.read(Request(), most, check)
+                await body.read(Request(), most, check, lambda: None)
             assert bodies.total_bytes == 0

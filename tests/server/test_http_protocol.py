@@ -15,6 +15,7 @@ from amqpbroker.server.answers import WRITE_S
 from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.http import STOP_S, HttpListener
 from amqpbroker.server.http_protocol import READ_BYTES, REQUEST_S, REST_S
+from amqpbroker.server.resting import GIVE_WAY_S
 from amqpbroker.server.tls import TlsContexts
 from tests.certificates import Authority
 
@@ -127,6 +128,44 @@ async def test_connections_above_the_limit_are_dropped(address):
                         assert await asked(reader, writer)
                         break
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("said", [b"", REQUEST, b"GET / HTTP/1.1\r\nHo", b"unread body"])
+async def test_connection_that_waits_for_a_request_gives_way_to_a_new_client(address, pass_time, said):
+    async with contextlib.AsyncExitStack() as stack:
+        held = [await stack.enter_async_context(connected(address)) for _ in range(3)]
+        for reader, writer in held:
+            if said == b"unread body":
+                writer.write(post("/", 5_000_000) + said)
+                await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)
+            elif said == REQUEST:
+                await asked(reader, writer)
+            else:
+                writer.write(said)
+            await asyncio.sleep(0.01)
+        pass_time(GIVE_WAY_S)
+        for _ in range(2):
+            async with connected(address) as (reader, writer):
+                assert await asked(reader, writer)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(held[0][0].read(), PATIENCE_S) == b""
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(held[2][0].read(), 0.05)
+
+
+async def test_connection_with_a_request_does_not_give_way(address, pass_time):
+    async with contextlib.AsyncExitStack() as stack:
+        held = [await stack.enter_async_context(connected(address)) for _ in range(3)]
+        for _, writer in held:
+            writer.write(post("/slow", 4) + b"par")
+        await asyncio.sleep(0.05)
+        pass_time(GIVE_WAY_S)
+        async with connected(address) as (reader, writer):
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await asked(reader, writer)
+        for reader, writer in held:
+            writer.write(b"t")
+            assert await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)
 
 
 async def test_listener_stops_while_its_server_is_made():

@@ -106,11 +106,11 @@ NOT_LIMITS = {
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.queues.stream_tracking.STORE_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
-        store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
+        store.writer.RETRY_MS management.bodies.BODY_S management.bodies.PROMPT_S management.listing.FILTER_SLICE_S
         management.peeking.REQUEST_MS management.sharing.SERVED_S management.sharing.LOOK_S
         management.sharing.ANSWER_S management.sharing.PART_S management.sharing.KNOWN_S
         management.definitions.shared_import.PAUSE_S
-        server.peers.PART_S
+        server.peers.PART_S server.resting.GIVE_WAY_S
         management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
         server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
         server.http_protocol.REST_S server.handshake_listener._PAUSE_MS server.proxy_protocol.HEADER_S

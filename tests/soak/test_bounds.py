@@ -180,6 +180,7 @@ NOT_DRIVEN = {
     "40,000 client certificates; driven by tests/server/test_certificate_depth.py with a lower bound": """
         server.certificate_depth.REMEMBERED
     """,
+    "driven by tests/management/test_waiting.py with lower bounds": "config.bounds.waiting config.bounds.user_waiting",
     "when the broker ends": "server.clients._TURNS",
     "failures of the disk; driven by unit tests with a disk that fails": """
         config.bounds.failed_reads config.bounds.retry_log_bytes

@@ -188,6 +188,10 @@ async def job(call: Call) -> Answer:
     return Answer(200, shown, {"Retry-After": str(ASK_AGAIN_S)})
 
 
+def _waits(call: Call) -> bool:
+    return call.reading and call.query.get("wait", "0") != "0"
+
+
 def _wait_s(given: str) -> int:
     """Raises ApiError 400."""
     if not (given.isascii() and given.isdigit() and len(given) <= 2 and int(given) <= MOST_WAIT_S):
@@ -310,5 +314,6 @@ RESOURCES = (
         post=publish,
         delete=cancel,
         may_send=may_publish,
+        waits=_waits,
     ),
 )

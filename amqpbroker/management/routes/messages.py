@@ -206,8 +206,8 @@ def _permissions_to(call: Call, vhost: str) -> Permissions:
 
 RESOURCES = (
     Resource("/exchanges/{vhost}/{name}/publish", Access.VHOST, post=publish, may_send=may_publish),
-    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get, may_send=may_read),
+    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get, may_send=may_read, waits=lambda _: True),
     Resource("/queues/{vhost}/{name}/peek", Access.VHOST, post=peek, may_send=may_read),
     Resource("/queues/{vhost}/{name}/discard", Access.VHOST, post=discard, may_send=may_read),
-    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move, may_send=may_read),
+    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move, may_send=may_read, waits=lambda _: True),
 )
