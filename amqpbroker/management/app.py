@@ -238,9 +238,9 @@ class _Endpoint:
         def wait() -> None:
             """Count the request as one that waits. Raises ApiError 503."""
             if identity is None:
-                place.take(None, is_administrator=False)
+                place.occupy(None, is_administrator=False)
             else:
-                place.take(identity.user.name, identity.is_administrator)
+                place.occupy(identity.user.name, identity.is_administrator)
 
         check()
         with self._bodies.one() as body:

@@ -48,7 +48,7 @@ class Place:
             if not waiting.by_user[self._user]:
                 del waiting.by_user[self._user]
 
-    def take(self, user: str | None, is_administrator: bool) -> None:
+    def occupy(self, user: str | None, is_administrator: bool) -> None:
         """Count the request from now on. Raises ApiError 503 if too many requests wait. user: None without a login."""
         if self._is_taken:
             return

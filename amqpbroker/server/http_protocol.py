@@ -136,7 +136,7 @@ class HttpProtocol(H11Protocol):
         else:
             self._resting.work(self)
 
-    def give_way(self) -> None:
+    def close_idle(self) -> None:
         self.connections.discard(self)
         self.transport.abort()
 

@@ -9,7 +9,7 @@ GIVE_WAY_S = 1.0
 class Connection(Protocol):
     """A connection that can give way."""
 
-    def give_way(self) -> None: ...
+    def close_idle(self) -> None: ...
 
 
 @final
@@ -37,6 +37,6 @@ class Resting:
             if now - since < GIVE_WAY_S:
                 return False
             del self._since[connection]
-            connection.give_way()
+            connection.close_idle()
             return True
         return False

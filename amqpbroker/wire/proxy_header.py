@@ -21,7 +21,6 @@ _MOST_LINE_BYTES: Final = 107
 MOST_BYTES: Final = 2048
 #: Number of a family of addresses in version 2 -> the bytes of an address.
 _FAMILIES: Final = {1: 4, 2: 16}
-_UNSPECIFIED: Final = 0
 _LOCAL: Final = 0
 _PROXIED: Final = 1
 #: Types of further fields of version 2.
@@ -125,7 +124,7 @@ def _parse_binary(data: bytes) -> ProxyHeader | None:
     if command == _LOCAL:
         return None
     family, transport = divmod(data[13], 16)
-    if data[13] == _UNSPECIFIED:
+    if not data[13]:  # family and transport are unspecified
         return NAMELESS
     size = _FAMILIES.get(family, 0)
     rest = _HEAD_BYTES + 2 * size + 4

@@ -14,7 +14,7 @@ from tests.management.test_bodies import Upload
 def is_refused(waiting: Waiting, user: str | None, is_administrator: bool = False) -> bool:
     with waiting.one() as place:
         try:
-            place.take(user, is_administrator)
+            place.occupy(user, is_administrator)
         except ApiError:
             return True
     return False
@@ -24,7 +24,7 @@ def test_places_of_a_user_are_limited_and_free_after_use() -> None:
     waiting = Waiting(10, 2)
     with waiting.one() as first, waiting.one() as second:
         for place in first, first, second:
-            place.take("a", is_administrator=True)
+            place.occupy("a", is_administrator=True)
         assert is_refused(waiting, "a", is_administrator=True)
         assert not is_refused(waiting, "b")
     assert not is_refused(waiting, "a")
@@ -35,11 +35,11 @@ def test_places_of_all_users_are_limited_with_a_reserve_for_administrators() -> 
     waiting = Waiting(6, 2)
     places = [waiting.one() for _ in range(6)]
     for place, user in zip(places[:4], "aabb", strict=True):
-        place.take(user, is_administrator=False)
+        place.occupy(user, is_administrator=False)
     assert is_refused(waiting, "c")
     assert is_refused(waiting, None)
     for place in places[4:]:
-        place.take("admin", is_administrator=True)
+        place.occupy("admin", is_administrator=True)
     assert is_refused(waiting, "boss", is_administrator=True)
     for place in places:
         place.__exit__()
@@ -49,9 +49,9 @@ def test_places_of_all_users_are_limited_with_a_reserve_for_administrators() -> 
 def test_requests_without_a_login_are_limited_together() -> None:
     waiting = Waiting(6, 1)
     with waiting.one() as place:
-        place.take(None, is_administrator=False)
+        place.occupy(None, is_administrator=False)
         with pytest.raises(ApiError, match="1 requests of clients without a login wait for their answers already; end"):
-            waiting.one().take(None, is_administrator=False)
+            waiting.one().occupy(None, is_administrator=False)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

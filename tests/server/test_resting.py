@@ -6,7 +6,7 @@ class Stand:
         self.name = name
         self.gone = gone
 
-    def give_way(self) -> None:
+    def close_idle(self) -> None:
         self.gone.append(self.name)
 
 
