@@ -37,8 +37,6 @@ LOWERED = {
     "full_log_bytes": (20_000, 100_000),
     "guesses": (1, 2),
     "http_connections": (2, 5, 20),
-    "waiting": (2, 4),
-    "user_waiting": (1, 2),
     "pages": (1, 2),
     "body_bytes": (1_000, 50_000),
     "bodies_bytes": (66_000, 100_000),
