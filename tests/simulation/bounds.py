@@ -77,6 +77,8 @@ LOWERED = {
 
 #: Bounds that no simulated world lowers, and why.
 NOT_LOWERED = {
+    "waiting": "the managers of the simulator have one user, and their requests must succeed",
+    "user_waiting": "as waiting",
     "handshakes": "no client uses TLS",
     "accepts": "no client uses TLS",
     "deduplication_ids": "a window that forgets an id early accepts a duplicate, which no client may see",
