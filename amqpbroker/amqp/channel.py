@@ -128,9 +128,10 @@ class Channel:
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
         if self.broker.config.tells_sent_time:
             message = stamped(message, self.broker.clock.wall_ms())
+        redelivered = entry.acquired_count != 0
         for tap in self.vhost.taps:
-            tap.delivered(self.vhost, message, entry.queue.name, entry.redelivered, context.via())
-        head = get_ok(message, self.number, tag, entry.redelivered, left)
+            tap.delivered(self.vhost, message, entry.queue.name, redelivered, context.via())
+        head = get_ok(message, self.number, tag, redelivered, left)
         context.output.write_content(head, message, self.number)
 
     # --- transactions

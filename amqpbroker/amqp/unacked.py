@@ -227,7 +227,7 @@ class Unacked:
     def release(self, name: str, disposal: Disposal) -> None:
         """Requeue everything, even if one queue fails. name: of the channel, for the log. Never raises.
 
-        Messages that return to their positions do so at once, before the queue delivers later ones. Those that are
+        Messages that return to their positions do so at once, before the queue delivers later ones. Messages that are
         delayed first return in slices.
         """
         # An entry refers to its consumer, and the consumer to this object: the cycle is broken here, so that they are

@@ -81,8 +81,7 @@ class Encoder:
         Raises OSError, DamagedError, and any error of the encoding; some operations are lost then.
         """
         to = self._to
-        to.ahead_ms = ahead_ms
-        to.restart(self._log.next_position())
+        to.restart(self._log.next_position(), ahead_ms)
         segment = to.position >> OFFSET_BITS
         if gathered.loose.entered:
             self._add_loose(gathered.loose.entered)
@@ -100,7 +99,7 @@ class Encoder:
         """Complete the batch; further groups go into another batch."""
         if self._to.size_bytes:
             self._close_batch(moved)
-            self._to.restart(self._log.next_position())
+            self._to.restart(self._log.next_position(), self._to.ahead_ms)
 
     def _close_batch(self, moved: list[Moved]) -> None:
         """Complete the batch."""

@@ -23,7 +23,7 @@ _LONE: Final = ord("P") << 56 | 1 << 8
 class Groups:
     """Groups in order. position: where the next one begins. size_bytes: of the groups before it.
 
-    ahead_ms: lead of the wall clock, by which deadlines are stored.
+    ahead_ms: lead of the wall clock (`Clock.ahead_ms`), which is added to deadlines that are stored.
     """
 
     def __init__(self, start: int) -> None:
@@ -106,9 +106,10 @@ class Groups:
         parts, self._parts = self._parts, []
         return parts
 
-    def restart(self, start: int) -> None:
+    def restart(self, start: int, ahead_ms: int) -> None:
         """Begin another batch after the bytes that were taken."""
         self.position = start
+        self.ahead_ms = ahead_ms
         self.size_bytes = 0
 
     def _append(self, data: bytes, size_bytes: int) -> None:

@@ -195,7 +195,7 @@ async def test_requests_waiting_for_a_timed_out_client_are_served():
 async def test_request_that_fails_while_it_waits_takes_no_place(monkeypatch):
     answers = Answers(Loop(), at_once=1)
     await answers.begin()
-    monkeypatch.setattr(answers, "_hurry", lambda: 1 / 0)
+    monkeypatch.setattr(answers, "hurry", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         await answers.begin()
     answers.end()

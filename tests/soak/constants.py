@@ -53,7 +53,8 @@ NOT_LIMITS = {
         broker.batches.member.FAILED broker.batches.member.OK broker.batches.member._OUTCOME
         broker.batches.member._FAILED_AT broker.batches.member._STORED_AT broker.batches.member._LOST_AT
         broker.batches.member._COUNT broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES
-        store.record.BATCHES_ID store.keys.JOB_NAMES
+        store.record.BATCHES_ID store.keys.JOB_NAMES store.record.MARKS store.record.MARK_GROUP_BYTES
+        store.store.DOUBTED broker.queues.entry.DOUBTFUL broker.exchanges.held._TIMED
         message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX

@@ -99,6 +99,8 @@ SINCE_START = (
     "Pace*",
     # Low memory gives a line another one.
     "QueuePages*",
+    # A position in the journal, not a number of objects.
+    "Persistence._doubted",
     "QuorumLine._newest",
     # The notes of a queue are numbered, and so are the messages that came back before all others.
     "GroupNotes._newest",

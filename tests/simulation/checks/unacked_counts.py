@@ -49,7 +49,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     is_getting = any(server._state.tasks for server in process.http_servers())
     for queue in queues(process):
         count, size = queue.outstanding.count, queue.outstanding.size
-        # Those of a channel that has ended return in slices.
+        # Deliveries of a channel that has ended may return in slices.
         may_be_more = is_getting or queue.vhost.disposal.is_recording
         if count != of_queue[queue] and not (may_be_more and count > of_queue[queue]):
             yield f"{queue.name} counts {count} unacknowledged messages; {of_queue[queue]} are"
