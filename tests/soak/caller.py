@@ -114,6 +114,20 @@ class Caller:
         self.start("POST", path, f"Content-Length: {len(body)}", *head, login=login)
         self.send(body)
 
+    def is_open(self) -> bool:
+        """Return whether the broker has not closed the connection. All answers must have been read."""
+        self.socket.settimeout(0)
+        try:
+            data = self.socket.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except DROPPED:
+            return False
+        finally:
+            self.socket.settimeout(TIMEOUT_S)
+        assert not data, "the broker sent more than its answer"
+        return False
+
     def wait(self) -> None:
         """Wait for the first byte of the answer, and leave it unread."""
         assert self.socket.recv(1, socket.MSG_PEEK), "the connection was dropped"

@@ -2,9 +2,12 @@
 
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
-from tests.soak.caller import DROPPED, Caller, callers, recovers
+from amqpbroker.server.resting import GIVE_WAY_S
+from tests.soak.caller import DROPPED, RECOVERY_S, Caller, callers, recovers
 from tests.soak.soak import Phase, Soak
 
 #: Maximum seconds until the broker has read the sent data, or has dropped clients.
@@ -12,36 +15,153 @@ PATIENCE_S = 10.0
 #: Number of large bodies that fit into the limit of all.
 SHARE = 8
 CHUNK_BYTES = 100_000
+#: Number of connections with an unanswered request among those that give way.
+UPLOADS = 4
+#: Seconds after which all connections may give way.
+PAUSE_S = GIVE_WAY_S + 0.25
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
 
 
-def connections(soak: Soak, port: int, path: str, trusted: ssl.SSLContext | None = None) -> None:
-    """Open twice as many connections as the limit, idle ones and then ones with half a request."""
+class _Crowd:
+    """Open connections of a listener that may give way, in the order of their waits.
+
+    most: maximum number of them.
+    """
+
+    def __init__(self, held: list[Caller], most: int) -> None:
+        self._held = held
+        self._most = most
+        #: Starts of the waits of `held`, or somewhat earlier.
+        self._since: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, caller: Caller, since: float) -> None:
+        self._held.append(caller)
+        self._since.append(since)
+
+    def send(self, data: bytes) -> None:
+        """Send data on all connections."""
+        for caller in self._held:
+            caller.send(data)
+
+    def check(self) -> None:
+        """Forget the connections that gave way.
+
+        Raises AssertionError if too many are open, or if others gave way than those that have waited longest.
+        """
+        until = time.monotonic() + RECOVERY_S
+        # A client may be answered a moment before the other connection is closed.
+        while (count := sum(self._forget())) > self._most:
+            assert time.monotonic() < until, f"{count} connections are open, the limit is {self._most}"
+            time.sleep(0.01)
+
+    def _forget(self) -> list[bool]:
+        """Remove closed connections; return for each of the others that it is open."""
+        is_open = [caller.is_open() for caller in self._held]
+        gone = is_open.index(True) if True in is_open else len(is_open)
+        assert all(is_open[gone:]), "a connection gave way before one that had waited longer"
+        if gone:
+            waited_s = time.monotonic() - self._since[gone - 1]
+            # The broker's clock advances only between its steps, so that a wait can seem longer to it.
+            assert waited_s > GIVE_WAY_S / 2, f"a connection gave way after {waited_s:.2f} s"
+        for caller in self._held[:gone]:
+            caller.socket.close()
+        del self._held[:gone], self._since[:gone]
+        return is_open[gone:]
+
+
+@contextmanager
+def _crowd(soak: Soak, most: int) -> Iterator[_Crowd]:
+    """Yield a crowd, whose connections are closed at the end."""
+    # The soak's own connection would be one of them, and would give way; the next request opens it again.
+    soak.management.close()
+    try:
+        with callers() as held:
+            yield _Crowd(held, most)
+    finally:
+        soak.management.close()
+
+
+def connections(
+    soak: Soak, port: int, path: str, trusted: ssl.SSLContext | None = None, has_bodies: bool = True
+) -> None:
+    """Open twice as many connections as the limit, idle ones and then ones with a part of a request; they give way.
+
+    has_bodies: whether the port serves requests with a body.
+    """
+    soak.management.call("GET", "/whoami")  # the first client waits until the HTTP server is made
+    recovers(port, path, trusted)
+    _idle(soak, port, path, trusted)
+    recovers(port, path, trusted)
+    _unfinished(soak, port, path, trusted, UPLOADS if has_bodies else 0)
+    recovers(port, path, trusted)
+
+
+def _idle(soak: Soak, port: int, path: str, trusted: ssl.SSLContext | None) -> None:
+    """Open too many connections whose request is answered."""
     most = soak.bounds.http_connections
-    soak.management.call("GET", "/whoami")  # its connection must be open before the others
-    recovers(port, path, trusted)
-    with callers() as held:
-        dropped = sum(not _is_held(held, port, path, trusted) for _ in range(2 * most + 10))
-        # The soak's own connection is one of them.
-        assert most - 2 <= len(held) <= most, f"{len(held)} connections are open, the limit is {most}"
-        assert dropped > most, f"only {dropped} connections were dropped"
-        soak.serves_others()
-    recovers(port, path, trusted)
-    with callers() as held:
-        for _ in range(most):
+    with _crowd(soak, most) as crowd:
+        for i in range(2 * most + 10):
+            _join(crowd, port, path, trusted)
+            if i % (most // 4) == 0:
+                crowd.check()
+        crowd.check()
+        assert len(crowd) >= most - 2, f"only {len(crowd)} connections are open, the limit is {most}"
+        time.sleep(PAUSE_S)
+        _replace(soak, crowd, port, path, trusted)
+
+
+def _unfinished(soak: Soak, port: int, path: str, trusted: ssl.SSLContext | None, uploads: int) -> None:
+    """Open as many connections as are allowed, with half a head, or with an answered request whose body is missing.
+
+    uploads: number of those whose request is not answered yet. These do not give way.
+    """
+    most = soak.bounds.http_connections
+    with callers() as busy, _crowd(soak, most - uploads) as crowd:
+        for _ in range(uploads):
             caller = Caller(port, trusted)
-            held.append(caller)
-            caller.send(b"GET /api/whoami HTTP/1.1\r\nHo")
-        with callers() as late:
-            assert not sum(_is_held(late, port, path, trusted) for _ in range(most // 10)), "the limit does not hold"
+            busy.append(caller)
+            caller.start("POST", "/api/definitions", "Content-Length: 2")
+            caller.send(b"{")
+        for i in range(most - uploads):
+            since = time.monotonic()
+            caller = Caller(port, trusted)
+            crowd.add(caller, since)
+            if i % 2:
+                caller.send(b"GET / HTTP/1.1\r\nHo")
+            else:
+                # The broker does not read the body of a request that it refuses.
+                caller.start("GET", path, "Content-Length: 1000", login="")
+                assert caller.answer() is not None, "a connection below the limit was dropped"
+        time.sleep(PAUSE_S)
+        crowd.check()
+        # Further bytes of a request do not begin a new wait.
+        crowd.send(b"x")
+        _replace(soak, crowd, port, path, trusted)
+        for caller in busy:
+            caller.send(b"}")
+            _is_answered(caller, 204)
+
+
+def _replace(soak: Soak, crowd: _Crowd, port: int, path: str, trusted: ssl.SSLContext | None) -> None:
+    """Connect new clients, which take the places of half of the crowd: each is served at once."""
+    for i in range(len(crowd) // 2):
+        assert _join(crowd, port, path, trusted), f"new client {i} was dropped, although others wait for a request"
+    crowd.check()
+    try:
         soak.serves_others()
-    recovers(port, path, trusted)
+    except DROPPED as error:
+        raise AssertionError(f"another client was dropped, although others wait for a request: {error}") from error
+    crowd.check()
 
 
-def _is_held(held: list[Caller], port: int, path: str, trusted: ssl.SSLContext | None) -> bool:
-    """Add a connection with an answered request to `held`; return False if the broker drops the connection."""
+def _join(crowd: _Crowd, port: int, path: str, trusted: ssl.SSLContext | None) -> bool:
+    """Add a connection with an answered request to the crowd; return False if the broker drops the connection."""
+    since = time.monotonic()
     try:
         caller = Caller(port, trusted)
     except DROPPED:
@@ -49,7 +169,7 @@ def _is_held(held: list[Caller], port: int, path: str, trusted: ssl.SSLContext |
     if caller.get(path) is None:
         caller.socket.close()
         return False
-    held.append(caller)
+    crowd.add(caller, since)
     return True
 
 
@@ -184,7 +304,7 @@ PHASES = [
     ),
     Phase(
         "connections to the metrics at once",
-        lambda soak: connections(soak, soak.host.metrics_port, "/metrics/none"),
+        lambda soak: connections(soak, soak.host.metrics_port, "/metrics/none", has_bodies=False),
         is_peak=True,
     ),
     Phase("bodies at once", bodies, is_peak=True),
