@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,7 +59,8 @@ class Supervisor(Protocol):
 class BrokerProcess:
     """One process, which starts at once. Its main thread recovers, serves, and closes the store at the end.
 
-    service: set after the start. began_ms: the wall clock at the start. stopping: it accepts no more clients.
+    service: set after the start. began_ms: the wall clock at the start. began_behind: it was further ahead
+    before. stopping: it accepts no more clients.
     """
 
     service: Service
@@ -76,8 +78,12 @@ class BrokerProcess:
         self.stopping = False
         self._ending: Coroutine[Any, Any, None] | None = None
         self.clock = SystemClock(time.monotonic_ns, time.wall_ns)
+        #: Steps of the wall clock in milliseconds, as the broker notices them.
+        self._steps_ms: list[int] = []
+        self.clock._followers[self._steps_ms.append] = None  # `follow` would also start the search for steps
         self.disk = disk
         self.began_ms = self.clock.wall_ms()
+        self.began_behind = time.is_behind
         #: Called when only the store is left to be closed, and when it is closed.
         self.before_close: Callable[[], None] = _nothing
         self.after_stop: Callable[[], None] = _nothing
@@ -101,6 +107,10 @@ class BrokerProcess:
         store = self.broker.storage.store
         assert isinstance(store, Persistence)
         return store
+
+    def leads_ms(self) -> list[int]:
+        """Return each lead of the wall clock that the broker has known, in milliseconds."""
+        return list(accumulate(self._steps_ms, initial=0))
 
     def accept(self) -> ClientTransport:
         """Return the transport for the next client."""

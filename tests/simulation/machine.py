@@ -47,13 +47,18 @@ class Machine:
         return steps + _time_steps(chance, end_ms)
 
     def recover(self) -> None:
-        """End all faults. The wall clock catches up, because messages from when it was ahead wait for that time."""
+        """End all faults. The wall clock catches up, because messages from when it was ahead wait for that time.
+
+        A broker that started meanwhile ignores that, and starts again.
+        """
         self._world.disk.recover_faults()
         self._world.processor.recover()
         self._world.time.wake()
         self._world.crash_at_step(0, power=False)
         self._world.time.catch_up()
         self._end_shortage(at_once=True)
+        if self._world.process is not None and self._world.process.began_behind:
+            self._world.stop()
 
     # --- ends of the broker -------------------------------------------------------------------------------------------
 

@@ -44,9 +44,14 @@ class MachineTime:
         if self._ahead:
             self.step(-self._ahead)
 
+    @property
+    def is_behind(self) -> bool:
+        """Return whether the wall clock was further ahead before."""
+        return self._ahead < self._most_ahead
+
     def catch_up(self) -> None:
         """Step the wall clock forward to its latest time so far, so that nothing has to wait for that."""
-        if self._ahead < self._most_ahead:
+        if self.is_behind:
             self.step(self._most_ahead - self._ahead)
 
     def sleep(self, duration: int) -> None:
@@ -71,9 +76,10 @@ class MachineTime:
     def rise(self, since: int) -> int:
         """Return the largest rise of the wall clock between any two times from `since` (`Scheduler.now`) to now.
 
-        Without steps that is the time since then. A timer by the wall clock may have waited that long.
+        It is the time since then at least: a broker that runs ignores steps, and one that starts does not. A timer may
+        have waited that long.
         """
-        most = rise = 0
+        most, rise = self._scheduler.now - since, 0
         for at, by in self._steps:
             if at >= since:
                 most = max(most, rise + at - since)

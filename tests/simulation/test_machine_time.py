@@ -83,3 +83,10 @@ def test_rise_is_the_largest_between_any_two_times(scheduler, time):
     assert time.rise(1200) == 100
     time.step(9000)
     assert time.rise(1200) == 9100
+
+
+def test_rise_is_not_less_than_the_time_since_then(scheduler, time):
+    scheduler.run(1000)
+    time.step(-9000)
+    scheduler.run(1300)
+    assert time.rise(800) == 500

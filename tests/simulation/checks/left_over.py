@@ -68,6 +68,8 @@ SINCE_START = (
     # The number of the last run in which messages returned to closed groups, and their number in it.
     "GroupOffering._run",
     "GroupOffering._returned",
+    # The lead of the wall clock when the last batch was written.
+    "Groups.ahead_ms",
     # A priority line creates a line for each priority at its first use.
     "FifoLine*",
     # One is reused for the next.

@@ -127,8 +127,8 @@ LIMITS = (
     Planted(
         "a listener that remembers each client",
         "http_protocol.py",
-        "        self._answers.go_on(self)\n        super().connection_lost(exc)",
-        "        self._answers.go_on(self)\n"
+        "        self._resting.work(self)\n        super().connection_lost(exc)",
+        "        self._resting.work(self)\n"
         '        self._answers.__dict__.setdefault("_leaked", []).append(bytes(10_000))\n'
         "        super().connection_lost(exc)",
     ),

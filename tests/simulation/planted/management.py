@@ -154,8 +154,8 @@ MANAGEMENT = (
     Planted(
         "one HTTP connection too many",
         "http_protocol.py",
-        "if len(self.connections) > self._most:",
-        "if len(self.connections) > self._most + 1:",
+        "if len(self.connections) > self._most and not",
+        "if len(self.connections) > self._most + 1 and not",
     ),
     Planted(
         "got messages that are not returned",

@@ -88,8 +88,8 @@ QUEUES = (
     Planted(
         "a delay too short",
         "held.py",
-        "self.hold(message, held_until_ms(message.properties, self._clock.wall_ms(), self._extensions))",
-        "self.hold(message, held_until_ms(message.properties, self._clock.wall_ms(), self._extensions) - 500)",
+        "self.hold(message, until_ms - ahead_ms, timed)",
+        "self.hold(message, until_ms - ahead_ms - 500, timed)",
     ),
     Planted(
         "a restored message behind the head that never expires",
@@ -106,8 +106,8 @@ QUEUES = (
     Planted(
         "another message of a page removed",
         "pages.py",
-        "self.positions = self.positions[:index] + self.positions[index + 1 :]",
-        "self.positions = self.positions[: index - 1] + self.positions[index:] if index else self.positions[1:]",
+        "del self.positions[index]",
+        "del self.positions[max(index - 1, 0)]",
     ),
     Planted(
         "a delayed message that waits for another after a restart",

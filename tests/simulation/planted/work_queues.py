@@ -19,14 +19,14 @@ WORK_QUEUES = (
     Planted(
         "a stopped group that is not stored",
         "group_returns.py",
-        "self._clock.wall_ms(), entry.queue.id)",
-        "self._clock.wall_ms(), 0)",
+        "since_ms, entry.queue.id).note",
+        "since_ms, 0).note",
     ),
     Planted(
         "a closed group that a restart opens",
         "group_queue.py",
-        "if note.key[0] != VERSION:\n                groups.recover_state(note)",
-        "if note.key[0] != VERSION and note.key[0] != 2:\n                groups.recover_state(note)",
+        "if note.key[0] != VERSION:\n                note.set_time",
+        "if note.key[0] != VERSION and note.key[0] != 2:\n                note.set_time",
     ),
     Planted(
         "letters of a group that come back in reverse",
