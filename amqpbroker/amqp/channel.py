@@ -94,12 +94,15 @@ class Channel:
         self.answers.send_when_defined(name, **arguments)
 
     def send_when_recorded(self, name: str, **arguments: object) -> None:
-        """Write one method once all messages that have left their queues are recorded as gone, and that is synced."""
+        """Write one method at once, unless messages that have left their queues are still being recorded as gone.
+
+        In that case it is written once all of them are recorded, and that is synced.
+        """
         disposal = self.vhost.disposal
         if disposal.is_recording:
             disposal.when_recorded(self.answers.prepare(name, **arguments))
         else:
-            self.answers.send_when_synced(name, **arguments)
+            self.send(name, **arguments)
 
     def opened(self) -> None:
         """Count the channel and emit the event `channel.created`. The connection holds the channel until `release`."""
