@@ -1,6 +1,7 @@
 """Tags and entries of a channel; test_channel.py has the effects of settling for clients."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from amqpbroker.amqp.channel_counters import ChannelCounters
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.errors import AmqpError
 from tests.broker.queueing import clock_of, declare, get, make_vhost, publish, ready
@@ -71,13 +73,19 @@ def test_release_requeues_all_unacknowledged_messages(unacked: Unacked, queue: L
     assert ready(queue) == [b"1", b"2", b"3", b"4"]
 
 
-def test_many_messages_return_in_slices_when_the_channel_ends() -> None:
+def released(**arguments: Any) -> tuple[Vhost, LocalQueue, Unacked]:
+    """Return a queue with one ready message more than a channel held at its end, which is more than a slice."""
     vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
-    queue = declare(vhost, delayed_retry_type="all", delayed_retry_min=100)
-    publish(queue, *[b"%d" % number for number in range(8)])
+    queue = declare(vhost, **arguments)
+    publish(queue, *[b"%d" % number for number in range(9)])
     unacked = Unacked(ChannelCounters())
     hold(unacked, queue, 8)
     unacked.release("a channel", vhost.disposal)
+    return vhost, queue, unacked
+
+
+def test_many_messages_return_in_slices_when_the_channel_ends() -> None:
+    vhost, queue, unacked = released(delayed_retry_type="all", delayed_retry_min=100)
     assert unacked.entries == {}
     counts = [queue.delayed_count]
     while queue.unacked_count:
@@ -85,26 +93,16 @@ def test_many_messages_return_in_slices_when_the_channel_ends() -> None:
         counts.append(queue.delayed_count)
     assert counts == [0, 3, 6, 8]
     clock_of(vhost).advance(100)
-    assert ready(queue) == [b"%d" % number for number in range(8)]
+    assert ready(queue) == [b"%d" % number for number in range(9)]
 
 
 def test_messages_return_at_once_before_later_ones_are_delivered() -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
-    queue = declare(vhost)
-    publish(queue, *[b"%d" % number for number in range(9)])
-    unacked = Unacked(ChannelCounters())
-    hold(unacked, queue, 8)
-    unacked.release("a channel", vhost.disposal)
+    _, queue, _ = released()
     assert ready(queue) == [b"%d" % number for number in range(9)]
 
 
 def test_messages_of_a_queue_that_is_deleted_meanwhile_do_not_return() -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
-    queue = declare(vhost, delayed_retry_type="all", delayed_retry_min=100)
-    publish(queue, *[b"%d" % number for number in range(8)])
-    unacked = Unacked(ChannelCounters())
-    hold(unacked, queue, 8)
-    unacked.release("a channel", vhost.disposal)
+    vhost, queue, unacked = released(delayed_retry_type="all", delayed_retry_min=100)
     clock_of(vhost).fire_due()
     vhost.delete_queue(queue)
     clock_of(vhost).advance(0)
