@@ -102,7 +102,7 @@ def test_messages_return_at_once_before_later_ones_are_delivered() -> None:
 
 
 def test_messages_of_a_queue_that_is_deleted_meanwhile_do_not_return() -> None:
-    vhost, queue, unacked = released(delayed_retry_type="all", delayed_retry_min=100)
+    vhost, queue, _ = released(delayed_retry_type="all", delayed_retry_min=100)
     clock_of(vhost).fire_due()
     vhost.delete_queue(queue)
     clock_of(vhost).advance(0)
