@@ -1,6 +1,7 @@
 """Socket options of client connections."""
 
 import contextlib
+import importlib
 import socket
 import struct
 import sys
@@ -49,16 +50,9 @@ def finish_when_closed(sock: Settable | None) -> None:
 
 def unsent_bytes(sock: Settable | None) -> int | None:
     """Return the number of bytes in the kernel that the peer has not acknowledged; None if this system does not say."""
-    fcntl: Any
-    termios: Any
-    try:
-        import fcntl
-        import termios
-    except ImportError:  # Windows
-        return None
-    if sock is None or sys.platform != "linux":
-        return None
-    try:
-        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (OSError, ValueError):
-        return None
+    if sock is not None and sys.platform == "linux":
+        fcntl: Any = importlib.import_module("fcntl")  # Windows has neither module
+        termios: Any = importlib.import_module("termios")
+        with contextlib.suppress(OSError, ValueError):
+            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return None
