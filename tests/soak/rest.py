@@ -75,6 +75,7 @@ COUNT_UP = (
     "Vhost.route_epoch",
     "Sample.*",
     "Departure.time_s",
+    "Disposal._used_ms",
     "DeadLetters.runs",
     "GroupOffering._run",
     "GroupOffering._returned",
