@@ -6,6 +6,7 @@
 FROM python:3.13-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 COPY pyproject.toml README.md LICENSE setup.py /src/
+COPY tools/generated_c.py tools/objects.py /src/tools/
 COPY amqpbroker /src/amqpbroker
 RUN python -m venv /opt/amqpbroker && AMQPBROKER_COMPILE=1 /opt/amqpbroker/bin/pip install --no-cache-dir "/src[postgresql]"
 

@@ -6,11 +6,12 @@ DEV := .venv/.dev
 DOCS := .venv/.docs
 CLIENTS := .venv/.clients
 
-# The targets run and measure the package as a wheel installs it, with the hot path compiled if there is a C compiler. The
-# package is also rebuilt when a compiler is installed or removed. COMPILE=0 runs the sources of the checkout instead.
+# The targets measure and test the package as a wheel installs it, with the hot path compiled if there is a C compiler. The
+# package is also rebuilt when a compiler is installed or removed. COMPILE=0 uses the sources of the checkout instead.
+# `make run` does not wait for it, and `make test` does without it.
 COMPILED := build/compiled
 BUILT := $(if $(filter 0,$(COMPILE)),,$(COMPILED)/.made-with-$(notdir $(shell command -v $${CC:-cc} || echo none)))
-SOURCES := $(shell find amqpbroker -type f -not -path '*/__pycache__/*') setup.py pyproject.toml tools/compiled
+SOURCES := $(shell find amqpbroker -type f -not -path '*/__pycache__/*') setup.py pyproject.toml tools/compiled tools/generated_c.py tools/objects.py
 
 # Environment for programs that import the compiled package. Without it, `python -m` imports from the checkout first.
 SHIPPED := $(if $(BUILT),PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(COMPILED):$(CURDIR)")
@@ -40,11 +41,13 @@ help: ## List the targets.
 
 compiled: $(BUILT) ## Put the package into build/compiled as a wheel installs it; all targets that need it do so.
 
-run: $(RUN) $(BUILT) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPILE=0 runs it interpreted.
-	@exec env $(SHIPPED) $(PY) -m amqpbroker serve $(ARGS)
+run: export STEPS = $(if $(filter wait,$(COMPILE)),3,2)
+run: $(RUN) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPILE=wait compiles it first, COMPILE=0 never.
+	@COMPILE=$(COMPILE) exec tools/run $(ARGS)
 
-test: $(DEV) $(BUILT) ## Run the quick tests in two minutes; ARGS="tests/broker" runs only these, COMPILE=0 skips the compiled pass.
-	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) $(ARGS)
+test: export STEPS = 2
+test: $(DEV) ## Run the quick tests in a minute, interpreted; ARGS="tests/broker" runs all tests of a folder.
+	@$(PY) -m tests.passes --interpreted $(ARGS)
 
 test-all: $(DEV) $(BUILT) ## Run all tests, interpreted and compiled; TESTS=rest skips those that `make test` ran before.
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from setuptools.build_meta import (  # noqa: F401 - the hooks of the backend
 )
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+sys.path.insert(0, str(Path(__file__).parent))  # setuptools runs this file with another path
+from tools import generated_c, objects
 
 #: Modules that ship compiled, as one group so that calls among them are calls in C: the code that runs for every
 #: message, and the bases of its classes. All other modules are interpreted, and stay easy to inspect.
@@ -167,6 +171,12 @@ HOT = [
 #: The extension with all of them, next to the package.
 GROUP = "amqpbroker"
 
+#: The compiler's level of optimisation. docs/decisions/0010-compiled.md compares the levels.
+LEVEL = "2"
+
+#: Folder of the objects of earlier builds, which are not compiled again. Without it, all files are compiled.
+OBJECTS = os.environ.get("AMQPBROKER_OBJECTS", "")
+
 #: Requirements of compiling.
 COMPILER = ["mypy==2.4.*"]
 
@@ -206,14 +216,29 @@ def missing() -> str:
     return "no header files of Python" if tried.returncode else ""
 
 
-def extensions() -> list[Extension]:
-    """The hot path, as C. Raises what keeps it from being that."""
+def generated() -> list[Extension]:
+    """Return the hot path as C files in build/c, each independent of the others."""
     from mypyc.build import mypycify
 
-    os.chdir(ROOT)
+    folder = Path("build", "c")
     found: list[Extension] = mypycify(
-        [*MYPY, *(f"amqpbroker/{name}.py" for name in HOT)], opt_level="3", debug_level="0", group_name=GROUP
+        [*MYPY, *(f"amqpbroker/{name}.py" for name in HOT)],
+        opt_level=LEVEL,
+        debug_level="0",
+        multi_file=True,
+        group_name=GROUP,
+        target_dir=str(folder),
     )
+    main = folder / f"__native_{GROUP}.c"
+    headers = [folder / f"__native_{GROUP}.h", folder / f"__native_internal_{GROUP}.h"]
+    generated_c.separate(main, headers, sorted(path for path in folder.glob("__native_*.c") if path != main))
+    return found
+
+
+def extensions() -> list[Extension]:
+    """Return the hot path, as C. Raises what keeps it from being that."""
+    os.chdir(ROOT)
+    found = generated()
     for extension in found:
         # mypyc turns warnings into errors, and newer compilers have more of them.
         extension.extra_compile_args = [word for word in extension.extra_compile_args if word != "-Werror"]
@@ -257,7 +282,36 @@ class BuildPackage(build_py):
 
 
 class BuildHot(build_ext):
-    """Build the whole group or nothing."""
+    """Build the whole group or nothing, with all processors."""
+
+    def build_extensions(self) -> None:
+        folder = Path(self.build_temp)
+        cache = None
+        if OBJECTS:
+            # mypyc's headers have the version of mypy, of which it is a part.
+            identity = objects.identity(self.compiler.compiler_so, version("mypy"))
+            cache = objects.Cache(Path(OBJECTS), identity)
+
+        def compile_one(unit: objects.Unit) -> Path:
+            (made,) = self.compiler.compile(
+                [str(unit.source)],
+                output_dir=str(folder),
+                include_dirs=list(unit.include_dirs),
+                extra_postargs=list(unit.arguments),
+            )
+            return Path(made)
+
+        units = [
+            objects.Unit(Path(source), tuple(extension.include_dirs), tuple(extension.extra_compile_args))
+            for extension in self.extensions
+            for source in extension.sources
+        ]
+        made = objects.compile_all(units, compile_one, cache)
+        for extension in self.extensions:
+            extension.extra_objects = [str(made[Path(source)]) for source in extension.sources]
+            extension.sources = []
+        self.parallel = objects.processors()
+        super().build_extensions()
 
     def run(self) -> None:
         try:
