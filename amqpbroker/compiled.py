@@ -40,7 +40,7 @@ def advice() -> str:
         return ""
     reason = _reason()
     if reason == FROM_SOURCE:
-        remedy = "To run the compiled core, use `make run` in the checkout, or install it with `pip install .`"
+        remedy = "`make run` compiles the core of a checkout for the next start, and `pip install .` when it is installed."
     elif "compiles by itself" in reason:
         return ""  # PyPy
     elif "AMQPBROKER_COMPILE" in reason:

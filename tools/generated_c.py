@@ -77,47 +77,45 @@ def used(source: str, declared: Iterable[Declaration]) -> list[Declaration]:
     return [each for each in by_name.values() if each.name in reached]
 
 
-def separate(main: Path, headers: list[Path], modules: list[Path]) -> None:
-    """Rewrite the C files of a group. main: the file with its tables. modules: all others. headers: those of the group,
-    in the order in which one needs the other.
+def separate(main: Path, headers: list[Path], units: list[list[Path]]) -> None:
+    """Rewrite the C files of a group.
+
+    main: the file with its tables. headers: those of the group, in the order in which one needs the other. units: all
+    other files. Those of one unit are joined in its first, so that the compiler can inline calls among them; the others
+    are removed.
 
     Raises UnknownFormError, and changes nothing, if the files do not look as expected.
     """
     includes: list[str] = []
     declared: list[Declaration] = []
+    own = {f'#include "{each.name}"' for each in headers}
     for header in headers:
         lines, found = declarations(header.read_text())
-        own = {f'#include "{each.name}"' for each in headers}
         includes += [line for line in lines if line not in own and line not in includes]
         declared += found
     rewritten: dict[Path, str] = {}
     arrays: dict[str, list[int]] = {}
-    for path in modules:
-        rewritten[path], arrays[_array(path)] = _standalone(path, headers, includes, declared)
+    for first, *others in units:
+        lines = "".join(path.read_text() for path in (first, *others)).splitlines()
+        text = "\n".join(line for line in lines if line not in own)
+        array = f"CPyStatics{first.stem.removeprefix('__native')}"
+        rewritten[first], arrays[array] = _standalone(text, array, includes, declared)
     rewritten[main] = _fill(main.read_text(), {name: indexes for name, indexes in arrays.items() if indexes})
     for path, text in rewritten.items():
         path.write_text(text)
+    for _, *others in units:
+        for path in others:
+            path.unlink()
 
 
-def _array(path: Path) -> str:
-    return f"CPyStatics{path.stem.removeprefix('__native')}"
-
-
-def _standalone(
-    path: Path, headers: list[Path], includes: list[str], declared: list[Declaration]
-) -> tuple[str, list[int]]:
-    """Return a file's text, and the indexes in the array of the group of each literal of its own array."""
-    text = path.read_text()
-    for header in headers:
-        text = text.replace(f'#include "{header.name}"\n', "")
+def _standalone(text: str, array: str, includes: list[str], declared: list[Declaration]) -> tuple[str, list[int]]:
+    """Return the text of a unit, and the indexes in the group's array of the literals in its own array."""
     indexes: dict[int, int] = {}
-    array = _array(path)
     text = _LITERAL.sub(lambda found: f"{array}[{indexes.setdefault(int(found[1]), len(indexes))}]", text)
     if "CPyStatics[" in text:
-        raise UnknownFormError(f"{path} refers to literals in another way.")
+        raise UnknownFormError(f"{array}: literals are referred to in another way.")
     own = [f"extern PyObject *{array}[{len(indexes)}];"] if indexes else []
-    used_ones = [each.text for each in used(text, declared)]
-    return "\n".join([*includes, *used_ones, *own, "", text]), list(indexes)
+    return "\n".join([*includes, *(each.text for each in used(text, declared)), *own, text, ""]), list(indexes)
 
 
 def _fill(main: str, arrays: dict[str, list[int]]) -> str:

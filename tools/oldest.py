@@ -46,6 +46,7 @@ def build(directory: Path) -> Path:
     """Return an interpreted wheel, built from a copy so that nothing is left in the checkout."""
     source = directory / "source"
     shutil.copytree(ROOT / "amqpbroker", source / "amqpbroker", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tools", source / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     for name in BUILT_FROM:
         shutil.copy(ROOT / name, source)
     os.environ["AMQPBROKER_COMPILE"] = "0"
