@@ -11,7 +11,7 @@ from amqpbroker.compiled import advice_once, how_it_runs, is_compiled
 from amqpbroker.config import Config
 from amqpbroker.config.config import GUEST
 from amqpbroker.server.app import Listening, Server
-from amqpbroker.server.data import default_directory
+from amqpbroker.server.directories import default_directory
 from amqpbroker.server.listeners import shown
 
 #: Protocol -> its label, and the scheme of its URL.

@@ -22,7 +22,7 @@ from amqpbroker.config import Config
 from amqpbroker.patterns import PatternError as PatternError
 from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import retain_freed_memory, trim
-from amqpbroker.server.control import ControlFile
+from amqpbroker.server.control_file import ControlFile
 from amqpbroker.server.definitions import (
     UnusableDefinitionsError,
     import_definitions,

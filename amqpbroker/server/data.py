@@ -12,6 +12,7 @@ from amqpbroker.broker.cluster import Cluster
 from amqpbroker.broker.node import Database
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.server.directories import default_directory
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions
 from amqpbroker.store.log import Log
@@ -157,10 +158,3 @@ def on_disk(config: Config, directory: Path, files: "Files", definitions: Defini
 def local_directory(config: Config) -> Path:
     """The data directory of a broker on this machine."""
     return Path(config.data_dir).absolute() if config.data_dir else default_directory()
-
-
-def default_directory() -> Path:
-    """The user's own, where no directory is named."""
-    import platformdirs
-
-    return platformdirs.user_data_path("amqpbroker", appauthor=False)

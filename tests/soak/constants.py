@@ -117,7 +117,7 @@ NOT_LIMITS = {
         server.http_protocol.REST_S server.handshake_listener._PAUSE_MS server.proxy_protocol.HEADER_S
         clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS server.app.LOOK_S server.app.STOP_MS
         server.reading.EXPECTED_MS server.reading.PROMPT_MS
-        server.control.RETRY_MS server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
+        server.control_file.RETRY_MS server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
         server.resources.DISK_INTERVAL_MIN_MS server.resources.TRIM_ALARMED_INTERVAL_MS
         server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS

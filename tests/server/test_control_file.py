@@ -6,7 +6,8 @@ import pytest
 
 from amqpbroker.clock import ManualClock
 from amqpbroker.server import control
-from amqpbroker.server.control import NAME, RETRY_MS, ControlFile
+from amqpbroker.server.control import NAME
+from amqpbroker.server.control_file import RETRY_MS, ControlFile
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def full(monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return file
 
-    monkeypatch.setattr(control.os, "fdopen", refusing)
+    monkeypatch.setattr(os, "fdopen", refusing)
     return full
 
 
