@@ -1,6 +1,6 @@
 """Run the command `amqpbroker` as `python -m amqpbroker`."""
 
-from amqpbroker.cli.main import main
+from amqpbroker.cli.entry import main
 
 if __name__ == "__main__":
-    main(prog_name="amqpbroker")
+    main()

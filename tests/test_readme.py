@@ -36,7 +36,7 @@ def test_commands_at_the_beginning_of_the_readme_exist():
 def test_the_package_has_the_command_that_uvx_and_pipx_run():
     project = (ROOT / "pyproject.toml").read_text()
     assert 'name = "amqpbroker"' in project
-    assert 'amqpbroker = "amqpbroker.cli.main:main"' in project
+    assert 'amqpbroker = "amqpbroker.cli.entry:main"' in project
 
 
 def test_links_are_absolute_and_lead_to_files_of_the_repository():

@@ -1,22 +1,29 @@
-"""The `amqpbroker` command. Each subcommand is in a module of its own, imported only when it runs."""
+"""The commands of `amqpbroker` that click reads, each in a module of its own that is imported when it runs."""
 
 import importlib
+from typing import NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
-from amqpbroker import __version__
-from amqpbroker.compiled import how_it_runs
+from amqpbroker.cli.version import described
 
-#: Name -> description. The command is in the module of that name.
+
+class Row(NamedTuple):
+    """A command: what it does, and its module below `amqpbroker.cli`."""
+
+    about: str
+    module: str
+
+
 COMMANDS = {
-    "serve": "Run the broker until SIGTERM or SIGINT.",
-    "config": "Show the settings in force, or check a file of them.",
-    "ping": "Check that a broker answers.",
-    "ctl": "Administer a running broker with rabbitmqctl's commands.",
-    "tail": "Show the messages of a queue or an exchange as they arrive.",
-    "perf": "Put load on any AMQP 0-9-1 broker, and measure it.",
-    "store": "Check a data directory, show its content, or copy it.",
+    "serve": Row("Run the broker until SIGTERM or SIGINT.", "serve"),
+    "config": Row("Show the settings in force, or check a file of them.", "config"),
+    "ping": Row("Check that a broker answers.", "ping"),
+    "ctl": Row("Administer a running broker with rabbitmqctl's commands.", "ctl.click_command"),
+    "tail": Row("Show the messages of a queue or an exchange as they arrive.", "tail"),
+    "perf": Row("Put load on any AMQP 0-9-1 broker, and measure it.", "perf"),
+    "store": Row("Check a data directory, show its content, or copy it.", "store"),
 }
 
 
@@ -29,12 +36,13 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"amqpbroker.cli.{cmd_name}"), cmd_name)
+        module = importlib.import_module(f"amqpbroker.cli.{COMMANDS[cmd_name].module}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, row.about) for name, row in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         found = super().shell_complete(ctx, incomplete)
@@ -54,7 +62,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(f"{__version__} ({how_it_runs()})", message="amqpbroker %(version)s")
+@click.version_option("", message=described())
 def main() -> None:
     """An AMQP 0-9-1 broker that RabbitMQ's clients connect to unchanged.
 

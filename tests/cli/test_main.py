@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -22,7 +20,7 @@ def test_version():
 def test_help_lists_every_command():
     status, output = run("--help")
     assert status == 0
-    for name, doc in COMMANDS.items():
+    for name, (doc, _) in COMMANDS.items():
         assert f"{name} " in output
         assert doc in output
 
@@ -31,7 +29,7 @@ def test_help_lists_every_command():
 def test_every_command_has_help_that_starts_as_listed(name):
     status, output = run(name, "--help")
     assert status == 0
-    assert re.search(rf"(main|amqpbroker) {name} \[OPTIONS\].*\n\n  {re.escape(COMMANDS[name][:60])}", output)
+    assert re.search(rf"(main|amqpbroker) {name} \[OPTIONS\].*\n\n  {re.escape(COMMANDS[name].about[:60])}", output)
 
 
 def test_serve_is_the_default_command():
@@ -42,11 +40,6 @@ def test_unknown_command_is_an_error():
     status, output = run("sevre")
     assert status == 2
     assert "No such command 'sevre'" in output
-
-
-def test_ping_imports_no_asyncio():
-    script = "import sys, amqpbroker.cli.main, amqpbroker.cli.ping; sys.exit('asyncio' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_arguments_of_ctl_after_two_dashes_are_no_options():

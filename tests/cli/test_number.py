@@ -1,7 +1,5 @@
 """Numbers on the command line: each has limits, which errors name."""
 
-import importlib
-
 import click
 import pytest
 from click.testing import CliRunner
@@ -46,11 +44,7 @@ def parameters(command, *path):
         yield from ((path, parameter) for parameter in command.params)
 
 
-ALL = [
-    (path, parameter)
-    for name in COMMANDS
-    for path, parameter in parameters(getattr(importlib.import_module(f"amqpbroker.cli.{name}"), name), name)
-]
+ALL = [(path, parameter) for name in COMMANDS for path, parameter in parameters(main.get_command(None, name), name)]
 NUMBERS = [(path, parameter) for path, parameter in ALL if isinstance(parameter.type, Number)]
 
 

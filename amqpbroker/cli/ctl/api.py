@@ -1,17 +1,14 @@
 """Client of the management API of a running broker, which it also finds."""
 
-import base64
-import html
-import http.client
 import json
 import os
-import ssl
 import sys
-from pathlib import Path
+from binascii import b2a_base64
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from amqpbroker.cli.ctl.failure import ApiError, CtlError
+from amqpbroker.cli.ctl.http import HttpError, Server
 
 DEFAULT_URL = "http://127.0.0.1:15672"
 
@@ -33,8 +30,9 @@ class Api:
     def __init__(self, url: str, authorization: str, timeout_s: float, cacertfile: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._authorization = authorization
-        self._timeout_s = timeout_s
-        self._cacertfile = cacertfile
+        parts = urlsplit(self.url)
+        self._server = Server(parts.scheme, parts.hostname or "127.0.0.1", parts.port, timeout_s, cacertfile)
+        self._prefix = parts.path
         self._missing: set[str] = set()
 
     def get(self, path: str) -> Any:
@@ -86,24 +84,19 @@ class Api:
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
         """Return the status and the body of an answer. path: below that of the URL."""
-        parts = urlsplit(self.url)
         sent = {"Authorization": self._authorization, "Content-Type": "application/json", **(headers or {})}
-        connection = self._connection(parts.scheme, parts.hostname or "127.0.0.1", parts.port)
+        encoded = None if body is None else json.dumps(body).encode()
         try:
-            connection.request(method, f"{parts.path}/{path}", None if body is None else json.dumps(body), sent)
-            response = connection.getresponse()
-            answer = response.read()
-            missing = response.getheader(_MISSING_BROKERS, "")
-        except (OSError, http.client.HTTPException) as error:
+            answer = self._server.request(method, f"{self._prefix}/{path}", encoded, sent)
+        except (OSError, HttpError) as error:
             reason = getattr(error, "strerror", None) or error
             raise CtlError(
                 f"Error: unable to perform an operation on the broker at {self.url}: {reason}.\n"
                 "Check that it is running with its management API, or name another with --url or --data-dir."
             ) from error
-        finally:
-            connection.close()
+        missing = answer.headers.get(_MISSING_BROKERS, "")
         self._warn({unquote(name) for name in missing.split(", ") if name})
-        return response.status, answer
+        return answer.status, answer.body
 
     def _warn(self, missing: set[str]) -> None:
         """Print the names of brokers that did not answer, each once."""
@@ -111,12 +104,6 @@ class Api:
             # Standard output has only the result.
             print(f"Warning: broker {name} did not answer, so the result lacks what it has", file=sys.stderr)  # noqa: T201
         self._missing |= missing
-
-    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-        if scheme == "https":
-            context = ssl.create_default_context(cafile=self._cacertfile)
-            return http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
-        return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
 
 
 def _error(status: int, answer: bytes) -> ApiError:
@@ -136,6 +123,8 @@ def _object(answer: bytes) -> dict[str, Any]:
 def _reason(status: int, answer: dict[str, Any]) -> str:
     if "reason" not in answer:
         return f"HTTP status {status}"
+    import html  # its table of 2231 characters is for errors only
+
     # The API escapes the angle brackets of some texts, as RabbitMQ does.
     reason = html.unescape(str(answer["reason"]))
     if reason == "Not_Authorized":
@@ -165,7 +154,7 @@ def find(options: dict[str, str], timeout_s: float) -> Api:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default_port = 15671 if parts.scheme == "https" else 15672
     plain = f"{parts.scheme}://{host}:{parts.port or default_port}{parts.path}"
-    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    basic = b2a_base64(f"{user}:{password}".encode(), newline=False).decode()
     return Api(plain, f"Basic {basic}", timeout_s, cacertfile)
 
 
@@ -174,9 +163,11 @@ def _control(named: str | None) -> tuple[str, str] | None:
 
     Raises CtlError if a directory was named and has no broker.
     """
-    from amqpbroker.server import control, data
+    from pathlib import Path
 
-    directory = Path(named) if named else data.default_directory()
+    from amqpbroker.server import control, directories
+
+    directory = Path(named) if named else directories.default_directory()
     try:
         found = control.read(directory)
     except PermissionError as error:

@@ -1,17 +1,15 @@
 """A command of ctl: its words, options and function."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from amqpbroker.cli.ctl.api import Api
 from amqpbroker.cli.ctl.failure import UsageError
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """A table. columns: names, which are also the keys of the JSON. rows: a value for each column."""
 
     columns: list[str]
@@ -19,15 +17,17 @@ class Rows:
 
 
 @final
-@dataclass(frozen=True)
 class Call:
     """One command line: the words after the command's name, and its options. find: finds the broker."""
 
-    find: Callable[[], Api]
-    words: list[str]
-    options: dict[str, str]
-    vhost: str
-    timeout_s: float
+    def __init__(
+        self, find: Callable[[], Api], words: list[str], options: dict[str, str], vhost: str, timeout_s: float
+    ) -> None:
+        self.find = find
+        self.words = words
+        self.options = options
+        self.vhost = vhost
+        self.timeout_s = timeout_s
 
     @cached_property
     def api(self) -> Api:
@@ -41,9 +41,12 @@ Run = Callable[[Call], Any]
 Banner = str | Callable[[Call], str]
 
 
+#: Options of a command that has none of its own.
+_NO_OPTIONS: Mapping[str, bool] = {}
+
+
 @final
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command of ctl.
 
     words: its arguments as its usage shows them: `<one>` is required, `[<one>]` is optional, and `...` at the end
@@ -57,7 +60,7 @@ class Command:
     words: str
     run: Run
     banner: Banner = ""
-    options: dict[str, bool] = field(default_factory=dict)
+    options: Mapping[str, bool] = _NO_OPTIONS
     columns: tuple[str, ...] = ()
     default_columns: tuple[str, ...] = ()
 

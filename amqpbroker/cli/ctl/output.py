@@ -1,7 +1,5 @@
 """Output of results in rabbitmqctl's formats."""
 
-import csv
-import io
 import json
 import sys
 from typing import Any, Literal
@@ -36,6 +34,9 @@ def show(result: Any, formatter: str | None, headers: bool = True) -> None:
             for row in result.rows:
                 _print(json.dumps(dict(zip(result.columns, row, strict=True)), ensure_ascii=False))
         case "csv":
+            import csv
+            import io
+
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             if headers:

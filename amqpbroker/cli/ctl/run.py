@@ -2,7 +2,6 @@
 
 import sys
 from functools import partial
-from textwrap import wrap
 from typing import NamedTuple
 
 from amqpbroker import __version__
@@ -11,7 +10,7 @@ from amqpbroker.cli.ctl.command import Call, Command
 from amqpbroker.cli.ctl.commands import COMMANDS
 from amqpbroker.cli.ctl.failure import USAGE, CtlError, UsageError
 from amqpbroker.cli.ctl.output import show
-from amqpbroker.cli.number import SECONDS
+from amqpbroker.cli.number_range import SECONDS
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -38,35 +37,6 @@ OPTIONS = {
 #: Options of rabbitmqctl that are accepted and ignored.
 _MEANINGLESS = {"node", "longnames", "erlang-cookie", "dry-run", "online", "offline"}
 SHORT = {"p": "vhost", "q": "quiet", "s": "silent", "t": "timeout", "n": "node", "l": "longnames", "h": "help"}
-
-HELP = """\
-Usage: amqpbroker ctl [OPTIONS] COMMAND [ARGUMENTS]
-
-  Administer a running broker with rabbitmqctl's commands. `amqpbroker ctl help
-  COMMAND` shows a command's arguments and columns.
-
-  -p, --vhost NAME        Virtual host; / if not given.
-  --formatter NAME        table, pretty_table, json, json_stream or csv.
-  -q, --quiet             Print only results, without the banner.
-  -s, --silent            Print only results, without banner and table head.
-  --no-table-headers      Print tables without their head.
-  -t, --timeout SECONDS   Time limit; 60 if not given.
-  --url URL               Management API: http://[USER:PASSWORD@]HOST:PORT; or
-                          set AMQPBROKER_URL.
-  --username NAME         User name, with --url.
-  --password PASSWORD     Password, with --url.
-  --cacertfile FILE       Trusted certificates, with https.
-  --data-dir DIR          Use the broker that owns this data directory.
-
-Arguments after -- are no options, so `ctl redrive_group orders -- -1` redrives
-the group with the key -1.
-
-Without --url and --data-dir, the broker of your own data directory is used, or
-else the one on port 15672 of this machine.
-"""
-
-#: Width of the help, as click has it.
-_HELP_WIDTH = 80
 
 
 class Line(NamedTuple):
@@ -129,8 +99,10 @@ def run(arguments: list[str]) -> int:
             print(__version__)  # noqa: T201
             return 0
         if not line.command or line.command == "help" or "help" in line.options:
+            from amqpbroker.cli.ctl.help import text_of  # it describes all commands, so it loads them
+
             name = (line.words[0] if line.words else "") if line.command == "help" else line.command
-            print(_help(name))  # noqa: T201
+            print(text_of(name))  # noqa: T201
             return 0 if line.command or "help" in line.options else USAGE
         command = _named(line.command)
         command.check(line.words)
@@ -152,7 +124,9 @@ def _named(name: str) -> Command:
     """Return a command. Raises UsageError if there is no such command."""
     command = COMMANDS.get(name)
     if command is None:
-        raise UsageError(_unknown(name))
+        from amqpbroker.cli.ctl.help import unknown
+
+        raise UsageError(unknown(name))
     return command
 
 
@@ -169,53 +143,3 @@ def _do(command: Command, line: Line) -> None:
     if banner:
         print(banner, flush=True)  # noqa: T201
     show(command.run(call), formatter, headers="silent" not in options and "no-table-headers" not in options)
-
-
-def _help(name: str) -> str:
-    command = COMMANDS.get(name)
-    if command is not None:
-        return "\n".join([f"Usage\n\n{command.usage}\n", *wrap(command.about, _HELP_WIDTH), *_columns(command)])
-    if name:
-        return _unknown(name)
-    groups: dict[str, list[Command]] = {}
-    for each in COMMANDS.values():
-        groups.setdefault(each.group, []).append(each)
-    lines = [HELP]
-    for group, commands in groups.items():
-        lines.append(f"{group}:\n")
-        lines += [line for each in commands for line in _aligned(f"   {each.name}", each.about, 38)]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _columns(command: Command) -> list[str]:
-    """Return the lines that name the columns of a list."""
-    if not command.columns:
-        return []
-    lines = []
-    for title, names in (
-        ("Columns that are shown if none is named", command.default_columns),
-        ("All columns", command.columns),
-    ):
-        lines += [
-            "",
-            f"{title}:",
-            "",
-            *wrap(", ".join(names), _HELP_WIDTH, initial_indent="   ", subsequent_indent="   "),
-        ]
-    return lines
-
-
-def _aligned(name: str, text: str, column: int) -> list[str]:
-    """Return a name with its text in a column of its own."""
-    lines = wrap(text, _HELP_WIDTH - column) or [""]
-    return [f"{name:<{column - 1}} {lines[0]}", *(" " * column + line for line in lines[1:])]
-
-
-def _unknown(name: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, COMMANDS, 1)
-    return f"Command '{name}' not found." + (
-        f" Did you mean '{near[0]}'?" if near else " `amqpbroker ctl help` lists the commands."
-    )

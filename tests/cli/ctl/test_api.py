@@ -1,4 +1,4 @@
-"""Requests of commands, with a connection that answers as a test says."""
+"""Requests of commands, with a server that answers as a test says."""
 
 import json
 
@@ -6,41 +6,22 @@ import pytest
 
 from amqpbroker.cli.ctl.api import Api
 from amqpbroker.cli.ctl.failure import ApiError
-
-
-class StillConnection:
-    """A connection of HTTP, and its own answer. requests: methods and paths."""
-
-    def __init__(self, status, body, headers):
-        self.status = status
-        self.body = body
-        self.headers = headers
-        self.requests = []
-
-    def request(self, method, path, body, headers):
-        self.requests.append((method, path))
-
-    def getresponse(self):
-        return self
-
-    def read(self):
-        return self.body
-
-    def getheader(self, name, default):
-        return self.headers.get(name, default)
-
-    def close(self):
-        pass
+from amqpbroker.cli.ctl.http import Answer, Server
 
 
 @pytest.fixture
 def answering(monkeypatch):
-    """Return a function that makes an API, whose answer it gets, and its connection."""
+    """Return a function that makes an API, whose answer it gets, and a list of its requests."""
 
     def made(status, answer, headers=None):
-        connection = StillConnection(status, json.dumps(answer).encode(), headers or {})
-        monkeypatch.setattr(Api, "_connection", lambda *_: connection)
-        return Api("http://h:15672/prefix", "", 1.0), connection
+        requests = []
+
+        def request(server, method, path, body, sent):
+            requests.append((method, path))
+            return Answer(status, headers or {}, json.dumps(answer).encode())
+
+        monkeypatch.setattr(Server, "request", request)
+        return Api("http://h:15672/prefix", "", 1.0), requests
 
     return made
 
@@ -54,9 +35,9 @@ def answering(monkeypatch):
     ],
 )
 def test_a_broker_says_whether_it_leads_a_vhost(answering, status, answer, leads):
-    api, connection = answering(status, answer)
+    api, requests = answering(status, answer)
     assert api.leads("a/b") == leads
-    assert connection.requests == [("GET", "/prefix/leader/a%2Fb")]
+    assert requests == [("GET", "/prefix/leader/a%2Fb")]
 
 
 @pytest.mark.parametrize("status", [404, 503])
@@ -75,11 +56,11 @@ def test_a_broker_that_does_not_say_who_leads_a_vhost_is_an_error(answering, sta
     ],
 )
 def test_an_error_has_the_reason_and_the_object_of_the_answer(answering, answer, reason, found):
-    api, connection = answering(400, answer)
+    api, requests = answering(400, answer)
     with pytest.raises(ApiError) as raised:
         api.get("overview")
     assert (str(raised.value), raised.value.answer, raised.value.http_status) == (reason, found, 400)
-    assert connection.requests == [("GET", "/prefix/api/overview")]
+    assert requests == [("GET", "/prefix/api/overview")]
 
 
 def test_brokers_that_did_not_answer_are_named_once(answering, capsys):

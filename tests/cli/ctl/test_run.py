@@ -1,6 +1,9 @@
+import importlib
+
 import pytest
 
-from amqpbroker.cli.ctl.commands import COMMANDS
+from amqpbroker.cli.ctl import commands
+from amqpbroker.cli.ctl.commands import COMMANDS, MODULES
 from amqpbroker.cli.ctl.failure import UsageError
 from amqpbroker.cli.ctl.run import completions, parse, run
 
@@ -106,3 +109,11 @@ def test_help_fits_80_columns(name, capsys):
 )
 def test_shell_completion_suggests_words_of_ctl_commands(before, incomplete, words):
     assert completions(before, incomplete) == words
+
+
+def test_table_of_commands_names_all_commands_of_its_modules():
+    listed = {(module, name) for name, module in MODULES.items()}
+    modules = {module: importlib.import_module(f"{commands.__name__}.{module}") for module in MODULES.values()}
+    assert listed == {(name, command.name) for name, module in modules.items() for command in module.COMMANDS}
+    assert [command.name for command in COMMANDS.values()] == list(MODULES)
+    assert len(COMMANDS) == len(MODULES)

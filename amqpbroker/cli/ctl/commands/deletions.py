@@ -6,9 +6,8 @@ from urllib.parse import urlencode
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command
+from amqpbroker.cli.ctl.commands.groups import QUEUES as GROUP
 from amqpbroker.cli.ctl.failure import DATA, CtlError
-
-GROUP = "Queues"
 
 
 def delete_batch(call: Call) -> str:

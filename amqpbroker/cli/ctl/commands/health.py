@@ -4,8 +4,9 @@ import socket
 from typing import Any
 
 from amqpbroker.cli.ctl.command import Call, Command
-from amqpbroker.cli.ctl.commands.lists import GROUP
-from amqpbroker.cli.ctl.commands.node import is_running, listener_lines, name, own_listeners
+from amqpbroker.cli.ctl.commands.facts import listener_lines, name, own_listeners
+from amqpbroker.cli.ctl.commands.groups import MONITORING as GROUP
+from amqpbroker.cli.ctl.commands.groups import NODE
 from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
 #: Resources of alarms as rabbitmq-diagnostics calls them.
@@ -13,8 +14,13 @@ _LOW = {"memory": "Memory", "disk": "Free disk space"}
 _UNITS = {"days", "weeks", "months", "years"}
 
 
-def check_running(call: Call) -> str:
-    return is_running(call)
+def ping(call: Call) -> str:
+    call.api.get("whoami")
+    return "Ping succeeded"
+
+
+def is_running(call: Call) -> str:
+    return f"RabbitMQ on node {name(call)} is fully booted and running"
 
 
 def _alarmed(call: Call, path: str, fine: str) -> str:
@@ -120,12 +126,21 @@ def listeners(call: Call) -> Any:
 
 
 COMMANDS = (
+    Command("ping", NODE, "Checks that the broker answers.", "", ping, "Will ping the broker."),
+    Command(
+        "is_running",
+        NODE,
+        "Checks that the broker is running.",
+        "",
+        is_running,
+        lambda call: f"Asking node {name(call)} for its status ...",
+    ),
     Command(
         "check_running",
         GROUP,
         "Fails unless the broker is running.",
         "",
-        check_running,
+        is_running,
         lambda call: f"Checking if RabbitMQ is running on node {name(call)} ...",
     ),
     Command(

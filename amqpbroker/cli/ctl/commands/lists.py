@@ -1,23 +1,20 @@
 """Lists of queues, exchanges, bindings, connections, channels and consumers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.commands.groups import MONITORING as GROUP
 from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
-
-GROUP = "Monitoring, observability and health checks"
 
 #: Returns the value of a column for one object of the API.
 Column = Callable[[dict[str, Any]], Any]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class List:
+class List(NamedTuple):
     """A list of objects. path: with {vhost} if the list is that of one vhost. columns: in the order of the help."""
 
     path: str

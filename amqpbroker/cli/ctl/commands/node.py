@@ -7,32 +7,12 @@ from typing import Any
 from amqpbroker.cli.ctl import brokers
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.commands.facts import alarm_lines, configured_name, listener_lines, name, node, own_listeners
+from amqpbroker.cli.ctl.commands.groups import NODE as GROUP
 from amqpbroker.cli.ctl.failure import CtlError, UsageError
-
-GROUP = "Node"
 
 #: Seconds between two attempts to reach a starting broker.
 _PAUSE_S = 0.2
-
-
-def node(call: Call) -> dict[str, Any]:
-    """Return the node that answers. Of brokers with one database, it is the first."""
-    found: dict[str, Any] = call.api.get("nodes")[0]
-    return found
-
-
-def name(call: Call) -> str:
-    return str(node(call)["name"])
-
-
-def configured_name(call: Call) -> str:
-    """Return the name of the node in paths. `name` also has an address if several brokers have the same name."""
-    return str(call.api.get("overview")["node"])
-
-
-def ping(call: Call) -> str:
-    call.api.get("whoami")
-    return "Ping succeeded"
 
 
 def await_startup(call: Call) -> None:
@@ -49,44 +29,12 @@ def await_startup(call: Call) -> None:
             return
 
 
-def is_running(call: Call) -> str:
-    return f"RabbitMQ on node {name(call)} is fully booted and running"
-
-
 def server_version(call: Call) -> str:
     return str(call.api.get("overview")["rabbitmq_version"])
 
 
 def _gb(size: int) -> str:
     return f"{round(size / 1e9, 4)} gb"
-
-
-def alarm_lines(facts: dict[str, Any]) -> list[str]:
-    names = (("mem_alarm", "memory"), ("disk_free_alarm", "disk"))
-    return [f"{what} resource limit alarm on node {facts['name']}" for key, what in names if facts.get(key)]
-
-
-def own_listeners(overview: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the listeners of the node that answers. The overview has those of all brokers with one database."""
-    return [each for each in overview["listeners"] if each["node"] == overview["node"]]
-
-
-def listener_lines(listeners: list[dict[str, Any]]) -> list[str]:
-    purposes = {
-        "amqp": "AMQP 0-9-1",
-        "amqp/ssl": "AMQP 0-9-1 over TLS",
-        "http": "HTTP API",
-        "https": "HTTP API over TLS (HTTPS)",
-        "http/prometheus": "Prometheus exporter API over HTTP",
-        "https/prometheus": "Prometheus exporter API over TLS (HTTPS)",
-    }
-    lines = []
-    for each in listeners:
-        host = f"[{each['ip_address']}]" if ":" in each["ip_address"] else each["ip_address"]
-        protocol = each["protocol"]
-        purpose = purposes.get(protocol, protocol)
-        lines.append(f"Interface: {host}, port: {each['port']}, protocol: {protocol}, purpose: {purpose}")
-    return lines
 
 
 def _named_listener_lines(overview: dict[str, Any]) -> list[str]:
@@ -260,7 +208,6 @@ def _list_features(path: str, columns: list[str], call: Call) -> Rows:
 
 
 COMMANDS = (
-    Command("ping", GROUP, "Checks that the broker answers.", "", ping, "Will ping the broker."),
     Command("await_startup", GROUP, "Waits until the broker answers.", "", await_startup),
     Command(
         "await_online_nodes",
@@ -278,14 +225,6 @@ COMMANDS = (
         "",
         cluster_status,
         lambda call: f"Cluster status of node {name(call)} ...",
-    ),
-    Command(
-        "is_running",
-        GROUP,
-        "Checks that the broker is running.",
-        "",
-        is_running,
-        lambda call: f"Asking node {name(call)} for its status ...",
     ),
     Command(
         "server_version",

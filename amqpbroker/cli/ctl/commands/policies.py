@@ -7,10 +7,10 @@ from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.commands.parameters import clear, json_word
 from amqpbroker.cli.ctl.failure import UsageError
-from amqpbroker.cli.number import Number
+from amqpbroker.cli.number_range import NumberRange
 
 GROUP = "Policies"
-_PRIORITY = Number(-(2**31), 2**31 - 1)
+_PRIORITY = NumberRange(-(2**31), 2**31 - 1)
 _COLUMNS = ["vhost", "name", "pattern", "apply-to", "definition", "priority"]
 
 

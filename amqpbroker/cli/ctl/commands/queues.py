@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.commands.groups import QUEUES as GROUP
 from amqpbroker.cli.ctl.failure import DATA, SOFTWARE, ApiError, CtlError, UsageError
 from amqpbroker.cli.json_text import decoded
 
-GROUP = "Queues"
 GROUP_COLUMNS = ("key", "key_type", "state", "messages", "messages_unacknowledged", "messages_delayed")
 
 #: HTTP status of a new object.

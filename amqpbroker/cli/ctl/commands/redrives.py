@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.commands.groups import QUEUES as GROUP
 from amqpbroker.cli.ctl.failure import SOFTWARE, CtlError, UsageError
-from amqpbroker.cli.number import COUNT
-
-GROUP = "Queues"
+from amqpbroker.cli.number_range import COUNTS
 
 #: Interval of the requests for the progress.
 _PAUSE_S: Final = 0.5
@@ -37,7 +36,7 @@ def redrive_queue(call: Call) -> str:
     for option, key in (("rate", "max_messages_per_second"), ("limit", "limit")):
         if option in options:
             try:
-                body[key] = COUNT.parse(options[option])
+                body[key] = COUNTS.parse(options[option])
             except ValueError as error:
                 raise UsageError(f"--{option} {error}") from None
     filters = (("reason", "reason"), ("from", "queue"), ("group", "group"), ("group-key-type", "group_key_type"))

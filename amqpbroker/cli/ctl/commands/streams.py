@@ -7,8 +7,7 @@ from typing import Any, Final
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.failure import UsageError
-from amqpbroker.cli.number import COUNT
-from amqpbroker.config.accepted import INFORMATION
+from amqpbroker.cli.number_range import COUNTS
 
 GROUP = "Streams"
 
@@ -49,6 +48,8 @@ def _age(given: str) -> str:
 
 def _bytes(given: str) -> int:
     """Raises ValueError."""
+    from amqpbroker.config.accepted import INFORMATION  # other commands do without the settings
+
     try:
         size: int = INFORMATION.parse(given)
     except ValueError:
@@ -62,7 +63,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "max-age": ("x-max-age", _age),
     "stream-max-segment-size-bytes": ("x-stream-max-segment-size-bytes", _bytes),
     "leader-locator": ("x-queue-leader-locator", str),
-    "initial-cluster-size": ("x-initial-cluster-size", COUNT.parse),
+    "initial-cluster-size": ("x-initial-cluster-size", COUNTS.parse),
 }
 
 
@@ -83,7 +84,7 @@ def add_super_stream(call: Call) -> str:
     if "partitions" in options and "binding-keys" in options:
         raise UsageError("Specify --partitions or --binding-keys, not both.")
     if "partitions" in options:
-        body["partitions"] = _parsed(call, "partitions", COUNT.parse)
+        body["partitions"] = _parsed(call, "partitions", COUNTS.parse)
     if "binding-keys" in options:
         body["binding_keys"] = [key.strip() for key in options["binding-keys"].split(",") if key.strip()]
     body["arguments"] = {
