@@ -129,7 +129,7 @@ def _body(stream: IO[bytes], status: int, headers: dict[str, str]) -> bytes:
 
 
 def _chunk(stream: IO[bytes]) -> bytes:
-    """Return the next part of a body in chunks, empty at the end. What follows the end is not read."""
+    """Return the next part of a body in chunks, empty at the end. Headers after the end are not read."""
     line = _line(stream).partition(";")[0].strip()
     try:
         size = int(line, 16)

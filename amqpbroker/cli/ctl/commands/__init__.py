@@ -45,8 +45,8 @@ class Commands(Mapping[str, Command]):
     """The commands, in the order of the help."""
 
     def __getitem__(self, name: str) -> Command:
-        module = importlib.import_module(f"{__name__}.{MODULES[name]}")
-        return next(command for command in module.COMMANDS if command.name == name)
+        commands: tuple[Command, ...] = importlib.import_module(f"{__name__}.{MODULES[name]}").COMMANDS
+        return next(command for command in commands if command.name == name)
 
     def __contains__(self, name: object) -> bool:
         return name in MODULES
