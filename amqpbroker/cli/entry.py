@@ -25,6 +25,9 @@ def main() -> None:
     status = _run(LIGHT[words[0]], words[1:]) if words and words[0] in LIGHT and _COMPLETION not in os.environ else None
     if status is not None:
         sys.exit(status)
+    from amqpbroker.server.collector import run_rarely
+
+    run_rarely()
     from amqpbroker.cli.main import main as commands
 
     commands(prog_name="amqpbroker")

@@ -1,7 +1,6 @@
 """One broker behind its listeners, from start to an orderly end."""
 
 import asyncio
-import gc
 import logging
 import os
 import platform
@@ -20,7 +19,7 @@ from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config
 from amqpbroker.patterns import PatternError as PatternError
-from amqpbroker.server import data, machine
+from amqpbroker.server import collector, data, machine
 from amqpbroker.server.allocator import retain_freed_memory, trim
 from amqpbroker.server.control_file import ControlFile
 from amqpbroker.server.definitions import (
@@ -141,21 +140,6 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     except ImportError:
         return asyncio.SelectorEventLoop
     return uvloop.new_event_loop
-
-
-def _calm_collector() -> None:
-    """Run the garbage collector less often: messages are freed by reference counting, and a collection has to walk
-    over all queued messages.
-
-    Objects of a broker that ended earlier in the same process are unfrozen first.
-    """
-    if not hasattr(gc, "freeze"):  # PyPy, which counts no references
-        return
-    gc.unfreeze()
-    gc.collect()
-    gc.collect()  # objects unknown to the collector kept others alive until the first collection freed them
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
 
 
 def _ignore(error: OSError | None) -> None:
@@ -302,7 +286,7 @@ class Server:
             on_ready(listening)
         if not self._embedded:
             retain_freed_memory()
-            _calm_collector()
+            collector.calm()
         if unusable is None:
             log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
             log.info("Server startup complete; 0 plugins started.")  # RabbitMQ's words, which testcontainers waits for

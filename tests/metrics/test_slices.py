@@ -8,7 +8,7 @@ import pytest
 
 from amqpbroker.metrics.exposition import TEXT
 from amqpbroker.metrics.page import Page
-from amqpbroker.server.app import _calm_collector
+from amqpbroker.server import collector
 from tests.metrics.scrape import Scraper
 from tests.slowness import slowness
 
@@ -25,7 +25,7 @@ TAKES_MS = {"metrics": 1_500, "per-object": 5_000}
 def calm_collector():
     """The garbage collector, configured as in a broker."""
     threshold = gc.get_threshold()
-    yield _calm_collector
+    yield collector.calm
     gc.set_threshold(*threshold)
     gc.unfreeze()
 

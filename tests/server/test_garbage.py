@@ -13,8 +13,6 @@ import json
 import logging
 import socket
 import ssl
-import subprocess
-import sys
 import time
 import types
 from collections import Counter
@@ -598,24 +596,3 @@ def test_shovel_retries_leave_no_objects_in_memory(site):
         site.run(lambda broker: broker.parameters.delete("shovel", "/", "s"))
         site.at_rest()
     assert more == {}
-
-
-FROZEN = """
-import gc, weakref
-from amqpbroker.server.app import _calm_collector
-
-class Broker: pass
-
-broker = Broker()
-broker.vhost = [broker]
-left = weakref.ref(broker)
-_calm_collector()
-del broker
-_calm_collector()
-print(left())
-"""
-
-
-def test_previous_broker_of_a_process_is_garbage_collected_after_a_restart():
-    done = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, check=True)
-    assert done.stdout == "None\n"
