@@ -5,8 +5,8 @@ never a version number.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 #: RabbitMQ's deprecated features. Compat has fields for the modelled ones; the others have no effect.
 DEPRECATED_FEATURES = (
@@ -29,8 +29,7 @@ class Permission(Enum):
     OVERRIDDEN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Compat:
+class Compat(NamedTuple):
     """Behaviour of one release series of RabbitMQ.
 
     version: the last known release of the series, announced to clients. copyright_until: the last year in its copyright
@@ -76,8 +75,7 @@ class Compat:
         """Return a copy with or without extensions, and with deprecated features permitted or denied
         (rabbit_deprecated_features:should_be_permitted/2).
         """
-        return replace(
-            self,
+        return self._replace(
             extensions=extensions,
             transient_nonexcl_queues=_configured(self.transient_nonexcl_queues, permit.get("transient_nonexcl_queues")),
             global_qos=_configured(self.global_qos, permit.get("global_qos")),
@@ -111,17 +109,15 @@ _4_0 = Compat(
     streams_have_timestamps=False,
     checks_filter_size=False,
 )
-_4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
-_4_2 = replace(
-    _4_1,
+_4_1 = _4_0._replace(version="4.1.8", copyright_until=2026, frame_min=8192)
+_4_2 = _4_1._replace(
     version="4.2.9",
     tells_tune_errors=True,
     streams_show_consumers=True,
     streams_have_timestamps=True,
     checks_filter_size=True,
 )
-_4_3 = replace(
-    _4_2,
+_4_3 = _4_2._replace(
     version="4.3.6",
     transient_nonexcl_queues=Permission.DENIED,
     global_qos=Permission.DENIED,
@@ -144,4 +140,4 @@ COMPATS: dict[str, Compat] = {"4.0": _4_0, "4.1": _4_1, "4.2": _4_2, "4.3": _4_3
 DEFAULT_COMPAT = _4_0
 NEWEST_COMPAT = _4_3
 #: The oldest release, without extensions.
-OLDEST_COMPAT = replace(_4_0, extensions=False)
+OLDEST_COMPAT = _4_0._replace(extensions=False)

@@ -8,6 +8,7 @@ from tests.sources import MODULES, PACKAGE, nodes, parsed, text
 
 #: File with names given by RabbitMQ -> their meaning.
 TEXTS = {
+    "cli/ctl/commands/__init__.py": "a command of rabbitmqctl",
     "cli/ctl/commands/health.py": "a command of rabbitmqctl and its output",
     "cli/perf/load.py": "the value of the option --quorum-queue of PerfTest",
     "cli/perf/load_options.py": "an option of PerfTest",

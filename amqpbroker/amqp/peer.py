@@ -3,8 +3,7 @@
 TLS is described with the names that RabbitMQ uses, which are those of Erlang's ssl application.
 """
 
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from amqpbroker.broker.users.users import User, is_loopback
 from amqpbroker.wire.certificate import Certificate
@@ -22,8 +21,7 @@ _CIPHERS = {
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Encryption:
+class Encryption(NamedTuple):
     """TLS parameters, as shown in the connection's ssl_protocol, ssl_key_exchange, ssl_cipher and ssl_hash.
 
     Examples are tlsv1.2, ecdhe_ecdsa, aes_256_gcm and aead. certificate: the client's, verified; None if it sent none.
@@ -96,8 +94,7 @@ def encryption(suite: str, version: str, certificate: Certificate | None = None)
     return Encryption(protocol, "", suite.lower(), "", certificate)
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The two addresses of a connection and its TLS parameters. tls: None for a connection without TLS.
 
     user: the authenticated user, for connections from within this process; otherwise None. relayed: another broker

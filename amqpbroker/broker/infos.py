@@ -1,14 +1,12 @@
 """Connections, channels, consumers and queues as the management API shows them, under RabbitMQ's names."""
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from amqpbroker.broker.counters.stats import Counted, MessageStats
 from amqpbroker.wire.values import Table
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
+class ConnectionInfo(NamedTuple):
     """A connection as the management API shows it, under RabbitMQ's names.
 
     host, port: the broker's end. channels: number of open channels. connected_at: milliseconds since the epoch.
@@ -50,8 +48,7 @@ class ConnectionInfo:
     type: str = "network"
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelInfo:
+class ChannelInfo(NamedTuple):
     """A channel as the management API shows it, under RabbitMQ's names.
 
     idle_since: milliseconds since the epoch, accurate to one sample interval; None while the channel is in use.
@@ -79,12 +76,11 @@ class ChannelInfo:
     acks_uncommitted: int
     message_stats: MessageStats
     idle_since: int | None
-    counted: Counted = field(repr=False)
+    counted: Counted
     user_provided_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerInfo:
+class ConsumerInfo(NamedTuple):
     """A consumer as the management API shows it, under RabbitMQ's names.
 
     channel_name, channel_number, connection_name, peer_host, peer_port, user, user_provided_name: the

@@ -4,22 +4,19 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from amqpbroker.compat import COMPATS, Compat
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A kind of values: `parse` raises ValueError for a text that `text` does not describe."""
 
     text: str
     parse: Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """A list item that RabbitMQ accepts and this broker ignores with a warning, which states `reason`."""
 
     reason: str

@@ -69,7 +69,7 @@ def assembled(config: Config, values: Values, warn: Warn) -> Config:
         set_routing_node=_interceptor(values, "set_header_routing_node"),
         cluster_tags=tuple(values.get("cluster_tags.$tag", {}).items()),
         node_tags=tuple(values.get("node_tags.$tag", {}).items()),
-        log=replace(config.log, levels=_log_levels(values)),
+        log=config.log._replace(levels=_log_levels(values)),
         loopback_users=_loopback_users(values, config.loopback_users),
         auth_mechanisms=_listed(values, "auth_mechanisms.$n") or config.auth_mechanisms,
         default_users=_default_users(values, config.default_vhost),
@@ -146,7 +146,7 @@ def _tls(values: Values, prefix: str, tls: Tls, warn: Warn) -> Tls:
     hosts: dict[str, SniHost] = {}
     for attribute in ("certfile", "keyfile"):
         for host, file in values.get(f"{prefix}.sni.$host.{attribute}", {}).items():
-            hosts[host] = replace(hosts.get(host, SniHost(host)), **{attribute: file})
+            hosts[host] = hosts.get(host, SniHost(host))._replace(**{attribute: file})
     ciphers = _listed(values, f"{prefix}.ciphers.$n")
     versions = _listed(values, f"{prefix}.versions.$n") or tls.versions
     if ciphers:
@@ -183,8 +183,7 @@ def _management(values: Values, management: Management, free: bool, warn: Warn) 
         port, tls_port, tls_host = None, management.port, management.host
     elif by_tls is False and "management.ssl.port" not in values:
         port, tls_port = management.port, None
-    return replace(
-        management,
+    return management._replace(
         port=port,
         tls_port=tls_port,
         tls_host=tls_host,
@@ -197,8 +196,7 @@ def _management(values: Values, management: Management, free: bool, warn: Warn) 
 
 
 def _prometheus(values: Values, prometheus: Prometheus, free: bool, warn: Warn) -> Prometheus:
-    return replace(
-        prometheus,
+    return prometheus._replace(
         port=_http_port(values, "prometheus", prometheus.port, free),
         tls_port=_http_tls_port(values, "prometheus", PROMETHEUS_TLS_PORT),
         tls=_tls(values, "prometheus.ssl", prometheus.tls, warn),
@@ -228,7 +226,7 @@ def _any(values: Values, prefix: str) -> bool:
 
 def _definitions(values: Values, definitions: Definitions) -> Definitions:
     keys = ("load_definitions", "definitions.local.path", "management.load_definitions")
-    return replace(definitions, paths=tuple(dict.fromkeys(values[key][""] for key in keys if key in values)))
+    return definitions._replace(paths=tuple(dict.fromkeys(values[key][""] for key in keys if key in values)))
 
 
 def _gathered(values: Values, prefix: str) -> dict[str, dict[str, Any]]:

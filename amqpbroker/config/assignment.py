@@ -1,7 +1,7 @@
 """The assignment of a value to a key, and its source."""
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from amqpbroker.config.setting import ConfigError
 
@@ -15,8 +15,7 @@ class Kind(Enum):
     FLAG = "flag"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """The source of an assignment. name: the file, the variable or the flag. line: the line of a file, else 0."""
 
     kind: Kind
@@ -31,8 +30,7 @@ class Origin:
         return ConfigError(text if self.kind in (Kind.DEFAULT, Kind.FLAG) else f"{self}: {text}")
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """The assignment of `text` to `key`."""
 
     key: str

@@ -1,10 +1,9 @@
 """Internal limits of the broker, beside RabbitMQ's settings. Users cannot set these limits; tests lower them."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Limits of caches, buffers and batches.
 
     unwritten_bytes: memory of operations and answers that wait for the disk; above it, clients that add to it are not

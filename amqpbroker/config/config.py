@@ -1,6 +1,7 @@
 """Configuration of one broker."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from amqpbroker.compat import COMPATS, Compat
 from amqpbroker.config.bounds import BOUNDS, Bounds
@@ -14,8 +15,7 @@ LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "e
 NO_TLS = Tls()
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """RabbitMQ's log settings. `file` is a name or "" for none, in `dir` unless it is absolute.
 
     An output's level of "" stands for its default: `warning` for the console, `info` for a file. `levels` has the
@@ -39,8 +39,7 @@ class Log:
 DEFAULT_LOG = Log()
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(NamedTuple):
     """A listening address: a host name or address, and a port (0 chooses a free one)."""
 
     host: str
@@ -63,8 +62,7 @@ class DefaultUser:
     read: str = ".*"
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultLimits:
+class DefaultLimits(NamedTuple):
     """Limits of a new vhost whose name matches `pattern`; None means no limit."""
 
     pattern: str = ".*"
@@ -72,8 +70,7 @@ class DefaultLimits:
     max_queues: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultOperatorPolicy:
+class DefaultOperatorPolicy(NamedTuple):
     """An operator policy of a new vhost whose name matches `vhost_pattern`.
 
     `definition` consists of (policy key, value) pairs.
@@ -85,8 +82,7 @@ class DefaultOperatorPolicy:
     definition: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """A number of bytes or, if that is None, a fraction of the memory."""
 
     absolute_bytes: int | None = None
@@ -97,8 +93,7 @@ class Limit:
         return int(self.relative * total_bytes) if self.absolute_bytes is None else self.absolute_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Management:
+class Management(NamedTuple):
     """The management API and UI. A port of None means no listener, 0 chooses a free one."""
 
     port: int | None = 15672
@@ -117,8 +112,7 @@ class Management:
     trusted_proxies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Prometheus:
+class Prometheus(NamedTuple):
     """The metrics. A port of None means no listener, 0 chooses a free one."""
 
     port: int | None = 15692
@@ -130,8 +124,7 @@ class Prometheus:
     return_per_object_metrics: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Definitions:
+class Definitions(NamedTuple):
     """Definitions that are imported at startup, in this order: files, or directories of files."""
 
     paths: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ RabbitMQ's are the default, since clients choose features by the announced produ
 import os
 import platform
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from amqpbroker import __version__
 from amqpbroker.compat import Compat
@@ -21,8 +21,7 @@ _OTP = "27.3.4.1"
 _ERTS = "15.2.7"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Names and versions for clients.
 
     product, version: the defaults of `product.name` and `product.version`. platform, copyright, information: the

@@ -1,9 +1,9 @@
 """Makes a Config from keys and values."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from amqpbroker.config import assembly, environment, files, foreign
 from amqpbroker.config.accepted import LeftOut
@@ -11,10 +11,10 @@ from amqpbroker.config.assignment import Assignment, Kind, Origin
 from amqpbroker.config.config import Config
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.table import SETTINGS, find
+from amqpbroker.config.tls import Tls
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A configuration, its assignments (weakest first), the files that were read, and warnings."""
 
     config: Config
@@ -152,11 +152,9 @@ def _set(attributes: dict[str, Any], attribute: str, value: Any) -> None:
 
 
 def _with(instance: Any, attributes: Mapping[str, Any]) -> Any:
-    """Return a frozen dataclass with attributes replaced, including attributes of its attributes."""
-    return replace(
-        instance,
-        **{
-            name: _with(getattr(instance, name), value) if isinstance(value, dict) else value
-            for name, value in attributes.items()
-        },
-    )
+    """Return a part of the configuration with attributes replaced, including attributes of its attributes."""
+    replaced = {
+        name: _with(getattr(instance, name), value) if isinstance(value, dict) else value
+        for name, value in attributes.items()
+    }
+    return replace(instance, **replaced) if isinstance(instance, Tls) else instance._replace(**replaced)

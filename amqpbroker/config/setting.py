@@ -1,6 +1,6 @@
 """A row of the table of settings."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from amqpbroker.config.accepted import Accepted
 
@@ -16,8 +16,7 @@ class ConfigError(ValueError):
         self.key = key
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One row of the table.
 
     attribute: the Config attribute that the value sets, such as `management.port`; empty for a setting that sets an

@@ -1,10 +1,10 @@
 """TLS settings of a listener."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class SniHost:
+class SniHost(NamedTuple):
     """The certificate for clients that request this host name."""
 
     host: str

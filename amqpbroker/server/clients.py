@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -67,9 +66,9 @@ class Clients:
         def connect(peer: Peer, client: ClientTransport) -> Served:
             tls = encryption(header.tls[1], header.tls[0]) if peer.tls is None and header.tls is not None else peer.tls
             if not header.host:
-                return self.connect(replace(peer, proxy_host=peer.host, is_nameless=True), client)
-            named = replace(
-                peer, host=header.host, port=header.port, local_host=header.local_host, local_port=header.local_port,
+                return self.connect(peer._replace(proxy_host=peer.host, is_nameless=True), client)
+            named = peer._replace(
+                host=header.host, port=header.port, local_host=header.local_host, local_port=header.local_port,
                 tls=tls, proxy_host=peer.host,
             )  # fmt: skip
             return self.connect(named, client)
@@ -83,7 +82,7 @@ class Clients:
         """
 
         def connect(peer: Peer, client: ClientTransport) -> Served:
-            return self.connect(replace(peer, host=host, port=port, tls=tls, user=user, relayed=True), client)
+            return self.connect(peer._replace(host=host, port=port, tls=tls, user=user, relayed=True), client)
 
         return self._serving(connect)
 

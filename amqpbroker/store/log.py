@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from amqpbroker.store.living import LivingBySegment
@@ -40,8 +39,7 @@ class RefusedError(LogError):
     """The database has refused a call, and would refuse it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The unit that one write makes durable.
 
     position, stop: its start and end. parts: its bytes, not joined.

@@ -88,8 +88,8 @@ def _with_ports(config: Config, listening: Iterable[Listening]) -> Config:
         config,
         listeners=listeners(AMQP, config.listeners),
         tls_listeners=listeners(AMQPS, config.tls_listeners),
-        management=replace(management, port=port(HTTP, management.port), tls_port=port(HTTPS, management.tls_port)),
-        prometheus=replace(
-            prometheus, port=port(METRICS, prometheus.port), tls_port=port(METRICS_TLS, prometheus.tls_port)
+        management=management._replace(port=port(HTTP, management.port), tls_port=port(HTTPS, management.tls_port)),
+        prometheus=prometheus._replace(
+            port=port(METRICS, prometheus.port), tls_port=port(METRICS_TLS, prometheus.tls_port)
         ),
     )

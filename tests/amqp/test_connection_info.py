@@ -1,7 +1,5 @@
 """Descriptions of a connection, its channels and consumers, as in RabbitMQ 4.0.5's management API."""
 
-from dataclasses import asdict
-
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.values import Field, longstr
@@ -22,7 +20,7 @@ def test_connection_info_has_all_values(broker: Broker, clock: ManualClock):
     info = wire.connection.info()
     assert info.recv_cnt == 5
     assert info.send_cnt > 0
-    found = {name: value for name, value in asdict(info).items() if not name.startswith(("recv_", "send_"))}
+    found = {name: value for name, value in info._asdict().items() if not name.startswith(("recv_", "send_"))}
     assert found.pop("client_properties").keys() == {"connection_name", "product"}
     assert found == {
         "name": "127.0.0.1:40000 -> 127.0.0.1:5672",
@@ -111,7 +109,7 @@ def test_consumers(client: Wire):
     client.consume("q", "second", no_ack=True)
     first, second = client.connection.consumer_infos()
     assert first == client.broker.vhost("/").queues["q"].consumer_infos()[0]
-    assert asdict(first) == {
+    assert first._asdict() == {
         "queue": "q",
         "vhost": "/",
         "consumer_tag": "first",

@@ -1,5 +1,4 @@
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -12,7 +11,7 @@ from amqpbroker.wire.frames import content
 
 
 def make_output():
-    return Output(Status(), lambda: None, replace(BOUNDS, unread_bytes=0))
+    return Output(Status(), lambda: None, BOUNDS._replace(unread_bytes=0))
 
 
 def test_small_frames_are_joined_and_large_ones_are_not_copied():

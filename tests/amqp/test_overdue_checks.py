@@ -1,7 +1,6 @@
 """Locks over the wire: actions when they run out, on every kind of queue and in every release."""
 
 import sys
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -574,7 +573,7 @@ def test_invalid_arguments_of_queues_and_consumers_are_refused(
 
 
 def held_by(action: Table, count: int) -> tuple[Wire, ManualClock]:
-    client, clock = connect(bounds=replace(BOUNDS, departures=3))
+    client, clock = connect(bounds=BOUNDS._replace(departures=3))
     client.declare("q", durable=True, arguments={**TIMEOUT, **action})
     client.call(1, "basic.qos", prefetch_count=count)
     client.consume("q", "c")

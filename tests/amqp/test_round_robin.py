@@ -2,7 +2,6 @@
 
 import collections
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -329,7 +328,7 @@ def test_a_full_output_costs_as_much_with_many_consumers_that_do_not_wait_for_it
 @pytest.mark.parametrize("room_bytes", [Bounds().room_bytes, 10_000])
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
 def test_a_consumer_that_starts_while_the_output_is_full_gets_messages_later(kind, room_bytes):
-    wire = Wire(make_broker(bounds=replace(Bounds(), room_bytes=room_bytes))).log_in()
+    wire = Wire(make_broker(bounds=Bounds()._replace(room_bytes=room_bytes))).log_in()
     wire.declare("q", durable=True, arguments={"x-queue-type": longstr(kind)})
     size = room_bytes // 100
     for _ in range(400):

@@ -1,7 +1,5 @@
 """Routes of publishes: the same for a new key, a repeated key, and a key after very many others."""
 
-import dataclasses
-
 import pytest
 
 from amqpbroker.amqp.routes import ADMITTED, COLD
@@ -16,7 +14,7 @@ FEW, MOST, ALL = 8, 64, 100
 
 @pytest.fixture
 def broker() -> Broker:
-    return make_broker(bounds=dataclasses.replace(BOUNDS, few_routes=FEW, routes=MOST, all_routes=ALL))
+    return make_broker(bounds=BOUNDS._replace(few_routes=FEW, routes=MOST, all_routes=ALL))
 
 
 @pytest.fixture

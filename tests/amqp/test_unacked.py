@@ -1,6 +1,5 @@
 """Tags and entries of a channel; test_channel.py has the effects of settling for clients."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,7 +74,7 @@ def test_release_requeues_all_unacknowledged_messages(unacked: Unacked, queue: L
 
 def released(**arguments: Any) -> tuple[Vhost, LocalQueue, Unacked]:
     """Return a queue with one ready message more than a channel held at its end, which is more than a slice."""
-    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(departures=3)).vhosts["/"]
     queue = declare(vhost, **arguments)
     publish(queue, *[b"%d" % number for number in range(9)])
     unacked = Unacked(ChannelCounters())

@@ -1,6 +1,5 @@
 """Parts of tests with stored messages: a broker on files that outlive it, its operations and its state."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from amqpbroker.broker.broker import Broker
@@ -75,7 +74,7 @@ class Node:
         found = journal.recover()
         if self.doubts:
             go_on(journal, found)
-        bounds = replace(BOUNDS, **(limits or {}))
+        bounds = BOUNDS._replace(**(limits or {}))
         self.streams = Streams(STREAMS, self.files, bounds.stream_cache_bytes)
         self.committer = committer(journal, self.streams.write)
         self.persistence = Persistence(

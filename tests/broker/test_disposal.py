@@ -2,7 +2,6 @@
 
 import weakref
 from collections import deque
-from dataclasses import replace
 
 import pytest
 
@@ -179,7 +178,7 @@ def test_end_of_the_broker_records_nothing_and_notifies_callers():
 
 
 def test_delayed_messages_of_a_deleted_queue_are_removed_in_slices():
-    vhost = make_broker(bounds=replace(BOUNDS, disposal=10)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(disposal=10)).vhosts["/"]
     queue = declare(vhost, durable=True, delayed_retry_type="all", delayed_retry_min=1000)
     for _ in range(25):
         made = message()

@@ -1,7 +1,5 @@
 """Steps of the wall clock: points in time follow them, durations do not."""
 
-from dataclasses import replace
-
 import pytest
 
 from amqpbroker.broker.deduplication.options import Deduplication
@@ -156,7 +154,7 @@ def test_clock_step_does_not_end_queue_expiry_or_consumer_timeout():
 
 
 class SmallPages(Node):
-    config = Config(bounds=replace(BOUNDS, page_count=4, least_page_count=2))
+    config = Config(bounds=BOUNDS._replace(page_count=4, least_page_count=2))
 
 
 @pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])

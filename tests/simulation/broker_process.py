@@ -247,4 +247,4 @@ def configured(bounds: dict[str, int], settings: dict[str, Any]) -> Config:
     """Return the settings with lowered bounds. compat: a release series; transient queues are permitted in each."""
     compat = COMPATS[settings.get("compat", "4.0")].configured({"transient_nonexcl_queues": True})
     config = Config(**{**settings, "compat": compat})
-    return replace(config, bounds=replace(config.bounds, **bounds))
+    return replace(config, bounds=config.bounds._replace(**bounds))

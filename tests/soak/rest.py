@@ -1,6 +1,5 @@
 """Checks after each phase of a soak: the broker serves a new client, and is at rest."""
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -124,7 +123,7 @@ def lowered(divisor: int) -> Bounds:
     return Bounds(
         **{
             name: value if name in WHOLE else max(4, value // (divisor * LOWERED.get(name, 1)))
-            for name, value in dataclasses.asdict(BOUNDS).items()
+            for name, value in BOUNDS._asdict().items()
         }
     )
 

@@ -4,8 +4,7 @@ The names are those of RabbitMQ's plugin (rabbitmq-message-deduplication) and of
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from amqpbroker import errors
 from amqpbroker.broker.publishing.choices import choice, header_name
@@ -33,8 +32,7 @@ Check = Callable[[Field, Table], str | None]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Deduplication:
+class Deduplication(NamedTuple):
     """Recognition of duplicates.
 
     header: name of the header that has the id; None for the property message-id. while_queued: an id is taken while its

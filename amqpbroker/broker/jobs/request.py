@@ -1,7 +1,6 @@
 """Headers of a message that make it a job."""
 
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
@@ -26,8 +25,7 @@ _USER: Final = USER.encode()
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A message that is published as a job.
 
     id: its message id. user: whose job it is. ttl_ms: how long the job is known after its end. token: names the job in

@@ -3,8 +3,7 @@
 `qpid.group_header_key` with `qpid.shared_msg_group` are the names of the argument for the header in Qpid.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on
 from amqpbroker.broker.deduplication.options import Check as Check
@@ -39,8 +38,7 @@ DEFAULT_VERSION_TTL_MS: Final = 86_400_000
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Grouping:
+class Grouping(NamedTuple):
     """Message groups of a queue.
 
     header: name of the header that has the key; empty for the routing key. prefetch: number of unacknowledged

@@ -3,8 +3,7 @@
 `qpid.last_value_queue_key` is the name of the argument in Qpid.
 """
 
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on
 from amqpbroker.broker.deduplication.options import Check as Check
@@ -23,8 +22,7 @@ _old_or_tail = choice(_OLD, _TAIL)
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class LastValue:
+class LastValue(NamedTuple):
     """Replacement of messages by newer ones.
 
     header: name of the header that has the key. at_tail: a message that replaces another one is added at the tail;

@@ -5,8 +5,7 @@ The multiplier and the jitter are extensions.
 
 import math
 import random
-from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 
@@ -22,8 +21,7 @@ GROWTH: Final = 10
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RetryDelay:
+class RetryDelay(NamedTuple):
     """Delay that grows with the number of failed deliveries, up to `max_ms`.
 
     returns: the returns that are delayed: ALL, only FAILED ones, or only messages RETURNED without a failure.

@@ -1,8 +1,7 @@
 """Definition of a shovel: the value of a parameter of the component shovel (rabbit_shovel_parameters.erl)."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from amqpbroker.broker.policies.parameters import validation_failed
 from amqpbroker.broker.queues.kinds import known_arguments, known_consumer_arguments
@@ -36,8 +35,7 @@ _TEXTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """The source of a shovel: a queue, or an exchange (queue None) with a routing key for the binding.
 
     delete_after: None for never, "queue-length", or a number of messages. arguments: of the queue if it is declared,
@@ -55,8 +53,7 @@ class Source:
     consumer_arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """The destination of a shovel: a queue, or an exchange and a routing key; None to keep the message's own.
 
     properties: properties to set, by their names in AMQP.
@@ -73,8 +70,7 @@ class Destination:
     add_timestamp_header: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ShovelDefinition:
+class ShovelDefinition(NamedTuple):
     """The definition of a shovel. reconnect_delay_s: None if the shovel does not reconnect."""
 
     source: Source

@@ -1,7 +1,6 @@
 """A client of a broker on files that publishes members of batches, handles them, and reads event messages."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from amqpbroker.broker.batches.batch import Batch
@@ -37,7 +36,7 @@ def batch_headers(id_: Any = "b", **headers: Any) -> dict[str, Field]:
 
 def _limited(limits: dict[str, int], settings: dict[str, Any]) -> type[Node]:
     class Limited(Node):
-        config = Config(bounds=replace(BOUNDS, **limits), **settings)
+        config = Config(bounds=BOUNDS._replace(**limits), **settings)
 
     return Limited
 

@@ -1453,7 +1453,7 @@ def test_stored_batches_are_retained_while_extensions_are_off() -> None:
     job.send("1", size=2)
     job.send("2")
     with_extensions = job.node.config
-    off = replace(with_extensions, compat=replace(with_extensions.compat, extensions=False))
+    off = replace(with_extensions, compat=with_extensions.compat._replace(extensions=False))
     type(job.node).config = off
     job.crash()
     assert job.node.broker.vhosts["/"].batches is None

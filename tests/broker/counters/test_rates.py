@@ -1,7 +1,6 @@
 """Samples, rates and histories, by a clock that is advanced by the test."""
 
 import weakref
-from dataclasses import replace
 
 import pytest
 
@@ -22,7 +21,7 @@ class Watched:
 
     def __init__(self, samples: int = BOUNDS.samples) -> None:
         self.clock = ManualClock()
-        self.broker: Broker = make_broker(self.clock, bounds=replace(BOUNDS, samples=samples))
+        self.broker: Broker = make_broker(self.clock, bounds=BOUNDS._replace(samples=samples))
         self.vhost = self.broker.vhost("/")
         self.queue: LocalQueue = declare(self.vhost)
         self.rates: Rates = self.broker.rates

@@ -1,6 +1,5 @@
 """A client of a broker on files that publishes jobs, and handles them as a worker."""
 
-from dataclasses import replace
 from typing import Any
 
 from amqpbroker.broker.jobs.job import Job
@@ -23,7 +22,7 @@ TO_GRAVE = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": 
 
 def _limited(limits: dict[str, int], settings: dict[str, Any]) -> type[Node]:
     class Limited(Node):
-        config = Config(bounds=replace(BOUNDS, **limits), **settings)
+        config = Config(bounds=BOUNDS._replace(**limits), **settings)
 
     return Limited
 

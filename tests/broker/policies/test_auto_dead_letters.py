@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -87,7 +86,7 @@ def test_no_dead_letter_queue_has_a_name_that_clients_cannot_send(name: str, for
 def test_empty_form_is_the_usual_one_and_without_extensions_there_is_none() -> None:
     assert form_of({KEY: ""}, DEFAULT_COMPAT) == "{queue}.dlq"
     assert form_of({}, DEFAULT_COMPAT) == ""
-    assert form_of({KEY: ""}, replace(DEFAULT_COMPAT, extensions=False)) == ""
+    assert form_of({KEY: ""}, DEFAULT_COMPAT._replace(extensions=False)) == ""
 
 
 def test_refusal_of_an_invalid_form_says_what_to_write(vhost: Vhost) -> None:

@@ -1,6 +1,5 @@
 """Queues with message groups, for their tests."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,4 +123,4 @@ def queue_of(node: Node, name: str = "q") -> Any:
 class SmallPages(PagingNode):
     """A broker whose queue keeps few messages in memory."""
 
-    bounds: Bounds = replace(BOUNDS, page_count=8, least_page_count=2, read_count=3)
+    bounds: Bounds = BOUNDS._replace(page_count=8, least_page_count=2, read_count=3)

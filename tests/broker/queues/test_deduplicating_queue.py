@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -319,7 +318,7 @@ def test_other_values_of_an_argument_are_no_equivalent_declaration(vhost: Vhost)
 
 
 def test_window_without_a_size_is_bounded() -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, deduplication_ids=3)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(deduplication_ids=3)).vhosts["/"]
     queue = declare(vhost, cache_ttl=1000)
     assert send(queue, "a", "b", "c", "d") == 4
     assert send(queue, "b", "c", "d") == 0
@@ -489,7 +488,7 @@ def removed_ids(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 @pytest.mark.skipif(is_compiled(), reason="methods of compiled classes cannot be replaced")
 @pytest.mark.parametrize("scope", ["queue", "window"])
 def test_ids_of_a_deleted_queue_are_removed_in_slices(scope: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, disposal=10)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(disposal=10)).vhosts["/"]
     arguments = {"deduplication_scope": "window"} if scope == "window" else {}
     queue = declare(vhost, durable=True, **arguments)
     assert send(queue, *map(str, range(25))) == 25
@@ -505,7 +504,7 @@ def test_ids_of_a_deleted_queue_are_removed_in_slices(scope: str, monkeypatch: p
 
 
 def test_ids_of_purged_messages_are_free_at_once() -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, disposal=10)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(disposal=10)).vhosts["/"]
     queue = declare(vhost, durable=True)
     send(queue, *map(str, range(25)))
     get(queue)

@@ -374,7 +374,7 @@ def test_policy_with_another_mode_is_refused() -> None:
 
 
 def test_mode_is_ignored_without_extensions() -> None:
-    compat = replace(COMPATS["4.0"].configured({"transient_nonexcl_queues": True}), extensions=False)
+    compat = COMPATS["4.0"].configured({"transient_nonexcl_queues": True})._replace(extensions=False)
     vhost = make_broker(compat=compat).vhosts["/"]
     queue = declare(vhost, message_ttl_mode="any")
     assert not queue.settings.expires_anywhere

@@ -149,11 +149,11 @@ def test_idle_consumer_of_a_fair_queue_gets_messages_beside_stopped_groups(
     queue = declare(vhost, **TO_GRAVE, **kind)
     options = queue.settings.groups
     assert options is not None
-    queue.apply_settings(replace(queue.settings, groups=replace(options, on_dead=on_dead)))
+    queue.apply_settings(replace(queue.settings, groups=options._replace(on_dead=on_dead)))
     send(queue, "a1", "a2", "a3")
     queue.reject([get(queue)])
     worker = work(queue, limit=1)
-    queue.apply_settings(replace(queue.settings, groups=replace(options, fair=True)))
+    queue.apply_settings(replace(queue.settings, groups=options._replace(fair=True)))
     send(queue, "b1")
     assert worker.texts() == ["b1"]
     worker.ack_text("b1")

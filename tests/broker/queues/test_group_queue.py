@@ -238,7 +238,7 @@ def test_purge_removes_waiting_messages_and_keeps_groups_busy(vhost: Vhost, kind
 
 @pytest.mark.parametrize("keyed", [True, False])
 def test_groups_of_purged_messages_are_freed_in_slices(keyed: bool) -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, disposal=10, page_count=5)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(disposal=10, page_count=5)).vhosts["/"]
     queue, clock = declare(vhost), clock_of(vhost)
     for number in range(21):
         queue.publish(message("k", key=Field("l", number)) if keyed else message("-"))

@@ -325,7 +325,7 @@ def test_change_of_the_policy_does_not_end_a_redrive(vhost: Vhost) -> None:
     started(queue, grave)
     options = queue.settings.groups
     assert options is not None
-    queue.apply_settings(replace(queue.settings, groups=replace(options, on_dead=SKIP), dead_letter_routing_key=b"x"))
+    queue.apply_settings(replace(queue.settings, groups=options._replace(on_dead=SKIP), dead_letter_routing_key=b"x"))
     finish(queue)
     assert (waiting(queue), bodies(grave), states(queue)) == (texts(), [], {"a": "free"})
 

@@ -1,6 +1,5 @@
 """x-group-version-header: messages with old versions are not delivered."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,7 +101,7 @@ def test_version_is_remembered_for_a_time(vhost: Vhost) -> None:
 
 
 def test_versions_of_the_keys_that_were_acknowledged_last_are_remembered() -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, deduplication_ids=2)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(deduplication_ids=2)).vhosts["/"]
     queue = declare(vhost, group_version_header="version")
     worker = work(queue)
     for text in ("a5", "b5", "a6", "c5"):

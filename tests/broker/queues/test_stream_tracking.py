@@ -2,7 +2,6 @@
 
 import logging
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -274,7 +273,7 @@ def test_a_consumer_is_refused(node, tag, value, text):
 
 
 def test_without_extensions_the_argument_is_ignored():
-    node = Node(compat=replace(DEFAULT_COMPAT, extensions=False))
+    node = Node(compat=DEFAULT_COMPAT._replace(extensions=False))
     for _ in range(2):
         client = node.reader()
         assert bodies(consume(client)) == ["a", "b", "c"]

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 from amqpbroker.compat import OLDEST_COMPAT
 from amqpbroker.config import Config
 from amqpbroker.wire.values import longstr
@@ -119,7 +117,7 @@ async def test_batches_are_deleted_by_their_users_and_by_those_who_may_delete_th
 
 
 async def test_batches_without_extensions_cannot_be_deleted() -> None:
-    api = Api(Config(compat=replace(OLDEST_COMPAT, extensions=False)))
+    api = Api(Config(compat=OLDEST_COMPAT._replace(extensions=False)))
     assert (await api.delete("batches/%2F/b")).status_code == 404
 
 

@@ -89,7 +89,7 @@ async def test_broker_makes_up_an_absent_id() -> None:
 
 async def test_location_is_quoted_and_has_the_prefix() -> None:
     config = Config()
-    config = replace(config, management=replace(config.management, path_prefix="/mq"))
+    config = replace(config, management=config.management._replace(path_prefix="/mq"))
     client = Client(config)
     body = {"routing_key": "q", "payload": "", "properties": {"message_id": "a/b c"}}
     answer = await client.api.post("/mq/api/jobs/%2F/amq.default", body)
@@ -188,7 +188,7 @@ async def test_job_that_a_full_queue_refuses_may_be_sent_again_later() -> None:
 
 
 async def test_job_beyond_the_limit_may_be_sent_again_later() -> None:
-    client = Client(Config(bounds=replace(BOUNDS, jobs=1)))
+    client = Client(Config(bounds=BOUNDS._replace(jobs=1)))
     await client.post()
     answer = await client.post(id_="2")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
@@ -524,7 +524,7 @@ async def test_job_is_visible_to_its_user_and_to_those_who_may_read_its_queue() 
 
 
 async def test_user_with_its_share_of_jobs_is_asked_to_send_again_and_others_are_not() -> None:
-    client = Client(Config(bounds=replace(BOUNDS, jobs=4)))
+    client = Client(Config(bounds=BOUNDS._replace(jobs=4)))
     client.api.user("other", vhosts=("/",))
     for id_ in "1", "2":
         assert (await client.post(id_=id_)).status_code == 202

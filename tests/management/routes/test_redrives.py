@@ -136,7 +136,7 @@ async def test_unknown_queue_is_not_found(api):
 
 async def test_redrive_is_not_found_without_extensions():
     config = Config()
-    api = await with_letters(replace(config, compat=replace(config.compat, extensions=False)))
+    api = await with_letters(replace(config, compat=config.compat._replace(extensions=False)))
     for method in ("GET", "POST", "DELETE"):
         assert (await api.request(method, PATH, json={})).status_code == 404
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from amqpbroker.compat import DEFAULT_COMPAT
@@ -56,7 +54,7 @@ async def test_the_offset_of_a_running_consumer_is_not_removed():
 
 @pytest.mark.parametrize("extensions", [True, False])
 async def test_only_streams_have_offsets_and_only_with_extensions(extensions):
-    api, _ = await with_offsets(Config(compat=replace(DEFAULT_COMPAT, extensions=extensions)))
+    api, _ = await with_offsets(Config(compat=DEFAULT_COMPAT._replace(extensions=extensions)))
     await api.put("queues/%2F/q", {})
     assert (await api.get("queues/%2F/q/offsets")).status_code == 404
     assert (await api.get("queues/%2F/nope/offsets")).status_code == 404

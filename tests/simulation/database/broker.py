@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
@@ -144,7 +143,7 @@ class Broker:
             store_lease_ms=int(lease_s * 1000),
             cluster_name=name,
             default_users=(),
-            bounds=replace(BOUNDS, segment_bytes=chance.choice(SEGMENT_BYTES)),
+            bounds=BOUNDS._replace(segment_bytes=chance.choice(SEGMENT_BYTES)),
         )
 
     # --- what it serves -----------------------------------------------------------------------------------------------

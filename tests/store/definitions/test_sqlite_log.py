@@ -3,7 +3,6 @@ import errno
 import signal
 import sqlite3
 import threading
-from dataclasses import replace
 
 import pytest
 
@@ -24,7 +23,7 @@ def path(tmp_path):
     return tmp_path / "definitions.sqlite"
 
 
-SMALL = replace(BOUNDS, log_bytes=200_000, full_log_bytes=1_000_000, retry_log_bytes=50_000)
+SMALL = BOUNDS._replace(log_bytes=200_000, full_log_bytes=1_000_000, retry_log_bytes=50_000)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ STATE = "state.json"
 
 @contextmanager
 def opened(directory: Path, clock: ManualClock) -> Iterator[tuple[Broker, data.Data]]:
-    bounds = replace(BOUNDS, segment_bytes=SEGMENT_BYTES)
+    bounds = BOUNDS._replace(segment_bytes=SEGMENT_BYTES)
     config = Config(data_dir=str(directory), bounds=bounds)
     with data.opened(config) as kept:
         store = kept.store(InlineCommitter, clock, _fail)
