@@ -27,8 +27,8 @@ _CHOICE = rf"(?:\((?:\?:)?{_TEXT}*(?:\|{_TEXT}*)*\){_ONCE})"
 _PLAIN = re.compile(
     rf"(?:\^?{_ONCE}{_REPEATED}?|\^{_ONCE}{_CHOICE}{_REPEATED}?|\^{_ONCE}{_REPEATED}{{2}})\$?", re.ASCII
 )
-#: Patterns of text at the start of the string.
-_START = re.compile(rf"\^({_TEXT}*)(?:\.\*)?", re.ASCII)
+#: Patterns of text at the start of the string, and `.*` alone. They need not be compiled.
+_START = re.compile(rf"(?:\^({_TEXT}*))?(?:\.\*)?", re.ASCII)
 #: Syntax that does not mean the same as in PCRE: flags that are not at the start, fuzzy matches such as `a{e<=2}`.
 _MISREAD = re.compile(r"(?<!^)\(\?[A-Za-z0-9-]*[a-zA-Z](?<![RP])\)|\{\s*(?:\d+\s*<=?\s*)?\d*[dies]\s*[<=,:+}]")
 #: Comments and flags that would hide the nesting depth from `_depth`.
@@ -60,10 +60,13 @@ class Pattern:
         self.text = text
         self._slow = 0
         start = None if ignore_case else _START.fullmatch(text)
-        self._start: str | None = None if start is None else start[1].replace("\\", "")
-        plain = _plain(text, ignore_case, unicode)
-        self._plain: bool = plain is not None
-        self._compiled: Any = _compiled(text, ignore_case, unicode) if plain is None else plain
+        self._start: str | None = None if start is None else (start[1] or "").replace("\\", "")
+        self._plain = False
+        self._compiled: Any = None
+        if start is None:
+            plain = _plain(text, ignore_case, unicode)
+            self._plain = plain is not None
+            self._compiled = _compiled(text, ignore_case, unicode) if plain is None else plain
 
     def found_in(self, text: str) -> bool:
         if self._start is not None:

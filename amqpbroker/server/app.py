@@ -204,7 +204,7 @@ class Server:
     def _watch_resources(self, watched: Iterable[Path], in_database: bool) -> ServerNode:
         """Make publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self.broker.alarms
-        total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
+        total_bytes = config.total_memory_bytes or machine.own_memory_bytes() or UNKNOWN_MEMORY_BYTES
         memory_bytes = min(config.vm_memory_high_watermark.of(total_bytes), total_bytes)
         log.info("memory high watermark set to %d bytes of %d", memory_bytes, total_bytes)
         if not self._embedded:

@@ -1,6 +1,7 @@
 """Facts about the machine, and about this process's use of it."""
 
 import contextlib
+import functools
 import mmap
 import os
 from collections.abc import Iterator
@@ -31,6 +32,12 @@ def total_memory_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None
     return min(found, default=None)
 
 
+@functools.cache
+def own_memory_bytes() -> int | None:
+    """Return `total_memory_bytes` of this process, as it was at the first call."""
+    return total_memory_bytes()
+
+
 def _container_limits(proc: Path, cgroups: Path) -> Iterator[int]:
     """The limits of the control groups that this process is in, of version 2 and 1, and of all groups around them."""
     try:
@@ -58,7 +65,10 @@ def _container_limits(proc: Path, cgroups: Path) -> Iterator[int]:
 
 def free_bytes(directory: Path) -> int:
     """Return the bytes that users other than root may still write to that file system. Raises OSError."""
-    import shutil  # a start does without
+    if hasattr(os, "statvfs"):  # not on Windows
+        found = os.statvfs(directory)
+        return found.f_bavail * found.f_frsize
+    import shutil  # loads the libraries of all archives
 
     return shutil.disk_usage(directory).free
 
