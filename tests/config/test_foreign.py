@@ -1,10 +1,11 @@
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from amqpbroker.config import SETTINGS, Assignment, Config, ConfigError, Kind, Origin, find
-from amqpbroker.config.foreign import LEFT_OUT, REFUSED, is_foreign, reason_in
+from amqpbroker.config.foreign import LEFT_OUT, REFUSED, is_foreign, matches, reason_in
 from amqpbroker.config.loading import made
 
 
@@ -88,3 +89,28 @@ def test_no_key_is_in_two_tables():
 def test_key_with_the_prefix_of_an_ignored_key_is_unknown():
     with pytest.raises(ConfigError, match=r"^a\.conf:3: there is no setting raft_size"):
         made(assigned("raft_size", "1"), [].append)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "fits"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "a.bc", False),
+        ("a.*", "a.", True),
+        ("a.*", "b.a.", False),
+        ("*.b", "a.b", True),
+        ("a.*.b", "a.x.y.b", True),
+        ("a.*.b", "a.b", False),
+        ("a*a", "a", False),
+        ("a*b*c", "axbyc", True),
+        ("a*b*c", "axcyb", False),
+        ("a*b*b", "ab", False),
+        ("*", "", True),
+    ],
+)
+def test_star_of_a_pattern_matches_anything(pattern, key, fits):
+    assert matches(key, pattern) == fits == fnmatchcase(key, pattern)
+
+
+def test_star_is_the_only_special_character_of_the_patterns():
+    assert [pattern for pattern in (*LEFT_OUT, *REFUSED) if set(pattern) & set("?[]")] == []
