@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.shovels.definition import ShovelDefinition
 from amqpbroker.broker.shovels.shovels import ShovelRunner, ShovelStatus
 from amqpbroker.broker.users.users import User
 from amqpbroker.clock import Clock
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.shovels.definition import ShovelDefinition
     from amqpbroker.shovel.runner import Runner
 
 
@@ -32,7 +32,7 @@ class LazyShovels(ShovelRunner):
         self._serve = serve
         self._runner: Runner | None = None
 
-    def start(self, vhost: str, name: str, definition: ShovelDefinition) -> None:
+    def start(self, vhost: str, name: str, definition: "ShovelDefinition") -> None:
         if self._runner is None:
             from amqpbroker.shovel.runner import Runner
 

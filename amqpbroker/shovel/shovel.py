@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import final
 
 from amqpbroker.broker.shovels.definition import ShovelDefinition
@@ -59,7 +58,7 @@ class Shovel:
 
     def _report_running(self, state: State) -> None:
         """Report the state of a running shovel."""
-        self._status = replace(self._status, state=state)
+        self._status = self._status._replace(state=state)
 
     def __str__(self) -> str:
         return f"shovel '{self.name}' in vhost '{self.vhost}'"

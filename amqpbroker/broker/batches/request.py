@@ -1,8 +1,7 @@
 """Headers of a message that make it a member of a batch."""
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
@@ -54,9 +53,11 @@ _OUTER_ID: Final = b"x-batch-outer-id"
 _MEMBER: Final = MEMBER.encode()
 
 
+_NO_HEADERS: Table = {}
+
+
 @final
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A message's headers about its batch; None for absent ones.
 
     id: of the batch. user: publishes the message, or owns the inner batch. exchange, routing_key: of event messages.
@@ -72,7 +73,7 @@ class Request:
     is_reply: bool = False
     events: frozenset[str] | None = None
     ttl_ms: int | None = None
-    outer: Table = field(default_factory=dict)
+    outer: Table = _NO_HEADERS
     is_event: bool = False
 
 

@@ -6,7 +6,6 @@ A subclass, so that no message of another queue pays for it.
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.infos import QueueInfo
@@ -46,7 +45,7 @@ from amqpbroker.store.taken_id import TakenId
 
 def group_parts(parts: LocalParts) -> LocalParts:
     """Return the components of a queue with groups, made of those of its kind."""
-    return replace(parts, offering=GroupOffering, returns=GroupReturns)
+    return parts._replace(offering=GroupOffering, returns=GroupReturns)
 
 
 class GroupQueue(LocalQueue):

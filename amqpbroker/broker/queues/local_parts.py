@@ -1,8 +1,7 @@
 """The components in which local queues of one kind differ from those of another."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.offering import Offering
@@ -13,8 +12,7 @@ from amqpbroker.compat import Compat
 
 
 @final
-@dataclass(frozen=True)
-class LocalParts:
+class LocalParts(NamedTuple):
     """The components of a `LocalQueue` that its kind chooses.
 
     line(max_priority, compat, pager): returns the line of waiting messages. consumers: distributes messages among

@@ -1,8 +1,7 @@
 """Options of a redrive: which messages are moved, where to, and how fast."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.queues.group import GROUP
 from amqpbroker.broker.queues.group_superseding import SUPERSEDED
@@ -22,10 +21,11 @@ REASONS: Final = (REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT, GROUP, SUPERSEDED, 
 VIA_QUEUE = "queue"
 VIA_EXCHANGE = "exchange"
 
+_NO_HEADERS: Mapping[str, Scalar] = {}
+
 
 @final
-@dataclass(frozen=True, slots=True)
-class RedriveFilter:
+class RedriveFilter(NamedTuple):
     """Conditions for messages, all of which must be true; None stands for any.
 
     reason, queue: of the last death; the reason is one of REASONS. group, group_key_type: key of the message group in
@@ -37,7 +37,7 @@ class RedriveFilter:
     queue: str | None = None
     group: str | None = None
     group_key_type: str | None = None
-    headers: Mapping[str, Scalar] = field(default_factory=dict)
+    headers: Mapping[str, Scalar] = _NO_HEADERS
     messages: Mapping[int, int] | None = None
 
     def names(self, position: int, message: Message) -> bool:
@@ -67,8 +67,7 @@ def _equals(given: Field, wanted: Scalar) -> bool:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RedriveOptions:
+class RedriveOptions(NamedTuple):
     """Options of one task.
 
     destination: name of the queue that all messages go to; None for the queue in which each died. via: VIA_QUEUE to
@@ -82,6 +81,6 @@ class RedriveOptions:
     via: str = VIA_QUEUE
     max_per_second: int = 0
     limit: int = -1
-    filter: RedriveFilter = field(default_factory=RedriveFilter)
+    filter: RedriveFilter = RedriveFilter()
     keep_history: bool = False
     restore_expiration: bool = False

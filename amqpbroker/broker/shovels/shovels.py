@@ -4,16 +4,17 @@ A shovel consumes messages from a queue of one broker and publishes them to anot
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container
-from dataclasses import dataclass, field
-from typing import Literal, final
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.policies.parameters import Component
-from amqpbroker.broker.shovels.definition import ShovelDefinition, read
 from amqpbroker.broker.users.users import User, Users
 from amqpbroker.errors import AmqpError
 from amqpbroker.store.definitions.definitions import Definitions, ParameterDefinition
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.shovels.definition import ShovelDefinition
 
 SHOVEL = "shovel"
 
@@ -23,8 +24,11 @@ SHOVEL = "shovel"
 State = Literal["starting", "running", "flow", "blocked", "terminated"]
 
 
-@dataclass(frozen=True, slots=True)
-class ShovelStatus:
+_NO_ENDS: Mapping[str, str] = {}
+
+
+@final
+class ShovelStatus(NamedTuple):
     """State of a shovel. since_ms: time when this state began, since the Unix epoch. reason: of its termination.
 
     ends: properties of both ends while it runs, under RabbitMQ's names, without credentials.
@@ -35,14 +39,14 @@ class ShovelStatus:
     state: State
     since_ms: int
     reason: str = ""
-    ends: dict[str, str] = field(default_factory=dict)
+    ends: Mapping[str, str] = _NO_ENDS
 
 
 class ShovelRunner(ABC):
     """Runs shovels. No method blocks."""
 
     @abstractmethod
-    def start(self, vhost: str, name: str, definition: ShovelDefinition) -> None:
+    def start(self, vhost: str, name: str, definition: "ShovelDefinition") -> None:
         """Run a shovel, in place of the one with the same name."""
 
     @abstractmethod
@@ -84,14 +88,14 @@ class Shovels(Component):
     # --- parameters ---------------------------------------------------------------------------------------------------
 
     def check(self, name: str, value: object) -> None:
-        read(name, value, self._predeclared)
+        self._read(name, value)
 
     def authorise(self, name: str, value: object, user: User) -> None:
         """Check that the user may connect to the vhosts of this broker that the shovel uses.
 
         The shovel acts as the broker there.
         """
-        definition = read(name, value, self._predeclared)
+        definition = self._read(name, value)
         for uri in (*definition.source.uris, *definition.destination.uris):
             if uri.host is None and not self._may_enter(user, uri.vhost):
                 raise ValueError(f'Validation failed\n\nuser "{user.name}" may not connect to vhost "{uri.vhost}"\n')
@@ -104,7 +108,7 @@ class Shovels(Component):
         return vhost in self._defined
 
     def put(self, vhost: str, name: str, value: object) -> None:
-        definition = read(name, value, self._predeclared)
+        definition = self._read(name, value)
         self._definitions.put(ParameterDefinition(SHOVEL, vhost, name, value))
         self._values[vhost, name] = value
         self._events.parameter_set(SHOVEL, name, vhost)
@@ -120,7 +124,7 @@ class Shovels(Component):
 
     def restore(self, stored: ParameterDefinition) -> None:
         """Restore a shovel from its stored definition. Raises ValueError."""
-        read(stored.name, stored.value, self._predeclared)
+        self._read(stored.name, stored.value)
         self._values[stored.vhost, stored.name] = stored.value
 
     def vhost_deleted(self, vhost: str) -> None:
@@ -167,11 +171,17 @@ class Shovels(Component):
     def _names(self, vhost: str) -> list[str]:
         return [name for each, name in self._values if each == vhost]
 
-    def definition(self, vhost: str, name: str) -> ShovelDefinition:
+    def _read(self, name: str, value: Any) -> "ShovelDefinition":
+        """Return a definition. Raises ValueError."""
+        from amqpbroker.broker.shovels.definition import read  # most brokers have no shovel, and so need no URIs
+
+        return read(name, value, self._predeclared)
+
+    def definition(self, vhost: str, name: str) -> "ShovelDefinition":
         """Return the definition. Raises LookupError if the shovel does not exist."""
         if (vhost, name) not in self._values:
             raise LookupError(f"shovel '{name}' in vhost '{vhost}' does not exist")
-        return read(name, self._values[vhost, name], self._predeclared)
+        return self._read(name, self._values[vhost, name])
 
     def restart(self, vhost: str, name: str) -> None:
         """Restart a shovel. Raises LookupError if it does not exist."""
