@@ -67,7 +67,7 @@ def free_bytes(directory: Path) -> int:
     """Return the bytes that users other than root may still write to that file system. Raises OSError."""
     if hasattr(os, "statvfs"):  # not on Windows
         found = os.statvfs(directory)
-        return found.f_bavail * found.f_frsize
+        return int(found.f_bavail * found.f_frsize)
     import shutil  # loads the libraries of all archives
 
     return shutil.disk_usage(directory).free
