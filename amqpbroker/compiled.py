@@ -40,7 +40,9 @@ def advice() -> str:
         return ""
     reason = _reason()
     if reason == FROM_SOURCE:
-        remedy = "`make run` compiles the core of a checkout for the next start, and `pip install .` when it is installed."
+        remedy = (
+            "`make run` compiles the core of a checkout for the next start, and `pip install .` when it is installed."
+        )
     elif "compiles by itself" in reason:
         return ""  # PyPy
     elif "AMQPBROKER_COMPILE" in reason:

@@ -56,7 +56,7 @@ def test_advice_matches_the_reason_for_being_interpreted(installed):
     installed("AMQPBROKER_COMPILE=0")
     assert "unset AMQPBROKER_COMPILE and run: pip install" in advice()
     compiled.REASON.unlink()
-    assert "`make run` in the checkout" in advice()
+    assert "`make run` compiles the core of a checkout for the next start" in advice()
     installed("pypy compiles by itself when it was installed")
     assert advice() == ""
 

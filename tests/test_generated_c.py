@@ -81,10 +81,9 @@ def group(tmp_path):
     return tmp_path
 
 
-def separated(group, *units):
+def separated(group):
     headers = [group / "__native_core.h", group / "__native_internal_core.h"]
-    named = [[group / f"__native_{name}.c" for name in unit] for unit in units or ("a", "b")]
-    separate(group / "__native_core.c", headers, named)
+    separate(group / "__native_core.c", headers, [group / "__native_a.c", group / "__native_b.c"])
     return {path.name: path.read_text() for path in group.glob("*.c")}
 
 
@@ -138,15 +137,6 @@ def test_module_has_an_array_of_its_own_literals(group):
     filled = main.index("CPyStatics_a[i] = CPyStatics[CPyStatics_a_from[i]]")
     assert main.index("CPyStatics_Initialize") < filled < main.index("is_initialized = 1;")
     assert "CPyStatics" not in files["__native_b.c"]
-
-
-def test_modules_of_one_unit_are_one_file(group):
-    (group / "__native_b.c").write_text('#include "__native_core.h"\nvoid h(void) { f(CPyStatics[2]); }\n')
-    files = separated(group, "ab")
-    assert sorted(files) == ["__native_a.c", "__native_core.c"]
-    text = files["__native_a.c"]
-    assert text.index("void f(void)") < text.index("void h(void) { f(CPyStatics_a[2]); }")
-    assert "CPyStatics_a_from[] = {3, 1, 2};" in files["__native_core.c"]
 
 
 def test_change_of_another_module_changes_only_the_main_file(group):

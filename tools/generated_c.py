@@ -77,12 +77,11 @@ def used(source: str, declared: Iterable[Declaration]) -> list[Declaration]:
     return [each for each in by_name.values() if each.name in reached]
 
 
-def separate(main: Path, headers: list[Path], units: list[list[Path]]) -> None:
+def separate(main: Path, headers: list[Path], modules: list[Path]) -> None:
     """Rewrite the C files of a group.
 
-    main: the file with its tables. headers: those of the group, in the order in which one needs the other. units: all
-    other files. Those of one unit are joined in its first, so that the compiler can inline calls among them; the others
-    are removed.
+    main: the file with its tables. headers: those of the group, in the order in which one needs the other. modules: all
+    other files.
 
     Raises UnknownFormError, and changes nothing, if the files do not look as expected.
     """
@@ -95,21 +94,17 @@ def separate(main: Path, headers: list[Path], units: list[list[Path]]) -> None:
         declared += found
     rewritten: dict[Path, str] = {}
     arrays: dict[str, list[int]] = {}
-    for first, *others in units:
-        lines = "".join(path.read_text() for path in (first, *others)).splitlines()
-        text = "\n".join(line for line in lines if line not in own)
-        array = f"CPyStatics{first.stem.removeprefix('__native')}"
-        rewritten[first], arrays[array] = _standalone(text, array, includes, declared)
+    for path in modules:
+        text = "\n".join(line for line in path.read_text().splitlines() if line not in own)
+        array = f"CPyStatics{path.stem.removeprefix('__native')}"
+        rewritten[path], arrays[array] = _standalone(text, array, includes, declared)
     rewritten[main] = _fill(main.read_text(), {name: indexes for name, indexes in arrays.items() if indexes})
     for path, text in rewritten.items():
         path.write_text(text)
-    for _, *others in units:
-        for path in others:
-            path.unlink()
 
 
 def _standalone(text: str, array: str, includes: list[str], declared: list[Declaration]) -> tuple[str, list[int]]:
-    """Return the text of a unit, and the indexes in the group's array of the literals in its own array."""
+    """Return the text of a module, and the indexes in the group's array of the literals in its own array."""
     indexes: dict[int, int] = {}
     text = _LITERAL.sub(lambda found: f"{array}[{indexes.setdefault(int(found[1]), len(indexes))}]", text)
     if "CPyStatics[" in text:
