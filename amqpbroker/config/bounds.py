@@ -68,7 +68,8 @@ class Bounds(NamedTuple):
     forgets the one that has not changed for the longest time, except those of running consumers.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     departures: messages that left together, each of which takes several operations, that are recorded in one event
-    loop iteration: purged messages of batches and jobs, and deliveries that return to a queue.
+    loop iteration: purged messages of batches and jobs, deliveries that are settled together, and messages over a
+    length limit.
     http_connections: connections of an HTTP listener; further ones are dropped. waiting: requests of a listener that
     wait: long polls, messages that are read, slow bodies, and answers that are sent in parts. user_waiting: those of
     one user; users who are not administrators leave as many to administrators.

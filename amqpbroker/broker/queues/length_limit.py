@@ -1,12 +1,13 @@
 """Limits of a queue's length, and messages that exceed them (x-max-length, x-max-length-bytes, x-overflow)."""
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.expiry import Expiry
+from amqpbroker.broker.queues.expiry import BEHIND, Expiry
 from amqpbroker.broker.queues.ledger import MAXLEN, Ledger
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import MESSAGE_BYTES, Message
 
 #: Fraction of its limit below which a quorum queue accepts publishes again (rabbit_fifo: LOW_LIMIT).
@@ -23,25 +24,35 @@ class LengthLimit:
     def __init__(
         self,
         settings: QueueSettings,
+        clock: Clock,
         offering: Offering,
         expiry: Expiry,
         ledger: Ledger,
         shuts: bool,
-        leaving_bytes: int = BOUNDS.leaving_bytes,
+        bounds: Bounds = BOUNDS,
     ) -> None:
-        """leaving_bytes: see `Bounds`."""
         self.shut: bool = False
+        self._clock: Clock = clock
         self._settings: QueueSettings = settings
         self._offering: Offering = offering
         self._expiry: Expiry = expiry
         self._ledger: Ledger = ledger
         self._shuts: bool = shuts
-        self._leaving_bytes: int = leaving_bytes
+        self._most: int = bounds.departures
+        self._leaving_bytes: int = bounds.leaving_bytes
+        #: Set while messages over the limits wait for the next event loop iteration.
+        self._timer: Timer | None = None
 
     def apply(self, settings: QueueSettings) -> None:
         """Set new limits, and trim at once."""
         self._settings = settings
         self.trim()
+
+    def stop(self) -> None:
+        """Drop no more messages, because the queue has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def accepts(self, queue: Queue, message: Message) -> bool:
         """Return whether the message may be added; otherwise it is refused (rabbit_amqqueue_process:will_overflow)."""
@@ -80,28 +91,38 @@ class LengthLimit:
         return self.shut
 
     def trim(self) -> None:
-        """Drop messages from the head until the limits hold, if the queue drops messages."""
+        """Drop messages from the head until the limits hold, if the queue drops messages.
+
+        If they are more than one event loop iteration may drop, the others are dropped in the next ones.
+        """
         if not self._exceeds(0, 0):
             return
         if self._settings.overflow != "drop-head":
             self.shut = self._shuts
             return
+        most = self._most if self._timer is None else BEHIND
         dropped: list[Entry] = []
         size = 0
         while self._exceeds(0, 0):
+            if len(dropped) >= most or size > self._leaving_bytes:
+                # Before the dead letters are sent: if they return to this queue, it must not drop as many again.
+                if self._timer is None:
+                    self._timer = self._clock.after(0, self._go_on)
+                break
             entry = self._remove_first()
             if entry is None:
                 break
             dropped.append(entry)
             size += entry.message.size + MESSAGE_BYTES
-            if size > self._leaving_bytes and not self._shuts:
-                self._ledger.dead_letter(dropped, MAXLEN)
-                dropped, size = [], 0
         if self._shuts:
             # The last dropped message is dead-lettered first (rabbit_fifo:evaluate_limit).
             dropped.reverse()
         self._ledger.dead_letter(dropped, MAXLEN)
         self._expiry.expire()
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self.trim()
 
     def _remove_first(self) -> Entry | None:
         """Remove and return the first message; None if there is none, or it cannot be read now.

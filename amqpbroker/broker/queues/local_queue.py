@@ -87,7 +87,7 @@ class LocalQueue(Queue):
         self.offering: Offering = parts.offering(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger, bounds
         )
-        self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts, bounds.leaving_bytes)
+        self.limit = LengthLimit(settings, self.clock, self.offering, self.expiry, self.ledger, kind.shuts, bounds)
         self.returns: Returns = parts.returns(
             settings,
             compat,
@@ -537,6 +537,7 @@ class LocalQueue(Queue):
     def _let_go(self) -> None:
         """Break reference cycles: discard entries, bindings and timers, but retain consumers."""
         self.offering.discard()
+        self.limit.stop()
         self.ready = self.offering.ready
         self.returns.discard()
         self.outstanding.discard()

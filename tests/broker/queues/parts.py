@@ -77,7 +77,7 @@ class Parts:
         self.offering: Offering = (RoundOffering if quorum else Offering)(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger, BOUNDS
         )
-        self.limit = LengthLimit(self.settings, self.offering, self.expiry, self.ledger, quorum)
+        self.limit = LengthLimit(self.settings, self.clock, self.offering, self.expiry, self.ledger, quorum)
         self.returns: Returns = (QuorumReturns if quorum else Returns)(
             self.settings,
             COMPATS[compat],

@@ -1,7 +1,15 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from amqpbroker.broker.queues.expiry import BEHIND
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.message.message import MESSAGE_BYTES
 from tests.broker.queueing import (
     Subscriber,
     clock_of,
@@ -13,6 +21,7 @@ from tests.broker.queueing import (
     reasons,
     with_graves,
 )
+from tests.harness import make_broker
 
 
 def test_drop_head_keeps_the_newest_messages(vhost: Vhost) -> None:
@@ -161,3 +170,72 @@ def test_a_smaller_limit_trims_at_once(vhost: Vhost) -> None:
     publish(queue, b"1", b"2", b"3")
     queue.apply_settings(QueueSettings(max_length=1))
     assert ready(queue) == [b"3"]
+
+
+# --- many messages over the limit -------------------------------------------------------------------------------------
+
+
+def lowered(arguments: dict[str, Any], **bounds: int) -> tuple[LocalQueue, LocalQueue, ManualClock]:
+    """Return a queue of ten messages whose limit has just become two, with the queue of its dead letters."""
+    vhost = make_broker(bounds=replace(BOUNDS, **{"departures": 3, **bounds})).vhosts["/"]
+    queue, grave = with_graves(vhost, **arguments)
+    publish(queue, *[b"%d" % number for number in range(10)])
+    queue.apply_settings(replace(queue.settings, max_length=2))
+    return queue, grave, clock_of(vhost)
+
+
+@pytest.mark.parametrize(
+    ("kind", "order"), [({}, "01234567"), ({"queue_type": "quorum"}, "21054376"), ({"max_priority": 3}, "01234567")]
+)
+def test_many_messages_over_a_lowered_limit_are_dropped_in_slices(kind: dict[str, Any], order: str) -> None:
+    queue, grave, clock = lowered(kind)
+    counts = [queue.ready_count]
+    while clock.next_due_ms() is not None:
+        clock.fire_due()
+        counts.append(queue.ready_count)
+    assert counts == [7, 4, 2]
+    assert ready(grave) == [each.encode() for each in order]
+
+
+def test_publishes_between_slices_drop_only_some_more() -> None:
+    queue, _, clock = lowered({})
+    publish(queue, b"new")
+    assert queue.ready_count == 7 + 1 - BEHIND
+    clock.advance(0)
+    assert ready(queue) == [b"9", b"new"]
+
+
+def test_slice_ends_at_the_size_that_may_leave_at_once() -> None:
+    queue, _, clock = lowered({}, departures=100, leaving_bytes=2 * MESSAGE_BYTES)
+    assert queue.ready_count == 8
+    clock.advance(0)
+    assert queue.ready_count == 2
+
+
+def test_higher_limit_ends_the_dropping() -> None:
+    queue, _, clock = lowered({})
+    queue.apply_settings(replace(queue.settings, max_length=6))
+    clock.advance(0)
+    assert queue.ready_count == 6
+
+
+@pytest.mark.parametrize("end", ["delete", "discard"])
+def test_queue_that_ends_drops_no_more_messages(end: str) -> None:
+    queue, grave, clock = lowered({})
+    if end == "discard":
+        queue.discard()
+    else:
+        queue.close()
+    clock.advance(0)
+    assert (clock.next_due_ms(), grave.ready_count) == (None, 3)
+
+
+def test_letters_that_return_to_a_queue_over_its_limit_do_not_drop_all_at_once(vhost: Vhost) -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
+    queue = declare(vhost, dead_letter_exchange="", dead_letter_routing_key="other")
+    declare(vhost, "other", dead_letter_exchange="", dead_letter_routing_key="q", max_length=0)
+    publish(queue, *[b"%d" % number for number in range(10)])
+    queue.apply_settings(replace(queue.settings, max_length=2))
+    assert 2 < queue.ready_count <= 10
+    clock_of(vhost).advance(0)
+    assert queue.ready_count == 2
