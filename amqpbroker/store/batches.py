@@ -295,12 +295,13 @@ class Encoder:
 
     def _settled(self, positions: list[int]) -> bytes:
         """Return a settle record for the present positions of the copies, and forget their other data."""
-        if self._counts:
-            for position in positions:
-                self._counts.pop(position, None)
-        if self._dues:
-            for position in positions:
-                self._dues.pop(position, None)
+        for numbers in (self._counts, self._dues):
+            if numbers:
+                for position in positions:
+                    numbers.pop(position, None)
+                if not numbers:
+                    # A dict that was emptied keeps its memory otherwise.
+                    numbers.clear()
         if self._moves.count:
             positions = [self._moves.settle(position) for position in positions]
         self._log.living.settle(positions)

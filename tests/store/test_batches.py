@@ -1,5 +1,7 @@
 """Batches of gathered operations: they lose nothing, and none exceeds its limits."""
 
+import sys
+
 import pytest
 
 from amqpbroker.wire.values import Field, longstr
@@ -201,3 +203,22 @@ def test_nothing_is_confirmed_after_a_batch_that_cannot_be_encoded():
     publish(client, "lost too")
     assert acks(client) == []
     assert len(node.failures) == 1
+
+
+def test_counts_and_due_times_of_settled_copies_leave_no_memory_behind():
+    node = node_with()
+    client = node.client()
+    delay = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": Field("I", 1000)}
+    client.declare("late", durable=True, arguments=delay)
+    client.consume("late", no_ack=False)
+    publish(client, *["late"] * 500, queue="late")
+    client.receive()
+    finish(node)
+    client.send(1, "basic.nack", delivery_tag=0, multiple=True, requeue=True)
+    client.receive()
+    finish(node)
+    store = node.broker.storage.store
+    assert (len(store._counts), len(store._dues)) == (500, 500)
+    client.call(1, "queue.purge", queue="late")
+    finish(node)
+    assert sys.getsizeof(store._counts) == sys.getsizeof(store._dues) == sys.getsizeof({})
