@@ -21,6 +21,7 @@ from amqpbroker.amqp.publishing import Publishing
 from amqpbroker.amqp.renewal import Renewal
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.amqp.unacked import Unacked
+from amqpbroker.amqp.unfinished import Unfinished
 from amqpbroker.broker.actions import Actions
 from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS, MessageStats, Sample, message_stats
 from amqpbroker.broker.infos import ChannelInfo, ConsumerInfo
@@ -65,7 +66,8 @@ class Channel:
         self.context = ChannelContext(broker, client, output, number)
         self.answers = Answers(output, self.vhost.store, number, broker.config.bounds)
         self.publishing = Publishing(self.context, self.answers)
-        self.unacked = Unacked(self.context.counts)
+        self.unfinished = Unfinished(broker.clock, output)
+        self.unacked = Unacked(self.context.counts, self.vhost, self.unfinished)
         self.locks = Locks(broker.clock, self.unacked, broker.config.bounds.departures)
         self.consumers = ChannelConsumers(self.context, self.unacked, self.locks, self.answers)
         self.overdue_checks = OverdueChecks(self.context, self.consumers, heartbeat, fail)
@@ -161,7 +163,7 @@ class Channel:
                 left = tuple([destination for destination in destinations if not destination.closed])
                 self.publishing.place(message, left, bits, self.context.counts.outlet(exchange))
             for entries, how in settled:
-                self.unacked.settle([entries[tag] for tag in sorted(entries)], how)
+                self.unacked.settle_together([entries[tag] for tag in sorted(entries)], how)
         finally:
             store.end()
 
@@ -193,7 +195,7 @@ class Channel:
         self.broker.totals.churn.count_channel_closed()
         steps: list[Step] = [
             self._roll_back,
-            partial(self.unacked.release, self.name, self.vhost.disposal),
+            partial(self.unacked.release, self.name),
             *self.consumers.release(),
         ]
         steps += [self.publishing.forget_routes, self.context.counts.close_outlets]

@@ -280,6 +280,8 @@ class FrameLoop:
                 multiple = data[at + 19] & 1 == 1
                 at += ACK_BYTES
                 unacked.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
+                if multiple and self._status.stopped:
+                    return at
                 if (
                     at + ACK_BYTES > end_of_data
                     or read_i64_be(data, at) != head

@@ -14,7 +14,8 @@ class Heartbeat:
 
     A heartbeat is sent after half an interval without other output; the first one is always sent. The connection ends
     if no data has arrived at two checks in a row. A check that comes late does not count: the process did not run, so
-    data may still be in the socket. A connection that is closing sends heartbeats, but its client may be silent.
+    data may still be in the socket. Nor does a check while a method is not finished, since the socket is not read. A
+    connection that is closing sends heartbeats, but its client may be silent.
     """
 
     def __init__(self, clock: Clock, output: Output) -> None:
@@ -93,7 +94,7 @@ class Heartbeat:
         if on_silence is None:
             return
         is_late = self._clock.now_ms() - self._check_ms > self._interval_ms // 2
-        if self._heard or not is_late:
+        if self._heard or not (is_late or self._output.status.suspended):
             self._silent = 0 if self._heard else self._silent + 1
             self._heard = False
             if self._silent >= 2:

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
-
-Groups = list[tuple[Queue, list[Entry]]]
+from amqpbroker.broker.queues.settlement import Groups
 
 
 def by_consumer(entries: Iterable[Entry]) -> Groups:

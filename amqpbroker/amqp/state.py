@@ -293,13 +293,16 @@ class Status:
 
     paused: frames wait until `read_on`, at the end of an event loop iteration. Reasons, none of which is a state:
     output has piled up, methods have taken long, or the connection has left a state that holds frames and the waiting
-    frames have to be handled first. stopped: no further frame is to be handled now, because of `paused` or the state.
-    It is a field because it is read for every frame.
+    frames have to be handled first. suspended: number of methods that are not finished: frames also wait after
+    `read_on`.
+    stopped: no further frame is to be handled now, because of `paused` or the state. It is a field because it is read
+    for every frame.
     """
 
     def __init__(self) -> None:
         self.state: State = CONNECTED
         self.paused: bool = False
+        self.suspended: int = 0
         self.stopped: bool = CONNECTED.deaf
 
     @property
@@ -319,8 +322,19 @@ class Status:
         """Handle no further frame, and stop reading, until `read_on`."""
         self.paused = self.stopped = True
 
+    def suspend(self) -> None:
+        """Handle no further frame, and stop reading, until `read_on` after as many calls of `resume`."""
+        self.suspended += 1
+        self.pause()
+
+    def resume(self) -> None:
+        """Undo one call of `suspend`."""
+        self.suspended -= 1
+
     def read_on(self) -> bool:
         """Resume reading the socket. Return whether frames that had to wait are to be handled."""
+        if self.suspended:
+            return False
         waited = self.paused
         self.paused = False
         self.stopped = self.state.deaf

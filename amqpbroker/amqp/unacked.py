@@ -13,11 +13,12 @@ from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.settling import by_consumer, by_start
 from amqpbroker.amqp.taken_back import TakenBack
 from amqpbroker.amqp.transaction import Transaction
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.amqp.unfinished import Unfinished
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.retry_delay import RETURNED
+from amqpbroker.broker.queues.settlement import ACK, FAIL, REJECT, REQUEUE, Groups, settle, settle_in_slices
 
 
 @final
@@ -30,7 +31,7 @@ class Unacked:
     while fewer deliveries are outstanding.
     """
 
-    def __init__(self, counts: ChannelCounters) -> None:
+    def __init__(self, counts: ChannelCounters, vhost: Host, unfinished: Unfinished) -> None:
         self.entries: dict[int, Entry] = {}
         self.delivery_tag: int = 0
         self.delivered: int = 0
@@ -38,6 +39,8 @@ class Unacked:
         self.global_prefetch: int = 0
         self.waiting = Line()
         self._counts = counts
+        self._vhost = vhost
+        self._unfinished = unfinished
         self._transaction: Transaction | None = None
         self._taken_back = TakenBack()
         self._removed: int = 0
@@ -91,7 +94,7 @@ class Unacked:
     def ack(self, tag: int, multiple: bool) -> None:
         """Handle basic.ack. Raises AmqpError 406 for a tag that is not outstanding."""
         if multiple or self._transaction is not None:
-            self._settle(tag, multiple, "ack")
+            self._settle(tag, multiple, ACK)
             return
         entry = self.entries.pop(tag, None)
         if entry is None:
@@ -109,18 +112,18 @@ class Unacked:
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
         """Handle basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
-        self._settle(tag, multiple, "requeue" if requeue else "reject")
+        self._settle(tag, multiple, REQUEUE if requeue else REJECT)
 
     def reject(self, tag: int, requeue: bool) -> None:
         """Handle basic.reject, which counts as a failed delivery.
 
         Raises AmqpError 406 for a tag that is not outstanding.
         """
-        self._settle(tag, False, "fail" if requeue else "reject")
+        self._settle(tag, False, FAIL if requeue else REJECT)
 
     def recover(self) -> None:
         """Requeue all outstanding deliveries."""
-        self.settle(self._take(0, True)[1], "requeue")
+        self.settle(self._take(0, True)[1], REQUEUE)
 
     def _take(self, tag: int, multiple: bool) -> tuple[list[int], list[Entry]]:
         """Remove outstanding entries; return their delivery tags and the entries.
@@ -163,7 +166,7 @@ class Unacked:
         Pause their consumer until the client has settled all of them.
         """
         self._taken_back.add(tags, consumer)
-        self.settle(self._pop(tags), "requeue")
+        self.settle(self._pop(tags), REQUEUE)
 
     def requeue(self, tags: list[int], how: str) -> None:
         """Settle outstanding deliveries without an answer from the client, which may still send one later.
@@ -189,31 +192,42 @@ class Unacked:
             self.settle(entries, how)
 
     def settle(self, entries: list[Entry], how: str) -> None:
-        """Settle entries that are not held any more.
+        """Settle entries that are not held any more, many of them in slices.
 
-        how: ack, reject, requeue, or fail for a requeue after a failure.
+        how: see `settlement`.
         """
+        groups, was_full = self._leave(entries, how)
+        if settle_in_slices(self._vhost, groups, len(entries), how):
+            self._unfinished.begin()
+            self._vhost.disposal.when_recorded(partial(self._finish, was_full))
+        elif was_full:
+            self._divide()
+
+    def settle_together(self, entries: list[Entry], how: str) -> None:
+        """Settle entries like `settle`, all of them now, because they are part of one operation to the store."""
+        groups, was_full = self._leave(entries, how)
+        settle(groups, how)
+        if was_full:
+            self._divide()
+
+    def _leave(self, entries: list[Entry], how: str) -> tuple[Groups, bool]:
+        """Count entries as settled. Return their groups, and whether the channel-wide prefetch was used up."""
         groups = by_consumer(entries)
         from_consumers = sum([len(group) for _, group in groups if group[0].consumer is not None])
         # Consumers that the channel-wide prefetch stopped wait until everything is settled. Others can receive
         # immediately.
         was_full = self._is_full()
         self.settled += from_consumers
-        for queue, group in groups:
-            if how == "ack" and len(group) == 1:
-                queue.ack(group[0])
-            elif how == "ack":
-                queue.ack_all(group)
-            elif how == "reject":
-                queue.reject(group)
-            else:
-                queue.requeue(group, failed=how == "fail")
-        if how == "ack":
+        if how == ACK:
             self._counts.count_got_acked(len(entries) - from_consumers)
         else:
             self._counts.count_not_acked(from_consumers)
+        return groups, was_full
+
+    def _finish(self, was_full: bool) -> None:
         if was_full:
             self._divide()
+        self._unfinished.end()
 
     def begin_transaction(self, transaction: Transaction) -> None:
         """Pass settled deliveries to the transaction from now on."""
@@ -224,7 +238,7 @@ class Unacked:
         entries.update(self.entries)
         self.entries = dict(sorted(entries.items()))
 
-    def release(self, name: str, disposal: Disposal) -> None:
+    def release(self, name: str) -> None:
         """Requeue everything, even if one queue fails. name: of the channel, for the log. Never raises.
 
         Messages that return to their positions do so at once, before the queue delivers later ones. Messages that are
@@ -233,10 +247,11 @@ class Unacked:
         # An entry refers to its consumer, and the consumer to this object: the cycle is broken here, so that they are
         # freed.
         self._transaction = None
+        disposal = self._vhost.disposal
         for queue, group in by_start(self._take(0, True)[1]):
             reclaim = partial(_reclaim, queue, f"{name}: requeueing to queue {queue.name}")
             retry = queue.settings.retry
-            if retry is None or retry.returns == RETURNED:
+            if retry is None or not retry.delays(failed=True):
                 reclaim(group)
             else:
                 disposal.record(deque(group), reclaim, disposal.few)

@@ -1,4 +1,4 @@
-"""Incremental removal of many messages that left a queue at once: recorded and freed in slices."""
+"""Incremental work on many messages that left a queue, or are settled, at once: recorded and freed in slices."""
 
 from collections import deque
 from collections.abc import Callable
@@ -55,23 +55,24 @@ class Disposal:
         self._lines.append(line)
         self._arm()
 
-    def record(self, line: deque[Any], record: Callable[[list[Any]], None], most: int) -> None:
+    def record(self, line: deque[Any], record: Callable[[list[Any]], None], most: int) -> bool:
         """Call `record` with all objects, in order, and free them: at once if they are few, otherwise in slices.
 
         most: number of objects for which it is called in one iteration, `self.most` or fewer. The caller must not use
-        `line` afterwards.
+        `line` afterwards. Return whether all are recorded.
         """
         if not line:
-            return
+            return True
         now_ms = self._clock.now_ms()
         if now_ms != self._used_ms:
             self._used, self._used_ms = 0.0, now_ms
         self._used += len(line) / most
         if self._used <= 1:
             record(list(line))
-            return
+            return True
         self._departures.append(_Departure(line, record, most))
         self._arm()
+        return False
 
     def when_recorded(self, on_done: Callable[[], None]) -> None:
         """Call `on_done` when all departures so far are recorded, perhaps at once."""

@@ -10,21 +10,22 @@ from amqpbroker.broker.events.tap import over_http
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.settlement import FAIL, REJECT, REQUEUE, settle_in_slices
 from amqpbroker.management.formats.messages import got
 from amqpbroker.management.streamed import Parts
-from amqpbroker.management.synced import all_written
+from amqpbroker.management.synced import all_written, recorded
 from amqpbroker.message.message import MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
 
 
-#: ackmode -> (True if messages are acknowledged at once, function that settles them otherwise).
-ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] = {
-    "ack_requeue_true": (False, lambda queue, entries: queue.requeue(entries, failed=False)),
-    "ack_requeue_false": (True, None),
-    "reject_requeue_true": (False, lambda queue, entries: queue.requeue(entries)),
-    "reject_requeue_false": (False, lambda queue, entries: queue.reject(entries)),
+#: ackmode -> how messages are settled at the end; None if they are acknowledged at once.
+ACK_MODES: dict[str, str | None] = {
+    "ack_requeue_true": REQUEUE,
+    "ack_requeue_false": None,
+    "reject_requeue_true": FAIL,
+    "reject_requeue_false": REJECT,
 }
 
 
@@ -41,7 +42,8 @@ class Getting:
         # One more than the queue has now, to find out that it is empty; bounded, in case clients keep publishing.
         most = queue.ready_count + 1
         self._left = most if count < 0 else min(count, most)
-        self._no_ack, self._settle = ACK_MODES[ack_mode]
+        self._how = ACK_MODES[ack_mode]
+        self._no_ack = self._how is None
         self._encoding = encoding
         self._truncate = truncate
         self._held: list[Entry] = []
@@ -67,13 +69,21 @@ class Getting:
                     await asyncio.sleep(0)
                     check()
         finally:
-            if self._held and self._settle is not None:
-                self._settle(self._queue, self._held)
+            some_left = self._settle()
+        if some_left:
+            await recorded(self._vhost)
         await all_written(self._call.broker)
         yield b"[]" if separator == b"[" else b"]"
 
+    def _settle(self) -> bool:
+        """Settle the messages; return whether some are settled later."""
+        held, how = self._held, self._how
+        if not held or how is None:
+            return False
+        return settle_in_slices(self._vhost, [(self._queue, held)], len(held), how)
+
     def _slice(self) -> list[dict[str, Any]]:
-        """Take the next messages, and set `_left` to 0 if the queue has no more."""
+        """Take the next messages, and set `_left` to 0 if the queue has no more. There may be none, but later ones."""
         shown: list[dict[str, Any]] = []
         size = 0
         while self._left and len(shown) < self._slice_count and size < self._slice_bytes:
@@ -82,7 +92,8 @@ class Getting:
                 break
             row = self._get()
             if row is None:
-                self._left = 0
+                if not self._queue.is_behind:
+                    self._left = 0
                 break
             self._left -= 1
             shown.append(row)
@@ -94,7 +105,8 @@ class Getting:
         with vhost.dead_letters:
             entry = queue.get(no_ack)
             if entry is None:
-                vhost.count(get_empty=1)
+                if not queue.is_behind:
+                    vhost.count(get_empty=1)
                 return None
             if not no_ack:
                 self._held.append(entry)

@@ -26,10 +26,15 @@ async def all_synced(broker: Broker) -> None:
 
 async def all_recorded(vhost: Vhost, broker: Broker) -> None:
     """Return once all messages that have left their queues are recorded as gone, and that is safe."""
+    await recorded(vhost)
+    await all_synced(broker)
+
+
+async def recorded(vhost: Vhost) -> None:
+    """Return once all messages that have left their queues, or are settled in slices, are recorded."""
     waiter = _Waiter()
     vhost.disposal.when_recorded(waiter.synced)
     await waiter.done
-    await all_synced(broker)
 
 
 async def all_defined(broker: Broker) -> list[Storage]:

@@ -165,3 +165,13 @@ def test_client_that_was_heard_before_a_late_check_is_not_silent(client: Wire, c
     assert not client.connection.closing
     clock.advance(INTERVAL_S)
     assert client.connection.closing
+
+
+def test_client_is_not_silent_while_its_method_is_not_finished(client: Wire, clock: ManualClock) -> None:
+    status = client.connection.status
+    status.suspend()
+    clock.advance(INTERVAL_S * 9000)
+    assert not client.connection.closing
+    status.resume()
+    clock.advance(INTERVAL_S * 2000)
+    assert client.connection.closing

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import pytest
 
-from amqpbroker.amqp.channel_counters import ChannelCounters
 from amqpbroker.amqp.consumer_timeout import LockTerms
 from amqpbroker.amqp.locks import Locks
 from amqpbroker.amqp.unacked import Unacked
@@ -12,6 +11,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.lock_arguments import RETURN
 from amqpbroker.clock import ManualClock
+from tests.amqp.settling_parts import make_unacked
 from tests.broker.queueing import declare, make_vhost, publish
 
 SHORT = LockTerms(100, RETURN, False)
@@ -39,11 +39,12 @@ class Channel(NamedTuple):
 @pytest.fixture
 def channel() -> Channel:
     clock = ManualClock(0)
-    unacked = Unacked(ChannelCounters())
+    vhost = make_vhost()
+    unacked = make_unacked(vhost)
     locks = Locks(clock, unacked)
     ran_out: list[tuple[int, int]] = []
     locks.start(lambda due: ran_out.extend((tag, clock.now_ms()) for tag, _ in due))
-    return Channel(declare(make_vhost()), unacked, locks, clock, ran_out)
+    return Channel(declare(vhost), unacked, locks, clock, ran_out)
 
 
 def test_locks_run_out_in_order_of_their_time_exact_to_the_millisecond(channel: Channel) -> None:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.amqp.channel_counters import ChannelCounters
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.errors import AmqpError
+from tests.amqp.settling_parts import make_unacked
 from tests.broker.queueing import clock_of, declare, get, make_vhost, publish, ready
 from tests.harness import make_broker
 
@@ -23,8 +23,9 @@ def queue() -> LocalQueue:
 
 
 @pytest.fixture
-def unacked() -> Unacked:
-    return Unacked(ChannelCounters())
+def unacked(queue: LocalQueue) -> Unacked:
+    assert isinstance(queue.vhost, Vhost)
+    return make_unacked(queue.vhost)
 
 
 def hold(unacked: Unacked, queue: LocalQueue, count: int) -> list[int]:
@@ -67,7 +68,7 @@ def test_a_transaction_holds_settled_deliveries_until_its_rollback(unacked: Unac
 
 def test_release_requeues_all_unacknowledged_messages(unacked: Unacked, queue: LocalQueue) -> None:
     hold(unacked, queue, 3)
-    unacked.release("a channel", queue.vhost.disposal)
+    unacked.release("a channel")
     assert unacked.entries == {}
     assert ready(queue) == [b"1", b"2", b"3", b"4"]
 
@@ -77,9 +78,9 @@ def released(**arguments: Any) -> tuple[Vhost, LocalQueue, Unacked]:
     vhost = make_broker(bounds=BOUNDS._replace(departures=3)).vhosts["/"]
     queue = declare(vhost, **arguments)
     publish(queue, *[b"%d" % number for number in range(9)])
-    unacked = Unacked(ChannelCounters())
+    unacked = make_unacked(vhost)
     hold(unacked, queue, 8)
-    unacked.release("a channel", vhost.disposal)
+    unacked.release("a channel")
     return vhost, queue, unacked
 
 

@@ -180,3 +180,67 @@ async def test_memory_for_getting_all_messages_of_a_long_queue_is_bounded():
         tracemalloc.stop()
     assert size > 20 * WHOLE_BYTES
     assert peak < 6 * WHOLE_BYTES
+
+
+class Ticking:
+    """Runs the timers of a broker once in each event loop iteration, like a server, until `stop`."""
+
+    def __init__(self, api):
+        self._clock, self._task = api.clock, asyncio.create_task(self._run())
+
+    async def _run(self):
+        while True:
+            await asyncio.sleep(0)
+            self._clock.fire_due()
+
+    def stop(self):
+        self._task.cancel()
+
+
+async def late(api, count):
+    """Publish messages that have expired, although the timer has not fired, and one that has not."""
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "to"}
+    await api.put("queues/%2F/to", {})
+    await api.put("queues/%2F/late", {"arguments": dead})
+    queue = api.broker.vhosts["/"].queues["late"]
+    for number in range(count + 1):
+        message = Message(encode_address("", b"late"), b"\0\0", b"late" if number < count else b"last")
+        message.expiration_ms = 10 if number < count else -1
+        queue.publish(message)
+    api.clock._now_ms += 10
+    return queue
+
+
+async def test_get_waits_until_expired_messages_are_removed():
+    api = Api(Config(bounds=Bounds(expiries=4)))
+    queue = await late(api, 30)
+    ticking = Ticking(api)
+    wanted = {"count": 5, "ackmode": "ack_requeue_false", "encoding": "auto"}
+    found = (await api.post("queues/%2F/late/get", wanted)).json()
+    ticking.stop()
+    assert [message["payload"] for message in found] == ["last"]
+    assert (queue.ready_count, queue.got_empty) == (0, 1)
+    assert api.broker.vhosts["/"].queues["to"].ready_count == 30
+
+
+async def test_move_waits_until_expired_messages_are_removed():
+    api = Api(Config(bounds=Bounds(expiries=4)))
+    queue = await late(api, 30)
+    await api.put("queues/%2F/moved", {})
+    ticking = Ticking(api)
+    answer = await api.post("queues/%2F/late/move", {"destination": "moved"})
+    ticking.stop()
+    assert (answer.json(), queue.ready_count) == ({"moved": 1}, 0)
+    assert api.broker.vhosts["/"].queues["to"].ready_count == 30
+
+
+async def test_many_messages_got_are_rejected_in_slices_before_the_response_ends():
+    api = Deep(8, config=Config(bounds=Bounds(departures=3)))
+    unacked = [0]
+    step = api.clock.fire_due
+    api.clock.fire_due = lambda: (step(), unacked.append(api.queue.unacked_count))
+    ticking = Ticking(api)
+    await api.get("reject_requeue_false")
+    ticking.stop()
+    assert (api.queue.unacked_count, api.queue.ready_count) == (0, 0)
+    assert unacked[unacked.index(5) :][:3] == [5, 2, 0]

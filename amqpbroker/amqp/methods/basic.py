@@ -1,6 +1,7 @@
 """The basic class off the hot path: qos, consume, cancel, get, reject, nack, recover."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
@@ -147,14 +148,24 @@ def cancel_ok(channel: "Channel", arguments: dict[str, Any]) -> None:
 def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     name = queue_name(channel, arguments["queue"])
     queue = channel.actions().queue_to_get_from(name)
+    channel.unfinished.repeat(partial(_get, channel, queue, arguments["no_ack"]))
+
+
+def _get(channel: "Channel", queue: Queue, no_ack: bool) -> bool:
+    """Answer basic.get and return True, unless many expired messages have to be removed before."""
+    if channel.closed:
+        return True
     # Messages expire during a get. If their dead letters are delivered to this channel, they follow the answer.
     with channel.vhost.dead_letters:
-        entry = queue.get(arguments["no_ack"])
-        if entry is None:
+        entry = queue.get(no_ack)
+        if entry is not None:
+            channel.send_got(entry, no_ack, queue.ready_count)
+        elif queue.is_behind:
+            return False
+        else:
             channel.context.counts.count_got_empty()
             channel.send("basic.get-empty")
-        else:
-            channel.send_got(entry, arguments["no_ack"], queue.ready_count)
+    return True
 
 
 def reject(channel: "Channel", arguments: dict[str, Any]) -> None:

@@ -26,7 +26,8 @@ class Expiry:
     waits for the earliest deadline (`Deadlines`). A limited number of messages is removed in one event loop iteration.
 
     count: number of ready messages that may expire. `added` and `removed` are called for each message that has a
-    deadline. is_behind: expired messages wait in the line for the next iteration, and consumers wait for that.
+    deadline. is_behind: expired messages wait in the line for the next iteration, and consumers wait for that. most:
+    number of expired messages that are removed in one iteration.
     """
 
     def __init__(
@@ -39,13 +40,10 @@ class Expiry:
         most: int = BOUNDS.expiries,
         leaving_bytes: int = BOUNDS.leaving_bytes,
     ) -> None:
-        """most: number of expired messages that are removed in one event loop iteration.
-
-        leaving_bytes: see `Bounds`.
-        """
+        """leaving_bytes: see `Bounds`."""
         self.count: int = 0
         self.is_behind: bool = False
-        self._most: int = most
+        self.most: int = most
         self._leaving_bytes: int = leaving_bytes
         #: Offers the ready messages to the consumers again, if these have got none since expired ones waited.
         self._resume: Callable[[], None] | None = None
@@ -60,6 +58,11 @@ class Expiry:
     def resume_by(self, resume: Callable[[], None]) -> None:
         """Call `resume()` once, when no expired message waits any more."""
         self._resume = resume
+
+    def resume_next(self, resume: Callable[[], None]) -> None:
+        """Call `resume()` once, in the next iteration or later, because more messages may have expired."""
+        self._resume = resume
+        self._arm_by(self._clock.now_ms())
 
     def apply(self, settings: QueueSettings) -> None:
         """Use a new TTL for messages that are published from now on, and expire messages at the positions they may."""
@@ -123,11 +126,10 @@ class Expiry:
         self.arm()
         return not self.is_behind
 
-    def expire_all(self) -> None:
-        """Remove all expired messages in this iteration, because a client waits for the first one that has not."""
-        self.is_behind = False
-        while not self.expire():
-            self.is_behind = False
+    @property
+    def goes_on(self) -> bool:
+        """Return whether the timer is going to remove expired messages in the next iteration."""
+        return self.is_behind and self._timer is not None
 
     def expired(self, entry: Entry, number: int = 0) -> bool:
         """Dead-letter an entry that was already removed from the line. Return whether the next one may be delivered.
@@ -139,11 +141,15 @@ class Expiry:
         """
         deadlines = self._deadlines
         if deadlines is None:
-            if number < self._allowed or not self._is_head_due():
-                self._ledger.dead_letter([entry], EXPIRED)
+            may_continue = number < self._allowed
+            some_wait = not may_continue and self._is_head_due()
+            if some_wait:
+                self.is_behind = True
+            self._ledger.dead_letter([entry], EXPIRED)
+            # The next message of a message group becomes the head only now.
+            if may_continue or not (some_wait or self._is_head_due()):
                 return True
             self.is_behind = True
-            self._ledger.dead_letter([entry], EXPIRED)
             self.arm()
             return False
         if not self._expire_before(deadlines, deadlines.item(entry)):
@@ -157,7 +163,7 @@ class Expiry:
     @property
     def _allowed(self) -> int:
         """The number of expired messages that may be removed at once."""
-        return BEHIND if self.is_behind else self._most
+        return BEHIND if self.is_behind else self.most
 
     def _is_head_due(self) -> bool:
         """Return whether the first message that may expire has expired, and can be read."""
@@ -217,8 +223,12 @@ class Expiry:
             due_ms = deadlines.first_ms if ready.waiting else 0
         else:
             due_ms = ready.due_ms() if ready.count else 0
+        if due_ms:
+            self._arm_by(due_ms)
+
+    def _arm_by(self, due_ms: int) -> None:
         timer = self._timer
-        if not due_ms or (timer is not None and timer.due_ms <= due_ms):
+        if timer is not None and timer.due_ms <= due_ms:
             return
         if timer is not None:
             timer.cancel()

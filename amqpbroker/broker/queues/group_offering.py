@@ -162,7 +162,7 @@ class GroupOffering(Offering):
         line = self.line
         if line is None or line.groups.options.prefetch == 1:
             return
-        groups, superseding = line.groups, self.superseding
+        groups, superseding, expired = line.groups, self.superseding, 0
         while (group := groups.fed_by(consumer)) is not None and self.consumers.may_take(consumer):
             if superseding is not None and superseding.is_behind:
                 return
@@ -170,7 +170,11 @@ class GroupOffering(Offering):
             if entry is None:
                 return
             if entry.deadline_ms and self._expiry.is_due(entry):
+                expired += 1
                 if not self._expiry.expired(entry):
+                    return
+                if expired == self._expiry.most:
+                    self._expiry.resume_next(self._resume)
                     return
                 continue
             if superseding is None or not superseding.remove(entry):

@@ -23,7 +23,7 @@ from amqpbroker.broker.queues.group_redrive import (
     GroupRedriveRunsError,
     nobody_holds,
 )
-from amqpbroker.broker.queues.group_returns import GroupReturns
+from amqpbroker.broker.queues.group_returns import GroupReturns, in_order
 from amqpbroker.broker.queues.group_task import COMPLETED, FAILED, RUNNING, GroupTask
 from amqpbroker.broker.queues.group_unparking import GroupUnparking
 from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
@@ -259,6 +259,9 @@ class GroupQueue(LocalQueue):
             returns.fail(entries, REJECTED)
             self.offering.offer_after_settling(consumers)
         self._announce()
+
+    def ranked(self, entries: list[Entry]) -> list[Entry]:
+        return sorted(entries, key=in_order)
 
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
         super().requeue(entries, failed)

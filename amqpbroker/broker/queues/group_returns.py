@@ -32,7 +32,7 @@ class GroupReturns(Returns):
 
     def _requeue(self, entries: list[Entry], failed: bool) -> None:
         # In the order of their groups, in which those leave that reach the delivery limit.
-        super()._requeue(sorted(entries, key=_sequence), failed)
+        super()._requeue(sorted(entries, key=in_order), failed)
 
     def fail(self, entries: list[Entry], reason: str) -> None:
         """Handle messages that failed for good: dead-letter them, or stop their groups. The caller offers messages."""
@@ -44,7 +44,7 @@ class GroupReturns(Returns):
         if line.groups.options.on_dead == SKIP and not any(line.groups.stopped_count[1:]):
             self._ledger.dead_letter(entries, reason)
             return
-        for entry in sorted(entries, key=_sequence):
+        for entry in sorted(entries, key=in_order):
             self._fail(line, entry, reason)
 
     def _fail(self, line: GroupLine, entry: Entry, reason: str) -> None:
@@ -131,5 +131,6 @@ class GroupReturns(Returns):
             self._deliver(consumers)
 
 
-def _sequence(entry: Entry) -> int:
+def in_order(entry: Entry) -> int:
+    """Return the sort key of an entry for the order of the messages of its group."""
     return entry.sequence

@@ -143,6 +143,10 @@ class LocalQueue(Queue):
         return self.outstanding.count
 
     @property
+    def is_behind(self) -> bool:
+        return self.expiry.goes_on
+
+    @property
     def delayed_count(self) -> int:
         return self.offering.delayed_count
 
@@ -293,9 +297,8 @@ class LocalQueue(Queue):
         self.touch()
         waited = self.ready.count
         entry = self.offering.take_head()
-        if entry is None and self.expiry.is_behind:
-            self.expiry.expire_all()
-            entry = self.offering.take_head()
+        if entry is None and self.expiry.goes_on:
+            return None
         if entry is None:
             self.got_empty += 1
         else:
@@ -363,6 +366,12 @@ class LocalQueue(Queue):
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
         self.returns.requeue(entries, failed)
 
+    def returns_in_place(self, failed: bool) -> bool:
+        return self.returns.are_in_place(failed)
+
+    def ranked(self, entries: list[Entry]) -> list[Entry]:
+        return self.ready.ranked(entries)
+
     def reclaim(self, entries: list[Entry]) -> None:
         self.returns.reclaim(entries)
 
@@ -410,7 +419,8 @@ class LocalQueue(Queue):
 
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
-        self.expiry.expire_all()
+        if not self.expiry.expire():
+            return 0
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message

@@ -144,7 +144,10 @@ class Queue(BindingDestination):
 
     @abstractmethod
     def get(self, no_ack: bool) -> "Entry | None":
-        """Remove and return the first message for basic.get, or None. With `no_ack` it is settled at once."""
+        """Remove and return the first message for basic.get. With `no_ack` it is settled at once.
+
+        Return None if there is none, or while `is_behind`.
+        """
 
     @abstractmethod
     def ack(self, entry: "Entry") -> None:
@@ -171,7 +174,7 @@ class Queue(BindingDestination):
         """Move up to `count` ready messages, with about `size` bytes of bodies, to another queue, head first.
 
         To the store, leaving this queue and entering the other is one operation. Return the number of moved messages;
-        the move ends when the other queue refuses a message or nothing is ready.
+        the move ends when the other queue refuses a message or nothing is ready. It moves nothing while `is_behind`.
         """
 
     @abstractmethod
@@ -277,6 +280,14 @@ class Queue(BindingDestination):
         return False
 
     @property
+    def is_behind(self) -> bool:
+        """Return whether messages at the head have expired, and are removed in the next event loop iterations.
+
+        Meanwhile `get` and `move` find no message, although others may wait behind them.
+        """
+        return False
+
+    @property
     def consumer_count(self) -> int:
         """The number of consumers, able to take messages or not."""
         return len(self.consumer_list)
@@ -306,6 +317,17 @@ class Queue(BindingDestination):
         """Settle several messages, like `ack`."""
         for entry in entries:
             self.ack(entry)
+
+    def returns_in_place(self, failed: bool) -> bool:
+        """Return whether messages that a client returns now become ready at their old places at once.
+
+        failed: as in `requeue`.
+        """
+        return False
+
+    def ranked(self, entries: "list[Entry]") -> "list[Entry]":
+        """Sort unacknowledged messages into the order in which they are settled if they are settled together."""
+        return entries
 
     def reclaim(self, entries: "list[Entry]") -> None:
         """Requeue all unacknowledged messages of a channel that has ended."""

@@ -35,9 +35,13 @@ class RetryDelay(NamedTuple):
     multiplier: float = 0.0
     jitter: float = 0.0
 
+    def delays(self, failed: bool) -> bool:
+        """Return whether messages are delayed that are returned after a failure, or, with `failed` False, without."""
+        return self.returns == ALL or failed == (self.returns == FAILED)
+
     def delay_ms(self, failed: bool, delivery_count: int) -> int:
         """Return the delay of a return, 0 for none; `delivery_count` includes it if it `failed`."""
-        if self.returns != ALL and failed != (self.returns == FAILED):
+        if not self.delays(failed):
             return 0
         count = max(1, delivery_count)
         grown_ms = self._multiplied_ms(count - 1) if self.multiplier else self.min_ms * count

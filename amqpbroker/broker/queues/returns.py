@@ -10,7 +10,7 @@ from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.retry_delay import ALL, FAILED, RETURNED, RetryDelay
+from amqpbroker.broker.queues.retry_delay import RetryDelay
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
@@ -67,6 +67,10 @@ class Returns:
     def requeue(self, entries: list[Entry], failed: bool) -> None:
         """Handle messages that a client returns. See Queue.requeue."""
         self._requeue(entries, failed)
+
+    def are_in_place(self, failed: bool) -> bool:
+        """Return whether messages that `requeue` handles become ready at their old places at once."""
+        return self.retry is None or not self.retry.delays(failed)
 
     def reclaim(self, entries: list[Entry]) -> None:
         """Handle messages of a channel that has ended. See Queue.reclaim."""
@@ -159,8 +163,14 @@ class Returns:
 class QuorumReturns(Returns):
     """Returns of a quorum queue: without a delivery limit, messages may go to its end."""
 
+    def are_in_place(self, failed: bool) -> bool:
+        return not self._go_last() and super().are_in_place(failed)
+
+    def _go_last(self) -> bool:
+        return self._settings.delivery_limit < 0 and not self._closed and self._compat.unlimited_returns_go_last
+
     def requeue(self, entries: list[Entry], failed: bool) -> None:
-        if self._settings.delivery_limit < 0 and not self._closed and self._compat.unlimited_returns_go_last:
+        if self._go_last():
             # A message that is returned forever must not block the others: each goes to the end (rabbit_fifo:requeue).
             for entry in entries:
                 self._requeue_last(entry, failed)
@@ -168,7 +178,7 @@ class QuorumReturns(Returns):
             self._requeue(entries, failed)
 
     def _requeue_last(self, entry: Entry, failed: bool) -> None:
-        if self.retry is not None and self.retry.returns in (ALL, FAILED if failed else RETURNED):
+        if self.retry is not None and self.retry.delays(failed):
             self._requeue([entry], failed)
             return
         consumers = self._outstanding.settle_returned([entry])

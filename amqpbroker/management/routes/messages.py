@@ -163,7 +163,7 @@ async def move(call: Call) -> dict[str, int]:
     bounds = call.broker.config.bounds
     while moved < left:
         some = source.move(destination, min(bounds.slice_count, left - moved), bounds.slice_bytes)
-        if not some:
+        if not some and not source.is_behind:
             break
         moved += some
         await asyncio.sleep(0)

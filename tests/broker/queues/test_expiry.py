@@ -104,12 +104,25 @@ def test_consumers_wait_until_all_expired_heads_have_left() -> None:
     assert (consumer.bodies, parts.bodies(), parts.letter_counts) == ([b"stays"], [], {EXPIRED: 25})
 
 
-def test_expired_heads_are_all_removed_for_a_client_that_waits() -> None:
+def test_expiry_goes_on_while_expired_heads_wait_for_the_timer() -> None:
     parts = Parts(message_ttl_ms=5, expiries=10)
     parts.add(*[b"%d" % number for number in range(25)])
     parts.clock._now_ms += 5
-    parts.expiry.expire_all()
-    assert (parts.bodies(), parts.expiry.is_behind, parts.letter_counts) == ([], False, {EXPIRED: 25})
+    parts.expiry.expire()
+    seen = [(len(parts.bodies()), parts.expiry.goes_on)]
+    while parts.clock.next_due_ms() is not None:
+        parts.clock.fire_due()
+        seen.append((len(parts.bodies()), parts.expiry.goes_on))
+    assert seen == [(15, True), (5, True), (0, False)]
+
+
+def test_expiry_does_not_go_on_once_it_is_stopped() -> None:
+    parts = Parts(message_ttl_ms=5, expiries=10)
+    parts.add(*[b"%d" % number for number in range(25)])
+    parts.clock._now_ms += 5
+    parts.expiry.expire()
+    parts.expiry.stop()
+    assert not parts.expiry.goes_on
 
 
 def test_new_ttl_applies_to_later_messages() -> None:

@@ -1,12 +1,15 @@
 """Several messages of a group for one consumer (x-group-prefetch), and fair dispatch (x-group-type)."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from amqpbroker.broker.queues.expiry import BEHIND
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.config.bounds import BOUNDS
 from tests.broker.queueing import clock_of, get, ready
 from tests.broker.queueing import declare as declare_plain
 from tests.broker.queues.grouped import (
@@ -19,6 +22,7 @@ from tests.broker.queues.grouped import (
     send,
     work,
 )
+from tests.harness import make_broker
 
 # --- several messages of a group --------------------------------------------------------------------------------------
 
@@ -197,3 +201,53 @@ def test_quiet_tenant_waits_less_than_10_ms_behind_100000_messages_of_a_noisy_on
     assert longest_wait_ms(vhost, declare(vhost, group_type="fair"), 100_000) < 10
     # They wait for all of the noisy ones in an ordinary queue.
     assert longest_wait_ms(vhost, declare_plain(vhost, "plain"), 1_000) == 10**9
+
+
+# --- many expired messages of a group ---------------------------------------------------------------------------------
+
+
+def expired_behind(vhost: Vhost, count: int, **arguments: Any) -> tuple[LocalQueue, LocalQueue]:
+    """Return a queue with a group of expired messages, the last of which has not, although the timer has not fired."""
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, **TO_GRAVE, **arguments)
+    for number in range(count):
+        queue.publish(message(f"a{number}", expiration_ms=10))
+    queue.publish(message("a-last"))
+    clock_of(vhost)._now_ms += 10
+    return queue, grave
+
+
+@KINDS
+def test_consumer_waits_while_many_messages_of_a_group_expire(kind: dict[str, Any]) -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, expiries=4)).vhosts["/"]
+    queue, grave = expired_behind(vhost, 21, **kind)
+    consumer = work(queue, 1, "c")
+    counts = [grave.ready_count]
+    while clock_of(vhost).next_due_ms() == clock_of(vhost).now_ms():
+        clock_of(vhost).fire_due()
+        counts.append(grave.ready_count)
+    assert consumer.texts() == ["a-last"]
+    assert counts[-1] == 21
+    assert max([after - before for before, after in pairwise([0, *counts])]) <= 2 * 4 + BEHIND
+
+
+@KINDS
+def test_holder_of_a_group_waits_while_many_of_its_messages_expire(kind: dict[str, Any]) -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, expiries=4)).vhosts["/"]
+    queue = declare(vhost, group_prefetch=5, **TO_GRAVE, **kind)
+    grave = declare_plain(vhost, "grave")
+    consumer = work(queue, 1, "c")
+    send(queue, "a-first")
+    for number in range(21):
+        queue.publish(message(f"a{number}", expiration_ms=10))
+    queue.publish(message("a-last"))
+    clock_of(vhost)._now_ms += 10
+    consumer.limit = 2
+    queue.offer(consumer)
+    counts = [grave.ready_count]
+    while clock_of(vhost).next_due_ms() == clock_of(vhost).now_ms():
+        clock_of(vhost).fire_due()
+        counts.append(grave.ready_count)
+    assert consumer.texts() == ["a-first", "a-last"]
+    assert counts[-1] == 21
+    assert max([after - before for before, after in pairwise([0, *counts])]) <= 2 * 4 + BEHIND
