@@ -73,7 +73,7 @@ class Jobs(Follower[Job, Place]):
         self._records: JobRecords = records
         self._replies: JobReplies = JobReplies(self._store_reply)
         #: By key, as of `job_key`.
-        self._by_id: dict[bytes, Job] = {}
+        self._by_key: dict[bytes, Job] = {}
         self._replies_kept: KeptReplies = KeptReplies(vhost, store, config, records, self._remove_key)
         #: Jobs whose messages do not name their users, by id alone.
         self._unnamed: dict[bytes, Job] = {}
@@ -82,19 +82,19 @@ class Jobs(Follower[Job, Place]):
         self._expiries: Expiries = Expiries(clock, self._remove_key)
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._by_key)
 
     def all(self) -> list[Job]:
         """Return the jobs, oldest first."""
-        return list(self._by_id.values())
+        return list(self._by_key.values())
 
     def find(self, id_: bytes, user: str) -> Job | None:
         """Return the user's job with that id."""
-        return self._by_id.get(job_key(user, id_))
+        return self._by_key.get(job_key(user, id_))
 
     def with_id(self, id_: bytes) -> list[Job]:
         """Return the jobs of all users with that id, oldest first."""
-        return [job for job in self._by_id.values() if job.id == id_]
+        return [job for job in self._by_key.values() if job.id == id_]
 
     def addressed(self, id_: bytes, reply_to: bytes) -> Job | None:
         """Return the job of any user that has not ended, with that id and that address for its replies."""
@@ -104,7 +104,7 @@ class Jobs(Follower[Job, Place]):
     @property
     def open_count(self) -> int:
         """The number of jobs that have not ended."""
-        return len(self._by_id) - self._shares.ended_count
+        return len(self._by_key) - self._shares.ended_count
 
     def is_full(self, user: str) -> bool:
         """Return whether a further job of a user would be refused."""
@@ -146,7 +146,7 @@ class Jobs(Follower[Job, Place]):
             if each.dropped or not self.follows(each.message):
                 continue
             if foreseen is None:
-                foreseen = ForeseenJobs(self._by_id, self._shares, user)
+                foreseen = ForeseenJobs(self._by_key, self._shares, user)
             foreseen.add(job_key(user_of(each.message) or "", job_id(each.message)), each.ends)
 
     def publish(self, request: Request, message: Message, destinations: tuple[Destination, ...]) -> bool:
@@ -197,7 +197,7 @@ class Jobs(Follower[Job, Place]):
             log.warning(
                 "vhost '%s' has %d jobs, and user '%s' has %d of them: job '%s' is not followed",
                 self._vhost,
-                len(self._by_id),
+                len(self._by_key),
                 request.user,
                 self._shares.count(request.user),
                 text(request.id),
@@ -210,7 +210,7 @@ class Jobs(Follower[Job, Place]):
         return job
 
     def _add(self, job: Job) -> None:
-        self._by_id[job.key] = job
+        self._by_key[job.key] = job
         if not job.named:
             self._unnamed[job.id] = job
         self._shares.add(job.key, job.user)
@@ -280,7 +280,7 @@ class Jobs(Follower[Job, Place]):
         subject.letter_sent(deaths_of(letter))
 
     def _move_ended(self, subject: Job, move: JobMove, reason: str) -> None:
-        if self._by_id.get(subject.key) is not subject:
+        if self._by_key.get(subject.key) is not subject:
             return
         subject.is_routed = subject.is_routed or bool(subject.first_queues)
         copy, place = move.copy, move.known
@@ -337,7 +337,7 @@ class Jobs(Follower[Job, Place]):
 
     def _remove(self, job: Job) -> None:
         """Forget a job, with its records."""
-        self._by_id.pop(job.key, None)
+        self._by_key.pop(job.key, None)
         if not job.named:
             self._unnamed.pop(job.id, None)
         self._by_token.pop(job.token, None)
@@ -350,12 +350,12 @@ class Jobs(Follower[Job, Place]):
                 self._store.remove_id(job.record)
         finally:
             self._store.end()
-        self.set_active(bool(self._by_id))
+        self.set_active(bool(self._by_key))
         self._watchers.notify(job)
 
     def remove(self, job: Job) -> None:
         """Forget a job, with its reply. Its messages in queues are ordinary ones."""
-        if self._by_id.get(job.key) is job:
+        if self._by_key.get(job.key) is job:
             self._remove(job)
 
     def _make_space(self, user: str) -> bool:
@@ -368,7 +368,7 @@ class Jobs(Follower[Job, Place]):
         return True
 
     def _remove_key(self, key: bytes) -> None:
-        self._remove(self._by_id[key])
+        self._remove(self._by_key[key])
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -386,7 +386,7 @@ class Jobs(Follower[Job, Place]):
 
     def lose(self, job: Job, lost: list[Place]) -> None:
         """Record that copies of a job are lost, which failed with that."""
-        if self._by_id.get(job.key) is job and lost:
+        if self._by_key.get(job.key) is job and lost:
             job.places = [place for place in job.places if place not in lost]
             for place in lost:
                 job.fail(place.queue, LOST, b"")
@@ -399,7 +399,7 @@ class Jobs(Follower[Job, Place]):
 
     def stored_count(self) -> int:
         """Return the number of stored records."""
-        return sum([len(job.reply) + 1 for job in self._by_id.values()])
+        return sum([len(job.reply) + 1 for job in self._by_key.values()])
 
     def close(self) -> None:
         """Remove all jobs, because the vhost is deleted."""
@@ -416,7 +416,7 @@ class Jobs(Follower[Job, Place]):
         self._queues = dict
         self._publish = _discard
         self._replies = JobReplies(_ignore)
-        self._by_id.clear()
+        self._by_key.clear()
         self._unnamed.clear()
         self._by_token.clear()
         self._shares.clear()
