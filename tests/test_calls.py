@@ -185,8 +185,8 @@ class Fanout(Way):
 MOST = {
     Transient: (40, 17, 20),
     Persistent: (105, 20, 34),
-    Get: (120, 52, 44),
-    Rejected: (155, 100, 47),
+    Get: (121, 53, 44),
+    Rejected: (156, 102, 48),
     Fanout: (125, 58, 35),
 }
 

@@ -22,6 +22,7 @@ MODULES_OF = {
         "amqp/",
         "broker/queues/last_value_queue.py",
         "broker/queues/outstanding.py",
+        "broker/queues/settlement.py",
         "store/gathering.py",
         "store/living.py",
         "store/moves.py",

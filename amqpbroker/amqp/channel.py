@@ -163,7 +163,7 @@ class Channel:
                 left = tuple([destination for destination in destinations if not destination.closed])
                 self.publishing.place(message, left, bits, self.context.counts.outlet(exchange))
             for entries, how in settled:
-                self.unacked.settle_together([entries[tag] for tag in sorted(entries)], how)
+                self.unacked.settle([entries[tag] for tag in sorted(entries)], how, together=True)
         finally:
             store.end()
 

@@ -18,7 +18,7 @@ from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.settlement import ACK, FAIL, REJECT, REQUEUE, Groups, settle, settle_in_slices
+from amqpbroker.broker.queues.settlement import ACK, FAIL, REJECT, REQUEUE, settle, settle_in_slices
 
 
 @final
@@ -191,38 +191,31 @@ class Unacked:
         else:
             self.settle(entries, how)
 
-    def settle(self, entries: list[Entry], how: str) -> None:
-        """Settle entries that are not held any more, many of them in slices.
+    def settle(self, entries: list[Entry], how: str, together: bool = False) -> None:
+        """Settle entries that are not held any more, many of them in slices unless they have to be settled `together`.
 
         how: see `settlement`.
         """
-        groups, was_full = self._leave(entries, how)
-        if settle_in_slices(self._vhost, groups, len(entries), how):
-            self._unfinished.begin()
-            self._vhost.disposal.when_recorded(partial(self._finish, was_full))
-        elif was_full:
-            self._divide()
-
-    def settle_together(self, entries: list[Entry], how: str) -> None:
-        """Settle entries like `settle`, all of them now, because they are part of one operation to the store."""
-        groups, was_full = self._leave(entries, how)
-        settle(groups, how)
-        if was_full:
-            self._divide()
-
-    def _leave(self, entries: list[Entry], how: str) -> tuple[Groups, bool]:
-        """Count entries as settled. Return their groups, and whether the channel-wide prefetch was used up."""
         groups = by_consumer(entries)
         from_consumers = sum([len(group) for _, group in groups if group[0].consumer is not None])
         # Consumers that the channel-wide prefetch stopped wait until everything is settled. Others can receive
         # immediately.
         was_full = self._is_full()
         self.settled += from_consumers
+        some_left = False
+        if together:
+            settle(groups, how)
+        else:
+            some_left = settle_in_slices(self._vhost, groups, len(entries), how)
         if how == ACK:
             self._counts.count_got_acked(len(entries) - from_consumers)
         else:
             self._counts.count_not_acked(from_consumers)
-        return groups, was_full
+        if some_left:
+            self._unfinished.begin()
+            self._vhost.disposal.when_recorded(partial(self._finish, was_full))
+        elif was_full:
+            self._divide()
 
     def _finish(self, was_full: bool) -> None:
         if was_full:

@@ -29,10 +29,9 @@ class Unfinished:
         self._output.mark_dirty()
 
     def repeat(self, step: Callable[[], bool]) -> None:
-        """Call `step` now, and then once in each event loop iteration until it returns True: the method is finished."""
-        if not step():
-            self.begin()
-            self._clock.after(0, partial(self._again, step))
+        """Call `step` once in each of the next event loop iterations, until it returns True: the method is finished."""
+        self.begin()
+        self._clock.after(0, partial(self._again, step))
 
     def _again(self, step: Callable[[], bool]) -> None:
         if step():

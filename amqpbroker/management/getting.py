@@ -69,13 +69,13 @@ class Getting:
                     await asyncio.sleep(0)
                     check()
         finally:
-            some_left = self._settle()
+            some_left = self._finish()
         if some_left:
             await recorded(self._vhost)
         await all_written(self._call.broker)
         yield b"[]" if separator == b"[" else b"]"
 
-    def _settle(self) -> bool:
+    def _finish(self) -> bool:
         """Settle the messages; return whether some are settled later."""
         held, how = self._held, self._how
         if not held or how is None:

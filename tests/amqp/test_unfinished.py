@@ -237,16 +237,10 @@ def test_frames_wait_until_each_method_has_ended() -> None:
 def test_step_is_repeated_once_in_an_iteration() -> None:
     clock, status, dirty = ManualClock(), Status(), list[None]()
     output = Output(status, lambda: dirty.append(None))
-    steps = iter([False, False, True])
+    steps = iter([False, True])
     Unfinished(clock, output).repeat(lambda: next(steps))
     assert (status.suspended, dirty) == (1, [])
     clock.fire_due()
     assert (status.suspended, dirty) == (1, [])
     clock.fire_due()
     assert (status.suspended, dirty, clock.next_due_ms()) == (0, [None], None)
-
-
-def test_step_that_succeeds_at_once_suspends_nothing() -> None:
-    clock, status = ManualClock(), Status()
-    Unfinished(clock, Output(status, lambda: None)).repeat(lambda: True)
-    assert (status.suspended, clock.next_due_ms()) == (0, None)

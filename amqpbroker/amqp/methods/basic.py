@@ -148,7 +148,9 @@ def cancel_ok(channel: "Channel", arguments: dict[str, Any]) -> None:
 def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     name = queue_name(channel, arguments["queue"])
     queue = channel.actions().queue_to_get_from(name)
-    channel.unfinished.repeat(partial(_get, channel, queue, arguments["no_ack"]))
+    no_ack = arguments["no_ack"]
+    if not _get(channel, queue, no_ack):
+        channel.unfinished.repeat(partial(_get, channel, queue, no_ack))
 
 
 def _get(channel: "Channel", queue: Queue, no_ack: bool) -> bool:
