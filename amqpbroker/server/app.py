@@ -80,6 +80,7 @@ def run(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: Ma
         "amqpbroker %s (%s) on Python %s, compatible with RabbitMQ %s",
         *(__version__, how_it_runs(), platform.python_version(), config.compat.version),
     )
+    collector.run_rarely()  # before the store is read, which creates millions of objects
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(config, on_ready, settings, make or make_server))
 

@@ -4,6 +4,7 @@ A subclass, so that no message of another queue pays for it.
 """
 
 import contextlib
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -12,7 +13,7 @@ from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
-from amqpbroker.broker.queues.group_key import key_type, shown_key
+from amqpbroker.broker.queues.group_key import group_key, key_type, shown_key
 from amqpbroker.broker.queues.group_ledger import GroupLedger
 from amqpbroker.broker.queues.group_letters import former_number, is_letter, letter_number, returned_key
 from amqpbroker.broker.queues.group_line import GroupLine
@@ -384,23 +385,24 @@ class GroupQueue(LocalQueue):
             delayed = {
                 sequence for sequence, due_ms in zip(copies.sequences, copies.dues_ms, strict=True) if due_ms > now_ms
             }
-        keys: list[bytes | None] = [None] * len(copies.positions)
-        groups = self.line.groups
-        # In the order of the positions, each part of the disk is read only once.
-        order = sorted(range(len(copies.positions)), key=copies.positions.__getitem__)
-        count = self.vhost.config.bounds.page_count
-        for start in range(0, len(order), count):
-            part = order[start : start + count]
-            reading = self.store.load([copies.positions[index] for index in part])
-            for index in part:
-                keys[index] = groups.key(reading.message(copies.positions[index]))
-        for key, sequence in zip(keys, copies.sequences, strict=True):
-            if sequence in delayed:
-                groups.delay(key, sequence)
-            else:
-                groups.add(key, sequence)
+        self.line.groups.recover(self._stored_keys(copies.positions), copies.sequences, delayed)
         self.line.groups_changed()
         self.group_ledger().recovered_from(copies.sequences[0])
+
+    def _stored_keys(self, positions: "array[int]") -> list[bytes | None]:
+        """Read the keys of stored messages."""
+        keys: list[bytes | None] = [None] * len(positions)
+        # In the order of the positions, each part of the disk is read only once.
+        order: Sequence[int] = range(len(positions))
+        if array("Q", sorted(positions)) != positions:
+            order = sorted(order, key=positions.__getitem__)
+        count, header = self.vhost.config.bounds.page_count, self.line.groups.options.header
+        for start in range(0, len(order), count):
+            part = order[start : start + count]
+            reading = self.store.load([positions[index] for index in part])
+            for index in part:
+                keys[index] = group_key(reading.message(positions[index]), header)
+        return keys
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """Recover the stopped groups. See `IdKeeper`."""

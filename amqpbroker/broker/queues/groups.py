@@ -98,6 +98,20 @@ class Groups:
         """Add a waiting message, which was not in the queue before."""
         self._add(self._group(key), sequence)
 
+    def recover(self, keys: list[bytes | None], sequences: Iterable[int], delayed: set[int]) -> None:
+        """Add stored messages in ascending order, before any others. delayed: those of them that are not waiting."""
+        keyed = self._keyed
+        for key, sequence in zip(keys, sequences, strict=True):
+            if sequence in delayed:
+                self.delay(key, sequence)
+                continue
+            group = None if key is None else keyed.get(key)
+            if group is None or not group.first:
+                self.add(key, sequence)
+            else:
+                # The place of the group depends on its first message only.
+                group.add(sequence)
+
     def add_again(self, message: Message, sequence: int) -> None:
         """Add a waiting message, which was taken or delayed, or was not in the queue before."""
         group = self._taken.pop(sequence, None)

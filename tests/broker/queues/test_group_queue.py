@@ -1,5 +1,6 @@
 """x-group-header: the messages of a key are delivered in order, those of different keys in parallel."""
 
+from array import array
 from dataclasses import replace
 from typing import Any
 
@@ -384,6 +385,18 @@ def test_order_survives_a_crash(kind: dict[str, Any]) -> None:
     queue = queue_of(crashed_copy(node))
     assert waiting(queue) == ["a1", "b1", "a2", "-1", "b2"]
     assert work(queue).texts() == ["a1", "b1", "-1"]
+
+
+def test_keys_are_read_in_the_order_of_the_disk_and_returned_in_that_of_the_queue() -> None:
+    node = stored()
+    queue = queue_of(node)
+    send(queue, "a1", "b1", "-1", "a2", "c1")
+    node.broker.sync()
+    positions = [entry.position for entry in queue.ready]
+    keys = [b"Sa", b"Sb", None, b"Sa", b"Sc"]
+    for order in (range(5), (3, 0, 4, 2, 1)):
+        found = queue._stored_keys(array("Q", [positions[index] for index in order]))
+        assert found == [keys[index] for index in order]
 
 
 @STORED_KINDS
