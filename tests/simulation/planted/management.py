@@ -160,8 +160,8 @@ MANAGEMENT = (
     Planted(
         "got messages that are not returned",
         "getting.py",
-        "                self._settle(self._queue, self._held)",
-        "                pass",
+        "        return settle_in_slices(self._vhost, [(self._queue, held)], len(held), how)",
+        "        return False",
     ),
     Planted(
         "more got than may be held",

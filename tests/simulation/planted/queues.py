@@ -70,8 +70,8 @@ QUEUES = (
     Planted(
         "a TTL kept for the head before",
         "expiry.py",
-        "if not due_ms or (timer is not None and timer.due_ms <= due_ms):",
-        "if not due_ms or timer is not None:",
+        "if timer is not None and timer.due_ms <= due_ms:",
+        "if timer is not None:",
     ),
     Planted(
         "a returned message that never expires",

@@ -130,8 +130,8 @@ STORE = (
     Planted(
         "a delivery count that outlives its copy",
         "batches.py",
-        "self._counts.pop(position, None)",
-        "self._counts.get(position)",
+        "for numbers in (self._counts, self._dues):",
+        "for numbers in (self._dues,):",
     ),
     Planted(
         "a deleted queue that comes back",
