@@ -42,7 +42,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             most = consumer._prefetch_before if consumer.paused else consumer.prefetch
             if consumer.unacked > most and consumer.registered:
                 yield f"{consumer.tag} of {channel.name} has {consumer.unacked}, more than {most}"
-    is_recording = any(queue.vhost.disposal.is_recording for queue in queues(process))
+    is_recording = any(vhost.disposal.is_recording for vhost in process.broker.vhosts.values())
     for consumer, count in of_consumer.items():
         # Deliveries that are settled in slices are not held any more.
         may_be_more = is_recording and consumer.unacked > count
