@@ -20,6 +20,7 @@ from amqpbroker.server.cut_off import CutOff
 from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
 from amqpbroker.server.database_listeners import DatabaseListeners
 from amqpbroker.server.definitions import import_first_definitions
+from amqpbroker.server.ended_leaders import EndedLeaders
 from amqpbroker.server.finished_shovels import FinishedShovels
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
@@ -80,7 +81,9 @@ class SharedDatabase:
         self.listeners = DatabaseListeners(config)
         name, address, lease_s = config.cluster_name, self.listeners.address, config.store_lease_ms / 1000
         self._here = Leader(name, address, process, self.listeners.target)
-        self._leaderships = Leaderships(session(config.store_url, process, "lease"), self._here, lease_s)
+        self._leaderships = Leaderships(
+            session(config.store_url, process, "lease"), self._here, lease_s, has_ended=EndedLeaders().has_ended
+        )
         self._tables = session(config.store_url, process, "tables")
         self._sessions = Sessions(config.store_url, process)
         reported = session(config.store_url, process, "brokers")

@@ -1,7 +1,8 @@
 """Leadership: which broker may write a log. Others wait for it, and take it over when its holder is gone.
 
-A holder that dies is noticed at once, because the server then releases its session's advisory lock. One that hangs is
-noticed when it no longer renews its lease. Neither is what makes a takeover safe: that is the epoch (see fence).
+A holder that dies is noticed at once, because the server then releases its session's advisory lock, and its port
+refuses connections. One that hangs is noticed when it no longer renews its lease. None of these is what makes a
+takeover safe: that is the epoch (see fence).
 """
 
 import errno
@@ -36,7 +37,8 @@ _END_HOLDER: Final[LiteralString] = (
     " AND seen > clock_timestamp() - %(lease_s)s * interval '1 second')"
 )
 
-#: Time in which a holder that lost its session, as in a failover of the database, can show that it is alive.
+#: Time in which a holder that lost its session, as in a failover of the database, can show that it is alive, unless its
+#: process is known to have ended.
 GRACE_S: Final = 1.0
 
 
@@ -69,6 +71,15 @@ class Leader(NamedTuple):
     epoch: int = 0
 
 
+#: Returns whether the process of a broker has certainly ended. False if that is not known.
+HasEnded = Callable[[Leader], bool]
+
+
+def never(_: Leader) -> bool:
+    """Find no process that has ended."""
+    return False
+
+
 class _Row(NamedTuple):
     """A row of the table. valid: the lease has not ended. released: the holder has given it up."""
 
@@ -91,9 +102,10 @@ class Leadership:
         holder: Leader,
         lease_s: float,
         now_s: Callable[[], float] = time.monotonic,
+        has_ended: HasEnded = never,
     ) -> None:
         """session: for this object only. holder: this broker. lease_s: time without a renewal after which
-        others take over. now_s: the clock of the grace.
+        others take over. now_s: the clock of the grace, which a process that `has_ended` does not get.
         """
         self.epoch: int = 0
         self.lease_s = lease_s
@@ -101,6 +113,7 @@ class Leadership:
         self._log = log_name
         self._holder = holder
         self._now_s = now_s
+        self._has_ended = has_ended
         digest = hashlib.sha256(f"amqpbroker {log_name}".encode()).digest()
         self._lock = int.from_bytes(digest[:8], "big", signed=True)
         #: The connection that has the lock.
@@ -153,7 +166,7 @@ class Leadership:
             self.unlock(connection)
             return False
         silent_s = now_s - max(self._until_s, self._locked_s if has_lock else self._until_s)
-        if has_lock and (row is None or row.released or silent_s >= GRACE_S):
+        if has_lock and (row is None or row.released or silent_s >= GRACE_S or self._has_ended(row.leader)):
             with suppress(_RemovedError):
                 self._raise_epoch(connection)
                 return True

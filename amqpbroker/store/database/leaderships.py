@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, LiteralString, NamedTuple
 
-from amqpbroker.store.database.leadership import GRACE_S, Leader, Leadership, Target
+from amqpbroker.store.database.leadership import GRACE_S, HasEnded, Leader, Leadership, Target, never
 from amqpbroker.store.database.session import Session, TimedConnection
 
 #: Renews the leases of all logs of a process at once, and tells which logs these are. It waits for no row: a takeover
@@ -107,14 +107,20 @@ class Leaderships:
     """
 
     def __init__(
-        self, session: Session, holder: Leader, lease_s: float, now_s: Callable[[], float] = time.monotonic
+        self,
+        session: Session,
+        holder: Leader,
+        lease_s: float,
+        now_s: Callable[[], float] = time.monotonic,
+        has_ended: HasEnded = never,
     ) -> None:
-        """session: for this object only. holder: this broker. lease_s, now_s: as of `Leadership`."""
+        """session: for this object only. holder: this broker. lease_s, now_s, has_ended: as of `Leadership`."""
         self.held: dict[str, int] = {}
         self.lease_s = lease_s
         self._session = session
         self._holder = holder
         self._now_s = now_s
+        self._has_ended = has_ended
         self._by_log: dict[str, Leadership] = {}
         #: The end of the lease of each log, and when it was seen first, over one connection.
         self._leases: dict[str, tuple[datetime, float]] = {}
@@ -180,7 +186,7 @@ class Leaderships:
         """
         leadership = self._by_log.get(log)
         if leadership is None:
-            leadership = Leadership(self._session, log, self._holder, self.lease_s, self._now_s)
+            leadership = Leadership(self._session, log, self._holder, self.lease_s, self._now_s, self._has_ended)
             self._by_log[log] = leadership
             if self._leases_on is not None and log in self._leases:
                 leadership.saw(*self._leases[log], self._leases_on)

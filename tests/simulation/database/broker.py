@@ -47,6 +47,9 @@ class Watching(vhost.Watching, Protocol):
     def cluster_of(self, process_name: str) -> SharedCluster | None:
         """Return the brokers as one of them sees them, None if that one does not run, or hangs."""
 
+    def has_ended(self, process_name: str) -> bool:
+        """Return whether the machine of a process refuses connections to the port that the process had."""
+
     def complained(self, broker: "Broker", text: str) -> None:
         """Check an error that a broker reports."""
 

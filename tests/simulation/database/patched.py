@@ -16,7 +16,7 @@ from amqpbroker.management.routes.maintenance import leader_rows
 from amqpbroker.server import cut_off, peers, shared_database, vhost_following, vhost_recovery, vhost_serving
 from amqpbroker.store import committer
 from amqpbroker.store.database import fence, leaderships, members, reporting, session, sessions, vhost_followers
-from amqpbroker.store.database.leadership import Target
+from amqpbroker.store.database.leadership import Leader, Target
 from amqpbroker.store.journal import journal
 from tests.simulation.database import threading_module
 from tests.simulation.database.broker import BrokerProcess
@@ -65,6 +65,14 @@ class Leaderships(leaderships.Leaderships):
         return taken
 
 
+class EndedLeaders:
+    """Finds leaders whose processes have ended, without connections."""
+
+    def has_ended(self, leader: Leader) -> bool:
+        owner = _process().owner
+        return not owner.path.is_cut and owner.checks.has_ended(leader.process)
+
+
 class Peers(peers.HttpPeers):
     """Requests for the leaders that other brokers know, without connections. A broker that hangs is not reached."""
 
@@ -110,7 +118,7 @@ def simulated() -> Iterator[None]:
             (committer, "queue", threading_module),
             (committer, "ThreadPoolExecutor", threading_module.ThreadPoolExecutor),
             (leaderships, "time", time),
-            (leaderships.Leaderships.__init__, "__defaults__", (threading_module.monotonic,)),
+            (leaderships.Leaderships.__init__, "__defaults__", (threading_module.monotonic, leaderships.never)),
             (fence, "threading", threading_module),
             (journal, "threading", threading_module),
             (members, "threading", threading_module),
@@ -124,6 +132,7 @@ def simulated() -> Iterator[None]:
             (session.Session, "_options", lambda _: {}),
             (cut_off, "log", log),
             (shared_database, "DatabaseListeners", Listeners),
+            (shared_database, "EndedLeaders", EndedLeaders),
             (shared_database, "HttpPeers", Peers),
             (shared_database, "Leaderships", Leaderships),
             (shared_database, "Ownership", Directory),

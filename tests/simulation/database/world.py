@@ -38,6 +38,9 @@ WELL_NS = 10 * SECOND
 #: Time after which a leader has renewed its leases with a new connection.
 RENEWED_NS = 3 * SECOND
 
+#: Probability that an attempt to connect to a process that has ended is refused.
+REFUSED = 0.7
+
 #: Time that an attempt to take over needs at most, with some slow messages.
 SLOW_S = 0.35
 
@@ -97,6 +100,8 @@ class World:
         #: Leaders whose confirmed batches were lost (name, life, log and epoch) -> the last message before that.
         self.must_stop: dict[tuple[str, int, str, int], int] = {}
         self._sequence = 0
+        #: Processes that ended together with their machines, which refuse nothing.
+        self._lost_machines: set[str] = set()
         self.cluster.on_stall = self._stalled
         self.cluster.on_terminate = self._terminated
         self.scheduler.after(SWEEP_NS, self._sweep)
@@ -269,6 +274,8 @@ class World:
         return [broker for broker in self.brokers if broker.leads]
 
     def die(self, broker: Broker, with_machine: bool) -> None:
+        if with_machine:
+            self._lost_machines.add(broker.process_name)
         connections = broker.die(with_machine)
         for connection in connections:
             self.scheduler.after(SERVER_LOST_NS, connection.end_on_server)
@@ -341,6 +348,11 @@ class World:
             if each.process_name == process_name and each.process is not None:
                 return each.cluster if each.process.rests_until <= self.scheduler.now else None
         return None
+
+    def has_ended(self, process_name: str) -> bool:
+        runs = any(each.process_name == process_name and each.process is not None for each in self.brokers)
+        # A firewall may answer nothing, and others wait for the grace.
+        return not runs and process_name not in self._lost_machines and self.chance.random() < REFUSED
 
     def _is_healthy(self, broker: Broker, life: int, log: str, epoch: int) -> bool:
         alive = broker.process is not None and broker.lives == life and broker.epoch_of(log) == epoch
