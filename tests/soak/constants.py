@@ -123,7 +123,7 @@ NOT_LIMITS = {
         server.ending.LINGER_MS server.ending.CHECK_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
         server.peer_port.GREETING_S server.peer_port.CONNECT_S server.peer_port.PAUSE_S
         server.relay.LINGER_S server.relaying.LEADER_S server.relaying.LOOK_S server.relaying.OTHERS_S
-        server.http.MAKE_S
+        server.http.MAKE_S server.ended_leaders.CONNECT_S server.ended_leaders.AGAIN_S
         store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
         server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
         server.vhost_serving._DELETED_S

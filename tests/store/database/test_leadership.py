@@ -13,12 +13,13 @@ from amqpbroker.store.log import FencedError, LostError, UnwrittenError
 
 
 class Brokers:
-    """now_s: the clock of all."""
+    """now_s: the clock of all. ended: the brokers whose processes are known to have ended."""
 
     def __init__(self, url):
         self._url = url
         self._sessions = []
         self.now_s = 0.0
+        self.ended = set()
         self._any = self.session("any")
         schema.make_tables(self._any)
 
@@ -34,7 +35,7 @@ class Brokers:
     def leadership(self, name, lease_s=60.0):
         holder = Leader(name, f"{name}:5672", f"process of {name}")
         session = self.session(session_name(holder.process, "lease"))
-        return Leadership(session, "0", holder, lease_s, lambda: self.now_s)
+        return Leadership(session, "0", holder, lease_s, lambda: self.now_s, lambda leader: leader.name in self.ended)
 
     def lose_takeover(self):
         """Leave the database as it was while `a` led, in the first epoch."""
@@ -97,6 +98,21 @@ def test_a_leader_that_died_is_followed_after_the_grace(brokers):
     assert not b.try_take()
     brokers.now_s += GRACE_S / 2
     assert b.try_take()
+
+
+def test_a_leader_whose_process_has_ended_is_followed_without_the_grace(brokers):
+    a, b = brokers.leadership("a"), brokers.leadership("b")
+    assert a.try_take()
+    brokers.ended = {"a"}
+    # Its lock counts as before.
+    assert not b.try_take()
+    a.close()
+    until(brokers.are_unlocked)
+    assert b.try_take()
+    assert b.epoch == 2
+    # If that was wrong, it is fenced all the same.
+    with pytest.raises(FencedError):
+        a.renew()
 
 
 def test_a_leader_that_lost_only_its_connection_stays(brokers):
