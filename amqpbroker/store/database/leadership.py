@@ -13,13 +13,29 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final, LiteralString, NamedTuple
 
+from psycopg import errors
+
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.database.session import Session, TimedConnection, lost
 from amqpbroker.store.database.vhost_logs import is_removed
 from amqpbroker.store.log import FencedError
 
-#: Finds a log of a vhost, and keeps it from being removed until the end of the transaction.
-_KEEP: Final[LiteralString] = "SELECT 1 FROM vhost_log WHERE 'v' || number = %s FOR SHARE"
+#: Raises the epoch of a log above each that was seen.
+_RAISE: Final[LiteralString] = (
+    "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
+    " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) + 1 RETURNING epoch"
+)
+#: Keeps the log of a vhost from being removed until the end of the transaction. Fails with a division by zero if it is
+#: removed already.
+_KEEP: Final[LiteralString] = (
+    "SELECT 1 / count(*) FROM (SELECT 1 FROM vhost_log WHERE 'v' || number = %s FOR SHARE) AS kept"
+)
+#: Writes the leader of the epoch that the same transaction has raised.
+_LEAD: Final[LiteralString] = (
+    "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
+    " SELECT log, epoch, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second'"
+    " FROM fence WHERE log = %s"
+)
 
 #: Names of all sessions of brokers begin with it.
 _PREFIX: Final = "amqpbroker "
@@ -182,25 +198,27 @@ class Leadership:
         promoted that lacks a takeover. Raises _RemovedError if the log was removed meanwhile.
         """
         holder = self._holder
-        with connection.transaction():
-            found = connection.execute(
-                "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
-                " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) + 1 RETURNING epoch",
-                {"log": self._log, "seen": self._seen_epoch},
-            ).fetchone()
-            assert found is not None
-            # After the row of the fence, as the broker locks them that removes the log.
-            if self._log != LOG and connection.execute(_KEEP, [self._log]).fetchone() is None:
-                raise _RemovedError
-            connection.execute(
-                "DELETE FROM leadership WHERE log = %s",
-                [self._log],
-            )
-            connection.execute(
-                "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')",
-                [self._log, found[0], holder.name, holder.address, holder.process, *holder.target, self.lease_s],
-            )
+        try:
+            # One round trip: on a busy machine, each of them may wait for a processor at both ends.
+            with connection.pipeline():
+                connection.execute("BEGIN")
+                raised = connection.execute(_RAISE, {"log": self._log, "seen": self._seen_epoch})
+                # After the row of the fence, as the broker locks them that removes the log.
+                if self._log != LOG:
+                    connection.execute(_KEEP, [self._log])
+                connection.execute("DELETE FROM leadership WHERE log = %s", [self._log])
+                connection.execute(
+                    _LEAD, [holder.name, holder.address, holder.process, *holder.target, self.lease_s, self._log]
+                )
+                connection.execute("COMMIT")
+        except BaseException as error:
+            if not connection.closed:
+                connection.rollback()
+            if isinstance(error, errors.DivisionByZero):
+                raise _RemovedError from error
+            raise
+        found = raised.fetchone()
+        assert found is not None
         self.epoch = found[0]
 
     def renew(self) -> bool:

@@ -70,9 +70,10 @@ PLANTED: Final = (
     Planted(
         "a takeover that no standby has",
         "leadership.py",
-        "with connection.transaction():\n            found",
-        'with connection.transaction():\n            connection.execute("SET LOCAL synchronous_commit TO local")\n'
-        "            found",
+        'connection.execute("BEGIN")\n                raised',
+        'connection.execute("BEGIN")\n'
+        '                connection.execute("SET LOCAL synchronous_commit TO local")\n'
+        "                raised",
     ),
     Planted("the row of the epoch not locked", "fence.py", "epoch = %s FOR SHARE) AS held", "epoch = %s) AS held"),
     Planted("no epoch check of an insertion", "fence.py", "            if not inserted:\n", "            if False:\n"),

@@ -164,7 +164,8 @@ def delete_leader(session: Backend, names: Names, values: Any) -> Result:
 
 
 def insert_leader(session: Backend, names: Names, values: Any) -> Result:
-    log, epoch, holder, address, process, host, port, secret, lease_s = values
+    holder, address, process, host, port, secret, lease_s, log = values
+    (epoch,) = session.open_transaction.rows("fence")[log]
     until = session.server.clock_ns + int(lease_s * SECOND)
     row = (holder, address, process, host, port, secret, epoch, until, False, False, "", "")
     session.open_transaction.insert("leadership", log, row)
@@ -607,10 +608,10 @@ def find_log(session: Backend, names: Names, values: Any) -> Result:
 
 
 def keep_log(session: Backend, names: Names, values: Any) -> Result:
-    """Find a log, and lock it so that it stays until the end of the transaction."""
+    """Lock a log so that it stays until the end of the transaction; fail if there is none."""
     number = int(values[0][1:])
     if number not in session.open_transaction.rows("vhost_log"):
-        return NOTHING
+        raise ServerError(DIVISION)
     session.lock(("vhost_log", number), shared=True)
     return FOUND
 
@@ -712,11 +713,9 @@ STATEMENTS: Final[dict[str, Function]] = {
     # leadership
     "SELECT pg_try_advisory_lock(%s)": try_lock,
     "SELECT pg_advisory_unlock(%s)": unlock,
-    "INSERT INTO fence (log, epoch) VALUES (%(log)s, %(seen)s + 1) ON CONFLICT (log)"
-    " DO UPDATE SET epoch = greatest(fence.epoch, %(seen)s) + 1 RETURNING epoch": raise_epoch,
+    leadership._RAISE: raise_epoch,
     "DELETE FROM leadership WHERE log = %s": delete_leader,
-    "INSERT INTO leadership (log, epoch, holder, address, process, host, port, secret, released, until)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, false, clock_timestamp() + %s * interval '1 second')": insert_leader,
+    leadership._LEAD: insert_leader,
     leaderships._RENEW: renew_all,
     leaderships._EXTEND: extend_all,
     leaderships._ALL: select_leaders,
