@@ -7,7 +7,7 @@ broker; the leader learns the client's address and TLS parameters from the greet
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeAlias, TypeVar
 
 from amqpbroker import errors
@@ -70,6 +70,8 @@ class Relaying:
         self._tasks: set[asyncio.Task[None]] = set()
         #: The vhost and the leader of each connection.
         self._relays: dict[Relay, tuple[str, Target]] = {}
+        #: Done when a vhost gets another leader, or this broker serves it; for vhosts for which clients wait.
+        self._changes: dict[str, asyncio.Future[None]] = {}
         self._looking: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -101,13 +103,25 @@ class Relaying:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def leaders_changed(self, vhosts: Iterable[str]) -> None:
+        """Let clients go on that wait for the leaders of these vhosts."""
+        for vhost in vhosts:
+            if (change := self._changes.pop(vhost, None)) is not None:
+                change.set_result(None)
+
+    async def _pause(self, vhost: str, longest_s: float) -> None:
+        """Wait until the leader of a vhost has changed, or for some time."""
+        if vhost not in self._changes:
+            self._changes[vhost] = self._loop.create_future()
+        await asyncio.wait([self._changes[vhost]], timeout=longest_s)
+
     async def _wait(self, handover: Handover) -> None:
         vhost, end = handover.vhost, self._loop.time() + LEADER_S
         while not self._is_here(vhost):
             if self._target(vhost) is not None or self._loop.time() >= end:
                 handover.refuse(errors.vhost_led_elsewhere(vhost))
                 return
-            await asyncio.sleep(LOOK_S)
+            await self._pause(vhost, _PAUSE_S)
         handover.serve()
 
     async def close(self) -> None:
@@ -164,7 +178,7 @@ class Relaying:
                     log.warning("connection %s is refused: %s", peer.name, reason)
                 handover.refuse(error)
                 return
-            await asyncio.sleep(pause_s)
+            await self._pause(vhost, pause_s)
             pause_s = min(2 * pause_s, _PAUSE_S)
 
     async def _while_it_leads(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Final
 
@@ -212,6 +212,11 @@ class SharedDatabase:
     ) -> "SharedVhosts":
         """Take part in the sharing from now on, with a broker and its clients."""
         loop = asyncio.get_running_loop()
+
+        def served(vhost: str) -> None:
+            if clients.relaying is not None:
+                clients.relaying.leaders_changed([vhost])
+
         serving = VhostServing(
             self._config,
             loop,
@@ -223,6 +228,7 @@ class SharedDatabase:
             self._following,
             self._write_to,
             on_stuck,
+            served,
         )
         return SharedVhosts(
             loop, broker, clients, self._definitions, self._follower, self._here, self._leaderships, self._members,
@@ -284,7 +290,9 @@ class SharedVhosts(Shared):
         )
         prefix = broker.config.management.path_prefix
         self._cut_off = CutOff(self.peers, prefix, leaderships.may_have_ended, self._others, serving.overtaken)
-        clients.relaying = Relaying(loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process)
+        clients.relaying = self._relaying = Relaying(
+            loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process
+        )
         # The port opens at once.
         members.set_target(here.target)
         self._finished = FinishedShovels(broker, self.peers)
@@ -358,7 +366,10 @@ class SharedVhosts(Shared):
 
     def _step(self) -> None:
         self._release()
+        before = self._sharing.leaders
         self._sharing.step()
+        if changed := changed_leaders(before, self._sharing.leaders):
+            self._loop.call_soon_threadsafe(self._relaying.leaders_changed, changed)
         changes = self._tables.run(self._follower.read_on)
         if any(changes) or not self._own_changes.are_read:
             # The writer is that of the step, before these were read.
@@ -420,3 +431,8 @@ class SharedVhosts(Shared):
                 await asyncio.sleep(LOOK_S)
         finally:
             self._waiting -= 1
+
+
+def changed_leaders(before: Mapping[str, Leader], now: Mapping[str, Leader]) -> list[str]:
+    """Return the vhosts that have other leaders than before."""
+    return [vhost for vhost in {**before, **now} if before.get(vhost) != now.get(vhost)]

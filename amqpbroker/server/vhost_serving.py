@@ -88,12 +88,14 @@ class VhostServing(VhostServer):
         following: VhostFollowing,
         lead_definitions: Callable[[DatabaseDefinitions | None], None] = _ignore,
         on_stuck: OnStuck = _ignore,
+        on_served: Callable[[str], None] = _ignore,
     ) -> None:
         """clock: of the stores. on_gathered: called when a store has something to write at the end of an iteration.
 
         sessions: of this broker, connected. following: for this object, which starts and closes it.
         lead_definitions: called with the definitions that this broker writes for all, and with None when it no longer
         does. on_stuck: called when the first of the stores cannot write, and with None when all can again.
+        on_served: called with each vhost from whose opening on clients are served.
         """
         self._config = config
         self._loop = loop
@@ -105,6 +107,7 @@ class VhostServing(VhostServer):
         self._following = following
         self._lead_definitions = lead_definitions
         self._on_stuck = on_stuck
+        self._on_served = on_served
         self._stuck: set[str] = set()
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="vhost")
         self._opened: dict[str, _Opened] = {}
@@ -147,6 +150,9 @@ class VhostServing(VhostServer):
 
     def busy(self) -> Sequence[str]:
         return self._busy
+
+    def serves(self, log: str) -> bool:
+        return log in self._opened
 
     def released(self) -> Released | None:
         """Return a leadership that is to be released, None if there is none."""
@@ -307,6 +313,7 @@ class VhostServing(VhostServer):
             )  # fmt: skip
         definitions.discard_read()
         self._opened[wanted.name] = _Opened(wanted.vhost, epoch, storage, database)
+        self._on_served(wanted.vhost)
 
     def _set_stuck(self, name: str, error: OSError | None) -> None:
         """Record that a store cannot write, or can again. An error is reported until all can."""

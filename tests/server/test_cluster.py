@@ -56,6 +56,9 @@ class Broker(VhostServer):
     def lose(self, log, epoch, error):
         raise AssertionError
 
+    def serves(self, log):
+        return True
+
     def hand_over(self, log, epoch, successor):
         self.sharing.released(log, epoch, successor)
 

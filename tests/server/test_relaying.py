@@ -471,6 +471,44 @@ def test_a_client_waits_until_a_broker_leads_its_vhost(brokers):
     brokers.await_idle()
 
 
+def test_a_client_that_waits_goes_on_when_its_vhost_gets_a_leader(brokers, monkeypatch):
+    for name in ("LOOK_S", "_PAUSE_S", "LEADER_S"):
+        monkeypatch.setattr(relaying, name, {"LEADER_S": 120.0}.get(name, 60.0))
+    target = brokers.targets.pop("x")
+    with brokers.raw() as client:
+        client.sendall(HANDSHAKE)
+        until(lambda: brokers.call(lambda: "x" in brokers.relaying._changes))
+        brokers.targets["x"] = target
+        brokers.call(brokers.relaying.leaders_changed, ["other", "x"])
+        until(brokers.served_by_b)
+        assert brokers.relaying._changes == {}
+    brokers.await_idle()
+
+
+def test_a_relayed_client_goes_on_when_the_leader_serves_its_vhost(brokers, monkeypatch):
+    monkeypatch.setattr(relaying, "_PAUSE_S", 60.0)
+    monkeypatch.setattr(relaying, "LEADER_S", 120.0)
+    lead_elsewhere(brokers.a.broker, "y")
+    lead_elsewhere(brokers.b.broker, "y")
+    brokers.targets["y"] = brokers.targets["x"]
+    waiting = brokers.b.clients.relaying
+
+    def serve():
+        until(lambda: brokers.call(lambda: "y" in waiting._changes))
+        broker = brokers.b.broker
+        brokers.call(broker.users.set_permissions, "guest", "y", ".*", ".*", ".*")
+        storage = Storage(MemoryStore(), MemoryDefinitions(), True)
+        brokers.call(broker.open_vhost, broker.defined_vhosts["y"], storage, Recovered())
+        brokers.call(waiting.leaders_changed, ["y"])
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with brokers.connect("y") as connection:
+        round_trip(connection)
+    serving.join()
+    brokers.await_idle()
+
+
 def test_a_client_that_leaves_while_it_waits_leaves_nothing(brokers):
     target = brokers.targets.pop("x")
     with brokers.raw() as client:

@@ -26,8 +26,9 @@ _AT_ONCE: Final = 8
 #: Steps in which a broker reads the journal of a vhost that it is to get, while its leader serves the clients. Then it
 #: reads the rest when it leads, and the clients wait.
 _PREPARING_STEPS: Final = 120
-#: Steps after a takeover in which a vhost that had clients does not move by itself, since they connect again.
-SETTLING_STEPS: Final = 8
+#: Steps in which a vhost that had clients does not move by itself, from when it is served after a takeover: they
+#: connect again, many of them some seconds later.
+SETTLING_STEPS: Final = 24
 
 
 class VhostServer(ABC):
@@ -71,6 +72,10 @@ class VhostServer(ABC):
         """Return whether the journal of a log that is followed was read to its end."""
 
     @abstractmethod
+    def serves(self, log: str) -> bool:
+        """Return whether clients of a log are served, whose messages are read."""
+
+    @abstractmethod
     def busy(self) -> Sequence[str]:
         """Return the logs of the vhosts that have clients."""
 
@@ -109,8 +114,8 @@ class Sharing:
         self._read_logs = read_logs
         self._read_members = read_members
         self._server = server
-        #: Logs that an operator has moved here, which do not move by themselves, and the steps at which logs with
-        #: clients were taken.
+        #: Logs that an operator has moved here, which do not move by themselves, and the steps since which logs are
+        #: served that had clients when they were taken.
         self._placed: set[str] = set()
         self._taken: dict[str, int] = {}
         #: Logs that an operator wants this broker to take, and the steps at which this was seen first.
@@ -206,11 +211,12 @@ class Sharing:
     def _staying(self) -> list[str]:
         """Return the logs of this broker that do not move by themselves."""
         self._placed &= self._leaderships.held.keys()
-        self._taken = {
-            log: step
+        settling = {
+            log: step if self._server.serves(log) else self.steps
             for log, step in self._taken.items()
-            if log in self._leaderships.held and self.steps - step < SETTLING_STEPS
+            if log in self._leaderships.held
         }
+        self._taken = {log: step for log, step in settling.items() if self.steps - step < SETTLING_STEPS}
         return [*{*self._server.busy(), *self._placed, *self._taken}]
 
     def _arrange(self, rows: Iterable[Row], logs: Mapping[str, VhostLog]) -> None:

@@ -164,6 +164,9 @@ class Process(VhostServer):
     def has_followed(self, log):
         return log in self.followed and not self.reads_on
 
+    def serves(self, log):
+        return log in self.served and not self.reads_on
+
     def busy(self):
         return self.with_clients
 
@@ -592,6 +595,25 @@ def test_a_vhost_that_had_clients_does_not_move_again_while_they_connect(table):
     table.step(SETTLING_STEPS)
     assert table.counts() == {"a": 3, "b": 3}
     assert b.with_clients == []
+
+
+def test_the_clients_of_a_vhost_whose_messages_are_still_read_are_waited_for(table):
+    """On a busy machine this takes longer than a client needs to connect."""
+    a = table.add("a")
+    with_clients(a)
+    table.step()
+    b = table.add("b")
+    table.step()
+    a.running, b.reads_on = False, True
+    table.step(SETTLING_STEPS)
+    table.add("c")
+    table.step(SETTLING_STEPS)
+    assert {*table.leaders().values()} == {"b"}
+    b.reads_on = False
+    table.step(SETTLING_STEPS - 1)
+    assert {*table.leaders().values()} == {"b"}
+    table.step(SETTLING_STEPS)
+    assert {*table.leaders().values()} == {"b", "c"}
 
 
 def test_a_broker_leads_the_vhosts_that_it_prefers_while_it_runs(table):
