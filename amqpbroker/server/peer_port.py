@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from amqpbroker.amqp.peer import Encryption, encryption_from
 from amqpbroker.broker.users.users import BROKER, User
+from amqpbroker.server.greetings import Greetings
 from amqpbroker.server.listeners import start_listening
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ MOST_GREETING_BYTES: Final = 32 * 1024
 GREETING_S: Final = 5.0
 #: Time for a connection to such a port, and for each answer that begins a request.
 CONNECT_S: Final = 2.0
-#: Connections that have not sent their greeting yet.
+#: Connections that have not sent their greeting yet, shared among the addresses from which they come.
 MOST_GREETINGS: Final = 100
 BACKLOG: Final = 1024
 #: Time after an error in which no connection is accepted.
@@ -111,7 +112,7 @@ class PeerPort:
         self._socket = sock
         self._secret = secret
         self._serve = serve
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._greetings = Greetings(MOST_GREETINGS)
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -126,14 +127,11 @@ class PeerPort:
             self._pause.cancel()
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        tasks = list(self._greetings)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._greetings.close()
 
     def _accept(self) -> None:
         try:
-            client, _ = self._socket.accept()
+            client, address = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
@@ -142,13 +140,11 @@ class PeerPort:
             self._loop.remove_reader(self._socket)
             self._pause = self._loop.call_later(PAUSE_S, self._listen)
             return
-        if len(self._greetings) >= MOST_GREETINGS:
+        if not self._greetings.accepts(address[0]):
             client.close()
             return
         client.setblocking(False)
-        task = self._loop.create_task(self._greet(client))
-        self._greetings.add(task)
-        task.add_done_callback(self._greetings.discard)
+        self._greetings.add(self._loop.create_task(self._greet(client)), address[0])
 
     async def _greet(self, client: socket.socket) -> None:
         try:

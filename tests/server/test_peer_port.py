@@ -4,6 +4,8 @@ import asyncio
 import errno
 import json
 import socket
+import sys
+from dataclasses import replace
 
 import pytest
 
@@ -211,6 +213,22 @@ async def test_connections_without_a_greeting_are_limited(connect):
     reader, _ = await connect(leader.target.port)
     assert await ended(reader)
     assert len(waiting) == peer_port.MOST_GREETINGS
+    await leader.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has further addresses of its own without being told")
+async def test_an_address_that_sends_no_greetings_does_not_keep_another_one_out(connect):
+    leader = Leader(asyncio.get_running_loop())
+    waiting = [await connect(leader.target.port) for _ in range(peer_port.MOST_GREETINGS)]
+    for reader, _ in waiting:
+        await reader.readexactly(NONCE_BYTES)
+    # Another broker.
+    reader, writer = await asyncio.open_connection("127.0.0.1", leader.target.port, local_addr=("127.0.0.2", 0))
+    writer.write(greeting("secret", await reader.readexactly(NONCE_BYTES), "amqp", "h", 1))
+    assert len(await reader.readexactly(PROOF_BYTES)) == PROOF_BYTES
+    writer.close()
+    assert await ended(waiting[0][0])
+    assert len(leader.served) == 1
     await leader.close()
 
 

@@ -64,7 +64,7 @@ class LoginGuard:
 
     def guess(self, name: str, password: bytes, host: str) -> Guess:
         digest = hashlib.blake2b(password, key=self._key, salt=b"login guard", digest_size=16).digest()
-        return Guess((_network(host), name), digest)
+        return Guess((network(host), name), digest)
 
     def allows(self, guess: Guess) -> bool:
         record = self._records.get(guess.pair)
@@ -111,7 +111,7 @@ class LoginGuard:
         return record
 
 
-def _network(host: str) -> str:
+def network(host: str) -> str:
     """Return the part of an address that its owner cannot choose freely: for IPv6 the first half."""
     try:
         address = ipaddress.ip_address(host)
