@@ -64,7 +64,7 @@ class _Kept:
 
     @cached_property
     def insertion(self) -> Repeated:
-        """The statement of `Fence.insert`: the same object each time, so that it stays prepared."""
+        """The statement of `Fence.insert`, which is made once."""
         return insertion(self.table) if self.is_lasting else numbered_insertion(self.table)
 
     @cached_property

@@ -20,16 +20,18 @@ Value = int | str | bytes
 
 
 class Repeated:
-    """A statement that changes rows; the same object is passed each time.
+    """A statement that changes rows.
 
-    types: of its values $1, $2 and so on, each bigint, text or bytea.
+    types: of its values $1, $2 and so on, each bigint, text or bytea. text: of the query; statements with the same text
+    are the same one for a connection, such as those of a file that a broker writes again after some takeovers.
     """
 
-    __slots__ = ("query", "types")
+    __slots__ = ("query", "text", "types")
 
     def __init__(self, query: sql.Composed, types: LiteralString) -> None:
         self.query = query
         self.types = types
+        self.text = query.as_string(None)
 
 
 class Repeating:
@@ -39,8 +41,8 @@ class Repeating:
     """
 
     def __init__(self) -> None:
-        #: Statement -> the name that the server knows it by; the one that was used last is the last.
-        self._prepared: OrderedDict[Repeated, bytes] = OrderedDict()
+        #: Text of a statement -> the name that the server knows it by; the one that was used last is the last.
+        self._prepared: OrderedDict[str, bytes] = OrderedDict()
         #: Number of names so far: each is used once.
         self._names: int = 0
 
@@ -50,8 +52,8 @@ class Repeating:
         Raises psycopg.Error.
         """
         encoded = [_encoded(value) for value in values]
-        if statement in self._prepared:
-            self._prepared.move_to_end(statement)
+        if statement.text in self._prepared:
+            self._prepared.move_to_end(statement.text)
         else:
             self._prepare(connection, statement)
         result = self._execute(connection, statement, encoded)
@@ -68,14 +70,14 @@ class Repeating:
         name = f"repeated{self._names}"
         prepare = sql.SQL("PREPARE {} ({}) AS {}")
         _run(connection, prepare.format(sql.Identifier(name), sql.SQL(statement.types), statement.query))
-        self._prepared[statement] = name.encode()
+        self._prepared[statement.text] = name.encode()
         if len(self._prepared) > MOST:
             _, earliest = self._prepared.popitem(last=False)
             with suppress(errors.InvalidSqlStatementName):
                 _run(connection, sql.SQL("DEALLOCATE {}").format(sql.Identifier(earliest.decode())))
 
     def _execute(self, connection: psycopg.Connection[Any], statement: Repeated, encoded: list[bytes]) -> PGresult:
-        connection.pgconn.send_query_prepared(self._prepared[statement], encoded, [Format.BINARY] * len(encoded))
+        connection.pgconn.send_query_prepared(self._prepared[statement.text], encoded, [Format.BINARY] * len(encoded))
         return _result(connection)
 
 

@@ -6,7 +6,7 @@ from psycopg import sql
 
 from amqpbroker.store.database.repeated import MOST, Repeated, Repeating
 
-INSERT = "INSERT INTO {} SELECT $1, $2, $3 WHERE $1 >= 0"
+INSERT = "INSERT INTO {} SELECT $1, $2, $3 WHERE $1 >= {}"
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def connection(database):
         yield made
 
 
-def insert_into(table):
-    return Repeated(sql.SQL(INSERT).format(sql.Identifier(table)), "bigint, text, bytea")
+def insert_into(table, least=0):
+    return Repeated(sql.SQL(INSERT).format(sql.Identifier(table), least), "bigint, text, bytea")
 
 
 def change_table(connection, prepared_query):
@@ -42,8 +42,16 @@ def test_a_statement_is_prepared_once_and_says_how_many_rows_it_has_changed(conn
     assert prepared(connection) == [("repeated1",)]
 
 
+def test_a_statement_is_not_prepared_again_for_a_further_object_with_the_same_text(connection):
+    repeating = Repeating()
+    for number in range(3):
+        repeating.change(connection, insert_into("a"), (number, "", b""))
+    assert prepared(connection) == [("repeated1",)]
+    assert len(repeating._prepared) == 1
+
+
 def test_the_statements_that_were_used_last_stay_prepared(connection):
-    repeating, first, others = Repeating(), insert_into("a"), [insert_into("b") for _ in range(2 * MOST)]
+    repeating, first, others = Repeating(), insert_into("a"), [insert_into("b", -number) for number in range(2 * MOST)]
     rows = iter(range(5 * MOST))
     for other in others:
         for statement in (first, other):
