@@ -1,7 +1,9 @@
 """Brokers serve the vhosts of a database that they lead, and pass them on with everything that they stored."""
 
 import asyncio
+import gc
 import time
+from collections import Counter
 from contextlib import closing
 from functools import partial
 from itertools import count
@@ -581,3 +583,57 @@ async def test_a_vhost_whose_deletion_is_not_written_is_handed_over_with_its_mes
     client = Wire(b.broker).log_in(vhost="v")
     assert [client.get("q").body for _ in range(2)] == [b"1", b"2"]
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
+
+
+#: Takeovers by each broker between two counts.
+MORE = 4
+
+
+def counted_objects():
+    """Return the number of objects by type."""
+    gc.collect()
+    return Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+
+
+async def lead(sites, broker, other):
+    """Let a broker take all vhosts from the other one, and work with a client there; return the client."""
+    for each in (broker, other):
+        each.members.report(None)
+    other.members.set_drained(f"process {other.members.facts.node}", True)
+    broker.members.set_drained(f"process {broker.members.facts.node}", False)
+    await sites.until(lambda: len(broker.broker.vhosts) == 2 and not other.broker.vhosts)
+    client = Wire(broker.broker).log_in(vhost="v")
+    await publish(client, b"1", b"2")
+    client.send(1, "queue.purge", queue="q")
+    assert await received(client, 1) == ["queue.purge-ok"]
+    client.publish("q", b"3", delivery_mode=2)
+    assert await received(client, 1) == ["basic.ack"]
+    client.send(1, "queue.declare", queue="s", durable=True, arguments={"x-queue-type": longstr("stream")})
+    client.send(1, "queue.declare", queue="t")
+    assert await received(client, 2) == ["queue.declare-ok"] * 2
+    client.publish("s", b"1", delivery_mode=2)
+    assert await received(client, 1) == ["basic.ack"]
+    client.send(1, "queue.bind", queue="t", exchange="amq.topic", routing_key="a.#")
+    client.send(1, "basic.consume", queue="q", consumer_tag="c")
+    assert await received(client, 3) == ["queue.bind-ok", "basic.consume-ok", "basic.deliver"]
+    client.send(1, "basic.ack", delivery_tag=1)
+    await sites.until(lambda: broker.serving.busy() != ())
+    return client
+
+
+async def test_nothing_is_retained_of_leaderships_that_are_gone(sites):
+    a, b = sites.add("a"), sites.add("b")
+    await sites.until(lambda: len(a.broker.vhosts) + len(b.broker.vhosts) == 2)
+    counts, client = [], None
+    for takeovers in (3, MORE, MORE):
+        for _ in range(takeovers):
+            for broker, other in ((a, b), (b, a)):
+                earlier, client = client, await lead(sites, broker, other)
+                if earlier is not None:
+                    earlier.connection.lost()
+                    del earlier
+        counts.append(counted_objects())
+    first, second = counts[1] - counts[0], counts[2] - counts[1]
+    # Each of two brokers has taken two vhosts as often as this. psycopg and asyncio have some objects more or less.
+    grown = {name: (first[name], count) for name, count in second.items() if min(first[name], count) >= 2 * MORE}
+    assert grown == {}
