@@ -104,7 +104,7 @@ class Relaying:
         task.add_done_callback(self._tasks.discard)
 
     def leaders_changed(self, vhosts: Iterable[str]) -> None:
-        """Let clients go on that wait for the leaders of these vhosts."""
+        """Wake the clients that wait for the leaders of these vhosts."""
         for vhost in vhosts:
             if (change := self._changes.pop(vhost, None)) is not None:
                 change.set_result(None)

@@ -596,7 +596,7 @@ def counted_objects():
 
 
 async def lead(sites, broker, other):
-    """Let a broker take all vhosts from the other one, and work with a client there; return the client."""
+    """Move all vhosts to a broker from the other one, and work with a client there; return the client."""
     for each in (broker, other):
         each.members.report(None)
     other.members.set_drained(f"process {other.members.facts.node}", True)
