@@ -5,7 +5,6 @@ import errno
 import json
 import socket
 import sys
-from dataclasses import replace
 
 import pytest
 
