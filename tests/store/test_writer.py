@@ -210,7 +210,7 @@ def test_a_batch_with_an_unknown_outcome_is_never_retried(how):
 
 
 class Starts(Committer):
-    """Records what is started, until the test ends it."""
+    """Records which batches are started, each a tuple of one letter, until the test ends it."""
 
     def __init__(self):
         self.under_way = {}
@@ -219,18 +219,18 @@ class Starts(Committer):
 
     def start(self, batch, on_done):
         assert not self.under_way
-        self.under_way[batch] = on_done
+        self.under_way[batch[0]] = on_done
 
     def start_beside(self, batch, on_done):
         assert self.under_way
-        self.beside.append(batch)
-        self.under_way[batch] = on_done
+        self.beside.append(batch[0])
+        self.under_way[batch[0]] = on_done
 
     def end(self, batch, error=None):
         self.under_way.pop(batch)(error)
 
     def commit(self, batch):
-        self.later.append(batch)
+        self.later.append(batch[0])
 
     def close(self):
         for batch in [*self.under_way]:
@@ -248,7 +248,7 @@ class Writes:
             "log",
             self.committer,
             self.clock,
-            lambda writing: self.reports.append(writing.batch),
+            lambda writing: self.reports.append(writing.batch[0]),
             lambda: self.reports.append("."),
             lambda: None,
             self.reports.append,
@@ -256,7 +256,7 @@ class Writes:
         )
 
     def write(self, *batches):
-        made = [Writing(batch, [], 1) for batch in batches]
+        made = [Writing((batch,), [], 1) for batch in batches]
         made[-1].end_gathering(len(batches) == 1 and batches[0].islower())
         self.writer.write(made)
 

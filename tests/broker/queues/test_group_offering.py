@@ -219,7 +219,7 @@ def expired_behind(vhost: Vhost, count: int, **arguments: Any) -> tuple[LocalQue
 
 @KINDS
 def test_consumer_waits_while_many_messages_of_a_group_expire(kind: dict[str, Any]) -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, expiries=4)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(expiries=4)).vhosts["/"]
     queue, grave = expired_behind(vhost, 21, **kind)
     consumer = work(queue, 1, "c")
     counts = [grave.ready_count]
@@ -233,7 +233,7 @@ def test_consumer_waits_while_many_messages_of_a_group_expire(kind: dict[str, An
 
 @KINDS
 def test_holder_of_a_group_waits_while_many_of_its_messages_expire(kind: dict[str, Any]) -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, expiries=4)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(expiries=4)).vhosts["/"]
     queue = declare(vhost, group_prefetch=5, **TO_GRAVE, **kind)
     grave = declare_plain(vhost, "grave")
     consumer = work(queue, 1, "c")

@@ -177,7 +177,7 @@ def test_a_smaller_limit_trims_at_once(vhost: Vhost) -> None:
 
 def lowered(arguments: dict[str, Any], **bounds: int) -> tuple[LocalQueue, LocalQueue, ManualClock]:
     """Return a queue of ten messages whose limit has just become two, with the queue of its dead letters."""
-    vhost = make_broker(bounds=replace(BOUNDS, **{"departures": 3, **bounds})).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(**{"departures": 3, **bounds})).vhosts["/"]
     queue, grave = with_graves(vhost, **arguments)
     publish(queue, *[b"%d" % number for number in range(10)])
     queue.apply_settings(replace(queue.settings, max_length=2))
@@ -231,7 +231,7 @@ def test_queue_that_ends_drops_no_more_messages(end: str) -> None:
 
 
 def test_letters_that_return_to_a_queue_over_its_limit_do_not_drop_all_at_once(vhost: Vhost) -> None:
-    vhost = make_broker(bounds=replace(BOUNDS, departures=3)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(departures=3)).vhosts["/"]
     queue = declare(vhost, dead_letter_exchange="", dead_letter_routing_key="other")
     declare(vhost, "other", dead_letter_exchange="", dead_letter_routing_key="q", max_length=0)
     publish(queue, *[b"%d" % number for number in range(10)])

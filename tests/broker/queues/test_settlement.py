@@ -1,7 +1,5 @@
 """Slices of deliveries that are settled together; tests/amqp/test_unfinished.py has their effects for clients."""
 
-from dataclasses import replace
-
 import pytest
 
 from amqpbroker.broker.queues.local_queue import LocalQueue
@@ -19,7 +17,7 @@ DELAYED = {"delayed_retry_type": "failed", "delayed_retry_min": 100}
 
 @pytest.fixture
 def vhost() -> Vhost:
-    return make_broker(bounds=replace(BOUNDS, departures=4, disposal=6)).vhosts["/"]
+    return make_broker(bounds=BOUNDS._replace(departures=4, disposal=6)).vhosts["/"]
 
 
 def held(queue: LocalQueue, count: int) -> tuple[Queue, list]:
