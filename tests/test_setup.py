@@ -39,6 +39,19 @@ def test_every_hot_module_exists_and_is_listed_once(setup):
     assert [name for name in setup.HOT if not (PACKAGE / f"{name}.py").exists()] == []
 
 
+def test_hottest_modules_are_hot_and_optimised_more(setup):
+    assert set(setup.HOT) >= setup.HOTTEST
+    levels = {
+        name: setup.optimised(Path(f"build/c/__native_amqpbroker___{name.replace('/', '___')}.c"), ["-fPIC", "-O1"])
+        for name in ("clock", "broker/queues/fifo_line", "broker/queues/group_key")
+    }
+    assert levels == {
+        "clock": ["-fPIC", "-O2"],
+        "broker/queues/fifo_line": ["-fPIC", "-O2"],
+        "broker/queues/group_key": ["-fPIC", "-O1"],
+    }
+
+
 def test_compiled_modules_are_below_the_event_loop(setup):
     for name in setup.HOT:
         path = PACKAGE / f"{name}.py"
