@@ -32,8 +32,12 @@ HEADLESS = re.compile(
 #: words can be the end of a line, with the quotes or the number sign of the next one.
 _SUSPECT = re.compile(
     HEADLESS.pattern.replace(" ", r"[\s#\"'rbf]+")
-    + r"|[\"'][\s`\"'.,:;]*(?i:" + "|".join(sorted(NO_BEGINNING)) + r")\b"
-    + r"|[\"'](?i:" + HEADLESS.pattern.replace(" ", r"[\s\"'rbf]+") + r")"
+    + r"|[\"'][\s`\"'.,:;]*(?i:"
+    + "|".join(sorted(NO_BEGINNING))
+    + r")\b"
+    + r"|[\"'](?i:"
+    + HEADLESS.pattern.replace(" ", r"[\s\"'rbf]+")
+    + r")"
 )
 #: Ends of sentences. An abbreviation is none.
 _END = re.compile(

@@ -31,6 +31,7 @@ from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
 from tests.broker.queueing import Subscriber, clock_of, declare_stream
 from tests.broker.restoring import accounts, everything, exchange, queue, topology
+from tests.seeds import seeds
 
 EVERY_TYPE: Table = {
     "t": Field("t", True),
@@ -518,7 +519,7 @@ def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> Non
 # --- random operations ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds(10))
 def test_durable_topology_after_random_operations_is_restored(node: Node, seed: int) -> None:
     chance = random.Random(seed)
     names = [f"n{number}" for number in range(4)]

@@ -162,7 +162,7 @@ WRONG = {
     "an earlier greeting": lambda nonce: greeting("secret", bytes(16), "amqp", "h", 1),
     "another protocol": lambda nonce: greeting("secret", nonce, "http", "h", 1),
     "another address": lambda nonce: greeting("secret", nonce, "amqp", "h", 1).replace(b'"h"', b'"g"'),
-    "AMQP": lambda nonce: b"AMQP\0\0\x09\x01",
+    "AMQP": lambda nonce: b"AMQP\0\0\x09\x01" + bytes(0x4151),
     "too long": lambda nonce: b"\xff\xff" + bytes(2000),
     "a port that is none": lambda nonce: greeting("secret", nonce, "amqp", "h", "1"),
     "another process": lambda nonce: greeting("secret", nonce, "amqp", "h", 1, "p").replace(b'"p"', b'"q"'),

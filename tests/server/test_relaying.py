@@ -635,9 +635,9 @@ def test_a_client_is_refused_if_the_leader_does_not_answer_as_one(brokers, monke
     assert "guest\0guest" not in caplog.text
 
 
-def test_a_client_that_leaves_does_not_wait_for_a_leader_that_never_answers(brokers, monkeypatch):
+def test_a_client_that_leaves_does_not_wait_for_a_leader_that_never_answers(make_loop, monkeypatch):
     monkeypatch.setattr(relaying, "LEADER_S", 3600.0)
-    with FakeLeader(silent) as leader:
+    with TwoBrokers(make_loop, handshake_timeout_ms=500) as brokers, FakeLeader(silent) as leader:
         brokers.targets["x"] = Target("127.0.0.1", leader.port, "secret")
         with brokers.raw() as client:
             client.sendall(HANDSHAKE)

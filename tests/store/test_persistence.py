@@ -16,6 +16,7 @@ from tests.broker.storing import (
     publish,
 )
 from tests.fault_files import FaultyFiles
+from tests.seeds import seeds
 from tests.soak.census import census
 
 
@@ -441,7 +442,7 @@ def test_a_few_old_messages_do_not_retain_the_space_of_later_ones():
     assert bodies(node.crash(), "parked") == [str(number) for number in range(40)]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_journal_size_and_compaction_writes_are_bounded_by_live_data(seed):
     chance = random.Random(seed)
     queues = {"a": {}, "b": {}, "c": {}}

@@ -23,6 +23,7 @@ from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import LaterCommitter
 from tests.fault_files import FaultyFiles, FlakyFiles
 from tests.harness import Received, Wire
+from tests.seeds import seeds
 
 JOURNAL = Path("/journal")
 FANOUT = {"x-delayed-type": longstr("fanout")}
@@ -512,7 +513,7 @@ def test_deleting_the_exchange_settles_unreadable_messages(flaky: Node) -> None:
 # --- random operations ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(5))
 def test_each_message_is_released_once_when_due_after_any_operations(node: Node, seed: int) -> None:
     node.bounds = Bounds(unswept_bytes=3000)
     node.crash()

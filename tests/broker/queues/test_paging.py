@@ -28,6 +28,7 @@ from amqpbroker.wire.values import Field
 from tests.broker.queueing import Subscriber, message, ready, table
 from tests.broker.storing import LaterCommitter
 from tests.fault_files import FaultyFiles
+from tests.seeds import seeds
 
 
 class Node:
@@ -242,7 +243,7 @@ def test_many_requeued_messages_are_spilled_when_memory_is_low(arguments):
 
 @pytest.mark.explore
 @pytest.mark.usefixtures("_small_pages")
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 @pytest.mark.parametrize(
     ("durable", "arguments"),
     [
@@ -359,7 +360,7 @@ def test_due_message_in_a_long_transient_line_moves_few_others():
 
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("durable", [True, False])
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds(10))
 def test_returned_messages_keep_the_order_of_a_paged_line(durable, seed):
     chance = random.Random(seed)
     node = Node(durable=durable, delivery_time_header="eta")

@@ -17,6 +17,7 @@ from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import Field, longstr
 from tests.fault_definitions import FaultyDefinitions
 from tests.harness import Received, Wire
+from tests.seeds import seeds
 
 STREAM = {"x-queue-type": longstr("stream")}
 TRACKED = {"x-stream-automatic-offset-tracking": Field("t", True), "x-stream-offset": longstr("first")}
@@ -435,7 +436,7 @@ def test_a_consumer_is_running_until_it_is_cancelled(node):
 # --- at least once ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30, 3))
 def test_no_message_is_skipped(seed):
     """Consumers come and go, the broker is killed, and each message is processed at least once."""
     chance = random.Random(seed)

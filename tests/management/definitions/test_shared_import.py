@@ -6,6 +6,7 @@ import json
 import pytest
 
 from amqpbroker.config import Definitions
+from amqpbroker.management import sharing
 from amqpbroker.management.definitions import shared_import
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.shared_import import SharedImport
@@ -64,7 +65,8 @@ async def test_an_import_waits_while_no_broker_writes_definitions(brokers, tmp_p
     assert brokers["writer"].broker.users.has("ann")
 
 
-async def test_an_import_waits_until_a_vhost_has_a_leader(brokers, tmp_path, caplog):
+async def test_an_import_waits_until_a_vhost_has_a_leader(brokers, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(sharing, "SERVED_S", 0.1)
     brokers.faults["writer"] = REFUSED
     task = asyncio.ensure_future(
         importing(brokers, tmp_path, {"users": [{"name": "ann", "password": "x", "tags": ""}]})

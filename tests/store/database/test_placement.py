@@ -8,6 +8,7 @@ import pytest
 
 from amqpbroker.store.database.placement import Vhost, followers, moves, standby, takers
 from amqpbroker.store.database.placement_order import Broker, Order
+from tests.seeds import seeds
 
 LETTERS = "abcdefghij"
 
@@ -294,7 +295,7 @@ def settled(vhosts, order):
     return [Vhost(v.name, found.get(v.name, v.leader), v.has_clients, ready=v.ready) for v in vhosts]
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", seeds(300, 30))
 def test_any_view_leads_to_a_state_without_moves(seed):
     rng = random.Random(seed)
     vhosts, order = random_view(rng)
@@ -321,7 +322,7 @@ def test_any_view_leads_to_a_state_without_moves(seed):
     assert all(vhost.leader in order.candidates(vhost.name) for vhost in vhosts)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", seeds(100, 10))
 def test_as_few_vhosts_move_as_have_to(seed):
     rng = random.Random(seed)
     counts = {name: rng.randint(0, 20) for name in LETTERS[: rng.randint(1, 10)]}
@@ -335,7 +336,7 @@ def test_as_few_vhosts_move_as_have_to(seed):
     assert all(low <= left[broker] <= high for broker in counts)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", seeds(100, 10))
 def test_brokers_that_act_at_different_times_move_each_vhost_once(seed):
     """All views are up to date, and each broker hands its vhosts over when it likes."""
     rng = random.Random(seed)
@@ -352,7 +353,7 @@ def test_brokers_that_act_at_different_times_move_each_vhost_once(seed):
     assert set(moved.values()) <= {0, 1}
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", seeds(60, 6))
 def test_no_vhost_moves_twice_when_brokers_act_on_old_and_different_views(seed):
     """Brokers join or leave. Then each broker acts on one of the last ten states, never on an older one than before."""
     rng = random.Random(seed)
