@@ -7,6 +7,7 @@ should become rarer, before the work on them and today. Nearly all counts are fu
 import ast
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -210,6 +211,7 @@ class Count(NamedTuple):
     today: object
 
 
+@cache
 def counts() -> list[Count]:
     """Return the counts, in the order of the page."""
     queue = class_of("LocalQueue", "broker/queues/local_queue.py")
@@ -279,6 +281,7 @@ def joined() -> list[str]:
     return lines or ["   none"]
 
 
+@cache
 def page() -> str:
     numbers = counts()
     name_width, before_width = (max(len(each[column]) for each in numbers) + 2 for column in (0, 1))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import parsed
 from tests.test_layers import MODULES, PACKAGE
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
@@ -113,8 +114,8 @@ def verb_of(name):
 
 
 def faults(path, source):
-    """Yield the functions of a module whose names do not fit, as "module: Class.name"."""
-    for name, node in named(ast.parse(source)):
+    """Yield the functions of a module, given as text or parsed, whose names do not fit, as "module: Class.name"."""
+    for name, node in named(source if isinstance(source, ast.Module) else ast.parse(source)):
         verb = verb_of(node.name)
         if not verb:
             continue
@@ -126,7 +127,7 @@ def faults(path, source):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_verbs_in_function_names_have_the_meaning_of_the_table(path):
-    found = set(faults(str(path.relative_to(PACKAGE)), path.read_text()))
+    found = set(faults(str(path.relative_to(PACKAGE)), parsed(path)))
     assert found == set(), "see 'Words of this project' in CONTRIBUTING.md"
 
 
@@ -134,7 +135,7 @@ def test_each_module_listed_for_a_verb_has_a_function_with_that_verb():
     for verb, modules in MODULES_OF.items():
         for module in modules:
             paths = [path for path in MODULES if str(path.relative_to(PACKAGE)).startswith(module)]
-            names = [node.name for path in paths for _, node in named(ast.parse(path.read_text()))]
+            names = [node.name for path in paths for _, node in named(parsed(path))]
             assert any(verb_of(name) == verb for name in names), f"{module} has no function that begins with {verb}"
 
 

@@ -1,6 +1,9 @@
 """The management API without sockets: requests go to the application, as from this machine."""
 
+from functools import cache
+
 import httpx
+from starlette import routing
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening, Node
@@ -10,6 +13,9 @@ from amqpbroker.management.app import build_app
 from amqpbroker.store.store import MemoryStore
 
 GUEST = ("guest", "guest")
+
+# Each test has an application of its own, and all have the same paths: compiling these takes longer than most tests.
+routing.compile_path = cache(routing.compile_path)
 
 
 class StillNode(Node):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.seeds import seeds
 from tests.simulation.network import Connection, Pipe, SimulatedTransport
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
@@ -181,7 +182,7 @@ def test_all_bytes_arrive_before_an_orderly_end_by_the_client(seed):
     assert connection.is_over
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(8))
 def test_broker_writes_all_output_after_an_orderly_end_by_the_client(seed):
     loop, connection, client, reader = connected(seed)
     reader.transport.write(bytes(200_000))

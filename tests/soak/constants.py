@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from amqpbroker.config.bounds import Bounds
+from tests.sources import parsed
 
 SOURCE = Path(__file__).parents[2] / "amqpbroker"
 
@@ -227,7 +228,7 @@ def collected() -> Iterator[str]:
         if name == "config/bounds.py":
             yield from [f"{module}.{name}" for name in Bounds._fields]
         elif not name.startswith(ELSEWHERE):
-            tree = ast.parse(path.read_text())
+            tree = parsed(path)
             yield from constants_in(tree, module)
             yield from lengths_in(tree, module)
 

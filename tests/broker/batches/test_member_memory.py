@@ -46,7 +46,10 @@ def publish(wire, batch, numbers):
     wire.receive()
 
 
-@pytest.mark.parametrize(("batches", "members"), [(2, 312), (8, 312), (1, 1_250)])
+@pytest.mark.parametrize(
+    ("batches", "members"),
+    [(2, 312), pytest.param(8, 312, marks=pytest.mark.explore), pytest.param(1, 1_250, marks=pytest.mark.explore)],
+)
 def test_memory_for_a_member_does_not_depend_on_the_number_of_batches_and_members(batches, members):
     used = bytes_for_each_member(batches, members)
     print(f"{batches} batches of {members} members: {used:.0f} bytes for each member")

@@ -302,6 +302,7 @@ def test_recovered_messages_are_not_read_before_they_expire(node: Node) -> None:
     assert bodies(again, "grave") == ["1"]
 
 
+@pytest.mark.explore
 def test_paged_messages_expire_one_by_one_and_the_others_stay_on_disk(node: Node) -> None:
     client = node.client()
     count = 6 * BOUNDS.page_count

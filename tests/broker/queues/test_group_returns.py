@@ -390,6 +390,7 @@ def test_messages_of_a_closed_group_that_its_dead_letter_queue_refuses_come_afte
     assert (worker.texts(), waiting(queue)) == (["a1", "a1"], ["a2", "a3", "a4", "a5"])
 
 
+@pytest.mark.explore
 @KINDS
 def test_refused_messages_of_many_closed_groups_try_again_in_slices(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave", max_length_bytes=1000, overflow="reject-publish")

@@ -7,7 +7,8 @@ from tests.simulation.database.patched import simulated
 from tests.simulation.database.planted import planted
 from tests.simulation.planted.fault import Planted
 
-WORLDS = 12
+#: Numbers of a quick test and of an exploring one.
+WORLDS = (4, 8)
 
 #: Faults that these worlds find.
 NOT_CHECKED = Planted("what is served not checked", "sharing.py", "self._leaderships.run(self._server.check)", "pass")
@@ -35,7 +36,12 @@ def failures(first, worlds):
 
 
 def test_what_is_left_is_served():
-    assert failures(1, WORLDS) == []
+    assert failures(1, WORLDS[0]) == []
+
+
+@pytest.mark.explore
+def test_what_is_left_is_served_in_further_worlds():
+    assert failures(1 + WORLDS[0], WORLDS[1]) == []
 
 
 @pytest.mark.explore

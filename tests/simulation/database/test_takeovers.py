@@ -14,8 +14,9 @@ def failures(first, takeovers):
         return [outcome for outcome in run_many(first, takeovers) if outcome.failure]
 
 
-def test_what_was_acknowledged_survives_takeovers():
-    assert failures(1, 100) == []
+@pytest.mark.parametrize("takeovers", [30, pytest.param(100, marks=pytest.mark.explore)])
+def test_what_was_acknowledged_survives_takeovers(takeovers):
+    assert failures(1, takeovers) == []
 
 
 @pytest.mark.explore
@@ -52,6 +53,7 @@ def test_a_vhost_whose_deletion_was_followed_is_served_again_if_a_promoted_stand
             world.end()
 
 
+@pytest.mark.explore
 def test_the_same_seed_gives_the_same_world():
     with simulated():
         assert run(30) == run(30) != run(31)
