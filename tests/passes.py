@@ -1,25 +1,24 @@
-"""The tests, interpreted and compiled: the implementation of `make test`, `make test-all` and `make check`.
+"""The tests, interpreted and compiled: the implementation of `make test`, `make test-all`, `make check` and .ci/run.
 
-usage: python -m tests.passes [--interpreted | --compiled] [--all | --rest] [PYTEST'S ARGUMENTS ...]
+usage: python -m tests.passes [--interpreted | --compiled] [--all | --first | --rest | --alone] [PYTEST'S ARGUMENTS ...]
 
 The interpreted pass imports the checkout. The compiled one imports build/compiled, in the test process and in the
 brokers that tests start.
 
-By default the quick tests are run, which take less than two minutes: all without the markers `explore`, `process` and
-`alone`, and those marked `smoke`. The compiled pass has only the folders of the compiled modules, QUICK_COMPILED.
+By default the quick tests are run: all without the markers `explore`, `process` and `alone`, and those marked `smoke`.
+--interpreted runs them interpreted, which takes a minute and needs no compiled core. --compiled runs those of the
+folders of the compiled modules, QUICK_COMPILED, compiled, and adds the results of the interpreted ones.
 
---all then runs the rest: those that compiled modules can affect compiled, RUN_COMPILED, and all others interpreted,
-except the long tests in ONCE. The tests left out of the compiled pass are about tools, texts and pages. --rest runs
-only the rest, and adds the results of the quick tests, which were run before, to its summary.
+--all runs all tests. What compiled modules can affect, RUN_COMPILED, is run compiled, as shipped, and everything else
+interpreted. Only the quick tests of the compiled modules are run both ways. Without a compiled core, or with
+--interpreted, all tests are run interpreted. --first, --rest and --alone are the three stages of --all: the interpreted
+tests, which can be run while the core is compiled; the compiled ones; and the tests marked `alone`, which measure time,
+memory or CPU. Each stage adds the results of the stages before it to its summary.
 
---interpreted runs no compiled pass. --compiled runs only that pass, and adds the results of the quick tests that were
-run before with --interpreted, which can be done while the core is compiled.
-
-Quick tests are run in parts (PARTS), two at a time, each by a process that collects only the folders of its part. The
+Quick tests are run in parts (PARTS), several at a time, each by a process that collects only the paths of its part. The
 others wait for other processes and are distributed to several processes of xdist, each of which has to collect all of
-them. Tests marked `alone` measure time, memory or CPU. They are run afterwards, one after another, and once: compiled,
-as shipped, if that pass has them. With arguments, both passes run the tests that these select, whatever their markers,
-in one process.
+them. Arguments that are all folders select the quick tests of these folders. With any other arguments, pytest runs what
+these select, whatever their markers, in one process.
 """
 
 import json
@@ -80,45 +79,36 @@ QUICK_COMPILED = (
     "tests/test_patterns.py",
 )
 
-#: Long tests of the compiled modules: random and cut input, models, loads, crashes, and replays of recordings in other
-#: ways. Only the last pass has them; both have the quick tests of these places.
-ONCE = (
-    "tests/amqp",
-    "tests/broker",
-    "tests/conformance/test_replay.py",
-    "tests/crash",
-    "tests/failover",
-    "tests/fuzz",
-    "tests/load",
-    "tests/simulation/test_failures.py",
-    "tests/store",
-    "tests/wire",
-)
-
 #: Tests that are run for every change, by their markers.
 QUICK = "smoke or not (explore or process or alone)"
 LONG = "not smoke and (explore or process) and not alone"
 
-#: Folders with the slowest quick tests: a part each, the slowest first. All other folders are one part, the first.
+#: Quick tests by place, a part each; a test belongs to the longest place that contains it. The part that waits most of
+#: its time is first, and then come the slowest. All other folders are one part, the third.
 PARTS = (
+    ("tests/server", "tests/testing", "tests/shovel"),
     ("tests/conformance",),
     ("tests/broker",),
-    ("tests/management",),
-    ("tests/amqp",),
+    ("tests/management", "tests/security", "tests/metrics"),
     ("tests/store", "tests/wire", "tests/message"),
+    ("tests/simulation",),
+    ("tests/amqp",),
 )
 
-#: Quick tests keep a processor busy; many of the others wait for other processes.
-QUICK_PROCESSES = 2
-LONG_PROCESSES = 3
+#: Two of the quick parts keep the processors of a small machine busy, while a third one waits. Many of the others wait
+#: for other processes.
+QUICK_PROCESSES = 3
+LONG_PROCESSES = 4
 
 #: A test that takes longer than this, while nothing else runs, should be made faster or marked.
 SHOW_SLOW = ("--durations=5", "--durations-min=1")
 
-#: Counts of the last quick run, for --rest.
-QUICK_OUTCOME = ROOT / "build" / "quick-tests.json"
+#: Counts of the earlier stages.
+OUTCOME = ROOT / "build" / "tests.json"
 
 ALONE = ("-m", "alone and not smoke")
+
+STAGES = ("--first", "--rest", "--alone")
 
 NONE_COLLECTED = 5
 
@@ -137,23 +127,18 @@ def together(processes: int, marked: str) -> tuple[str, ...]:
 
 @dataclass
 class Pass:
-    """Tests that are run with one kind of hot path; no paths mean all."""
+    """A kind of hot path that tests are run with."""
 
     name: str
-    #: Paths of its quick tests, and of all its tests.
-    quick: tuple[str, ...]
-    paths: tuple[str, ...]
     environment: dict[str, str]
     options: list[str] = field(default_factory=list)
 
 
 # PYTHONSAFEPATH: otherwise `python -m` searches its working directory first, which is the checkout.
-INTERPRETED = Pass("interpreted", (), (), {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)})
+INTERPRETED = Pass("interpreted", {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)})
 
 AS_COMPILED = Pass(
     "compiled",
-    QUICK_COMPILED,
-    RUN_COMPILED,
     {"PYTHONSAFEPATH": "1", "PYTHONPATH": f"{COMPILED}{os.pathsep}{ROOT}"},
     ["-o", f"pythonpath='{COMPILED}' ."],
 )
@@ -180,7 +165,7 @@ class Outcome:
     def take(cls, path: Path) -> "Outcome":
         """Read a saved outcome and remove it, so that it is added once."""
         if not path.exists():
-            raise SystemExit("There is no outcome of quick tests to add the rest to: run `make test` before it.")
+            raise SystemExit("There is no outcome of earlier tests to add these to: run the stages in their order.")
         outcome = cls(**json.loads(path.read_text()))
         path.unlink()
         return outcome
@@ -223,7 +208,7 @@ def passes() -> list[Pass]:
     """Return the passes; the compiled one only if there is a compiled build."""
     reason = COMPILED / "amqpbroker" / "interpreted.txt"
     if reason.exists() or not (COMPILED / "amqpbroker").exists():
-        why = reason.read_text().strip() if reason.exists() else "build/compiled is not there; `make test` makes it"
+        why = reason.read_text().strip() if reason.exists() else "run `make compiled` before it"
         if os.environ.get("AMQPBROKER_COMPILE") == "1":
             raise SystemExit(f"The tests cannot be run compiled: {why}.")
         print(f"The compiled pass is left out: {why}.", flush=True)
@@ -231,80 +216,130 @@ def passes() -> list[Pass]:
     return [INTERPRETED, AS_COMPILED]
 
 
-def files_of_alone(kinds: list[Pass]) -> list[tuple[Pass, list[str]]]:
-    """Return the files that have such tests, each for the last pass that has it: collecting all takes seconds."""
+def files_of_alone() -> list[str]:
+    """Return the files that have such tests: collecting all takes seconds."""
     marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.alone" in path.read_text()]
-    left = sorted(str(path.relative_to(ROOT)) for path in marked)
-    found = []
-    for kind in reversed(kinds):
-        files = [name for name in left if not kind.paths or name.startswith(kind.paths)]
-        left = [name for name in left if name not in files]
-        found.append((kind, files))
-    return found[::-1]
+    return sorted(str(path.relative_to(ROOT)) for path in marked)
+
+
+def is_within(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/")
+
+
+def collected(folder: str = "tests") -> list[str]:
+    """Return the folders and files in which pytest looks for tests, and which no part or pass divides further."""
+    places = (*RUN_COMPILED, *(place for part in PARTS for place in part))
+    if not any(place != folder and is_within(place, folder) for place in places):
+        return [folder]
+    below = sorted((ROOT / folder).iterdir())
+    tested = [path for path in below if path.match("test_*.py") or next(path.rglob("test_*.py"), None)]
+    return [each for path in tested for each in collected(f"{folder}/{path.name}")]
+
+
+def within(paths: Iterable[str], places: tuple[str, ...]) -> list[str]:
+    return [path for path in paths if any(is_within(path, place) for place in places)]
 
 
 def parts(paths: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Split paths of tests, or all for none, into parts, each with a name."""
-    paths = list(paths) or collected()
-    found = [(part[0], [path for path in paths if path.startswith(part)]) for part in PARTS]
-    rest = [path for path in paths if not path.startswith(tuple(name for part in PARTS for name in part))]
-    return [(name, part) for name, part in [("all others", rest), *found] if part]
+    """Split paths of tests into parts, each with a name."""
+    found: dict[str, list[str]] = {part[0]: [] for part in PARTS}
+    names = {place: part[0] for part in PARTS for place in part}
+    rest: list[str] = []
+    for path in paths:
+        places = [place for place in names if is_within(path, place)]
+        (found[names[max(places, key=len)]] if places else rest).append(path)
+    ordered = list(found.items())
+    ordered.insert(2, ("all others", rest))
+    return [(name, part) for name, part in ordered if part]
 
 
-def collected() -> list[str]:
-    """Return the folders and files in which pytest looks for tests."""
-    below = sorted((ROOT / "tests").iterdir())
-    return [f"tests/{path.name}" for path in below if path.match("test_*.py") or next(path.rglob("test_*.py"), None)]
+def shares(folders: list[str]) -> list[list[str]]:
+    """Split the test files of folders into two lists that take about as long: larger files have more tests."""
+    files = {path: path.stat().st_size for folder in folders for path in (ROOT / folder).rglob("test_*.py")}
+    found: list[list[str]] = [[], []]
+    sizes = [0, 0]
+    for path in sorted(files, key=files.__getitem__, reverse=True):
+        smaller = sizes.index(min(sizes))
+        found[smaller].append(str(path.relative_to(ROOT)))
+        sizes[smaller] += files[path]
+    return [sorted(share) for share in found if share]
 
 
-def run_parts(runs: Iterable[tuple[Pass, Iterable[str], str]], outcome: Outcome) -> None:
-    """Run quick tests, given as pass, paths and name, as many parts at a time as there are processors."""
+def run_parts(runs: Iterable[tuple[Pass, list[tuple[str, list[str]]]]], outcome: Outcome) -> None:
+    """Run the quick tests of parts, several at a time."""
     jobs = [
-        (kind, ["-m", QUICK, *SHOW_SLOW, *part], outcome, f"{kind.name}, {what}: {name}", False)
-        for kind, paths, what in runs
-        for name, part in parts(paths)
+        (kind, ["-m", QUICK, *SHOW_SLOW, *part], outcome, f"{kind.name}, quick: {name}", False)
+        for kind, named in runs
+        for name, part in named
     ]
     with ThreadPoolExecutor(QUICK_PROCESSES) as pool:
         for done in [pool.submit(pytest, *job) for job in jobs]:
             done.result()
 
 
+def run_long(kind: Pass, paths: list[str], outcome: Outcome) -> None:
+    pytest(kind, [*together(LONG_PROCESSES, LONG), *SHOW_SLOW, *paths], outcome, f"{kind.name}, long")
+
+
+def run_stage(stage: str, kinds: list[Pass], outcome: Outcome) -> None:
+    """Run one of STAGES, with the last kind of pass what compiled modules can affect."""
+    paths, last = collected(), kinds[-1]
+    affected = within(paths, RUN_COMPILED) if last is AS_COMPILED else []
+    if stage == "--first":
+        core = within(affected, QUICK_COMPILED)
+        others = [path for path in paths if path not in affected]
+        run_parts([(INTERPRETED, parts([*core, *others]))], outcome)
+        run_long(INTERPRETED, others, outcome)
+    elif stage == "--rest" and affected:
+        run_parts([(last, parts(affected))], outcome)
+        run_long(last, affected, outcome)
+    elif stage == "--alone":
+        files = files_of_alone()
+        for kind in kinds:
+            own = [name for name in files if bool(within([name], RUN_COMPILED)) is (kind is AS_COMPILED)]
+            pytest(kind, [*ALONE, *(own if last is AS_COMPILED else files)], outcome, f"{kind.name}, one after another")
+
+
+def select(arguments: list[str], kinds: list[Pass], outcome: Outcome) -> None:
+    """Run what the arguments select: the quick tests of folders, or anything else that pytest accepts."""
+    if all((ROOT / argument).is_dir() for argument in arguments):
+        halves = [(f"{' '.join(arguments)}, {number}", share) for number, share in enumerate(shares(arguments), 1)]
+        run_parts([(kind, halves) for kind in kinds], outcome)
+    else:
+        for kind in kinds:
+            pytest(kind, arguments, outcome, kind.name)
+
+
 def run_quick(kinds: list[Pass], outcome: Outcome) -> None:
-    run_parts([(kind, kind.quick, "quick") for kind in kinds], outcome)
-
-
-def run_rest(kinds: list[Pass], outcome: Outcome) -> None:
-    """Run all tests that run_quick leaves out."""
-    left = [(kind, [path for path in kind.paths if path not in kind.quick]) for kind in kinds]
-    run_parts([(kind, paths, "other folders") for kind, paths in left if paths], outcome)
-    for kind in kinds:
-        left_out = [f"--ignore={path}" for path in ONCE if kind is not kinds[-1]]
-        pytest(
-            kind, [*together(LONG_PROCESSES, LONG), *SHOW_SLOW, *left_out, *kind.paths], outcome, f"{kind.name}, long"
-        )
-    for kind, files in files_of_alone(kinds):
-        pytest(kind, [*ALONE, *files], outcome, f"{kind.name}, one after another")
+    paths = collected()
+    core = within(paths, QUICK_COMPILED)
+    run_parts([(kind, parts(core if kind is AS_COMPILED else paths)) for kind in kinds], outcome)
 
 
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
-    taken = {"--interpreted", "--compiled", "--all", "--rest"}.intersection(arguments)
+    taken = {"--interpreted", "--compiled", "--all", *STAGES}.intersection(arguments)
     arguments = [argument for argument in arguments if argument not in taken]
-    kinds = [INTERPRETED] if "--interpreted" in taken else passes()
+    if "--interpreted" in taken:
+        kinds = [INTERPRETED]
+    elif "--first" in taken:  # the core may still be compiled
+        kinds = [INTERPRETED, AS_COMPILED]
+    else:
+        kinds = passes()
     if "--compiled" in taken:
         kinds = [kind for kind in kinds if kind is AS_COMPILED]
-    adds = "--rest" in taken or ("--compiled" in taken and not arguments)
-    outcome = Outcome.take(QUICK_OUTCOME) if adds else Outcome()
+    stages = STAGES if "--all" in taken else tuple(stage for stage in STAGES if stage in taken)
+    adds = stages[:1] in (("--rest",), ("--alone",)) or ("--compiled" in taken and not arguments)
+    outcome = Outcome.take(OUTCOME) if adds else Outcome()
     if arguments:
-        for kind in kinds:
-            pytest(kind, arguments, outcome, kind.name)
+        select(arguments, kinds, outcome)
+    elif stages:
+        for stage in stages:
+            run_stage(stage, kinds, outcome)
     else:
-        if "--rest" not in taken:
-            run_quick(kinds, outcome)
-        if {"--all", "--rest"} & taken:
-            run_rest(kinds, outcome)
-        else:
-            outcome.save(QUICK_OUTCOME)
+        run_quick(kinds, outcome)
+    if not arguments:
+        outcome.save(OUTCOME)
     if not outcome.counts.get("passed"):
         outcome.failed.append("nothing was run")
     for what in outcome.failed:

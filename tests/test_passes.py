@@ -12,7 +12,6 @@ from tests.passes import (
     AS_COMPILED,
     INTERPRETED,
     LONG,
-    ONCE,
     PARTS,
     QUICK,
     QUICK_COMPILED,
@@ -20,8 +19,12 @@ from tests.passes import (
     RUN_COMPILED,
     SHOW_SLOW,
     Outcome,
+    collected,
     counted,
+    is_within,
     parts,
+    shares,
+    within,
 )
 
 TEST_FILES = [path for path in (ROOT / "tests").rglob("test_*.py") if "__pycache__" not in path.parts]
@@ -41,7 +44,7 @@ def runs(monkeypatch, tmp_path):
 
     monkeypatch.setattr(passes, "pytest", run)
     monkeypatch.setattr(passes, "QUICK_PROCESSES", 1)
-    monkeypatch.setattr(passes, "QUICK_OUTCOME", tmp_path / "quick.json")
+    monkeypatch.setattr(passes, "OUTCOME", tmp_path / "tests.json")
     monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED, AS_COMPILED])
     made.append(says)
     return made
@@ -51,14 +54,18 @@ def test_paths_of_the_compiled_pass_exist():
     assert [path for path in RUN_COMPILED if not (ROOT / path).exists()] == []
 
 
-def test_tests_that_are_run_once_are_in_the_compiled_pass():
-    assert set(ONCE) <= set(RUN_COMPILED)
+def paths_of(run):
+    return [argument for argument in run[1] if argument.startswith("tests/")]
 
 
-def test_long_tests_are_all_run_interpreted_without_a_compiled_pass(runs, monkeypatch):
+def test_all_tests_are_run_interpreted_without_a_compiled_pass(runs, monkeypatch):
     monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED])
     passes.main(["--all"])
-    assert not [argument for _, arguments in runs[1:] for argument in arguments if argument.startswith("--ignore")]
+    made = runs[1:]
+    assert {kind for kind, _ in made} == {"interpreted"}
+    quick = [path for run in made[:-2] for path in paths_of(run)]
+    assert sorted(quick) == sorted(paths_of(made[-2])) == sorted(collected())
+    assert paths_of(made[-1]) == passes.files_of_alone()
 
 
 def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_module():
@@ -67,10 +74,10 @@ def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_modu
     assert {Path(path).stem.removeprefix("test_") for path in QUICK_COMPILED} == hot | {"compiled", "replay"}
 
 
-def test_every_test_folder_and_file_belongs_to_exactly_one_part():
-    both = [path for _, part in parts(()) for path in part]
+def test_every_test_file_belongs_to_exactly_one_part():
+    both = [path for _, part in parts(collected()) for path in part]
     assert len(both) == len(set(both))
-    covering = [[top for top in both if f"{path.relative_to(ROOT)}/".startswith(f"{top}/")] for path in TEST_FILES]
+    covering = [[top for top in both if is_within(str(path.relative_to(ROOT)), top)] for path in TEST_FILES]
     assert {len(tops) for tops in covering} == {1}
 
 
@@ -90,40 +97,47 @@ def test_only_quick_tests_are_run_by_default(runs, capsys):
     assert passes.main([]) == 0
     assert runs[1:] == [
         (kind, ["-m", QUICK, *SHOW_SLOW, *part])
-        for kind, paths in (("interpreted", ()), ("compiled", QUICK_COMPILED))
+        for kind, paths in (("interpreted", collected()), ("compiled", within(collected(), QUICK_COMPILED)))
         for _, part in parts(paths)
     ]
-    assert [kind for kind, _ in runs[1:]] == ["interpreted"] * 6 + ["compiled"] * 5
-    assert capsys.readouterr().out.startswith("79 passed, 6 skipped in ")
+    assert [kind for kind, _ in runs[1:]] == ["interpreted"] * 8 + ["compiled"] * 5
+    assert capsys.readouterr().out.startswith("97 passed, 8 skipped in ")
 
 
-def test_option_all_runs_the_quick_tests_and_then_the_rest(runs, capsys):
+def test_each_test_is_run_once_and_quick_tests_of_the_compiled_modules_both_ways(runs, capsys):
     assert passes.main(["--all"]) == 0
     made = runs[1:]
-    quick, others, long, alone = made[:11], made[11:13], made[13:15], made[15:]
-    assert ["-n" in arguments for _, arguments in made] == [False] * 13 + [True, True, False, False]
-    assert [name for name, _ in quick + others] == ["interpreted"] * 6 + ["compiled"] * 7
-    assert [name for name, _ in long + alone] == ["interpreted", "compiled"] * 2
-    found = {argument for _, arguments in others for argument in arguments if argument.startswith("tests/")}
-    assert found == set(RUN_COMPILED) - set(QUICK_COMPILED)
-    assert set(RUN_COMPILED) <= set(long[1][1])
-    assert [[f"--ignore={path}" in arguments for path in ONCE] for _, arguments in long] == [
-        [True] * len(ONCE),
-        [False] * len(ONCE),
-    ]
-    assert set(alone[0][1]) & set(alone[1][1]) == set(ALONE)
-    assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
+    quick = [(kind, path) for kind, arguments in made if QUICK in arguments for path in paths_of((kind, arguments))]
+    long = [(kind, path) for kind, arguments in made if LONG in arguments for path in paths_of((kind, arguments))]
+    affected = within(collected(), RUN_COMPILED)
+    others = [path for path in collected() if path not in affected]
+    once = [("compiled", path) for path in affected] + [("interpreted", path) for path in others]
+    both = [("interpreted", path) for path in within(affected, QUICK_COMPILED)]
+    assert sorted(quick) == sorted(once + both)
+    assert sorted(long) == sorted(once)
+    alone = [path for run in made[-2:] for path in paths_of(run)]
+    assert sorted(alone) == passes.files_of_alone()
+    assert [run[1][: len(ALONE)] for run in made[-2:]] == [list(ALONE)] * 2
+    assert capsys.readouterr().out.startswith("122 passed, 8 skipped in ")
 
 
-def test_option_rest_adds_the_results_of_earlier_quick_tests(runs, capsys):
+def test_stages_run_all_tests_and_are_counted_together(runs, capsys):
     assert passes.main(["--all"]) == 0
-    every = runs[1:]
+    every, summary = runs[1:], capsys.readouterr().out.partition(" in ")[0]
     del runs[1:]
-    passes.main([])
-    capsys.readouterr()
-    assert passes.main(["--rest"]) == 0
+    for stage in passes.STAGES:
+        assert passes.main([stage]) == 0
     assert runs[1:] == every
-    assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
+    assert capsys.readouterr().out.splitlines()[-1].partition(" in ")[0] == summary
+
+
+def test_the_first_stage_does_not_need_the_compiled_core(runs, monkeypatch):
+    assert passes.main(["--first"]) == 0
+    made = runs[1:]
+    del runs[1:]
+    monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED])
+    assert passes.main(["--first"]) == 0
+    assert runs[1:] == made
 
 
 def test_passes_that_are_run_one_after_the_other_are_counted_together(runs, capsys):
@@ -134,38 +148,32 @@ def test_passes_that_are_run_one_after_the_other_are_counted_together(runs, caps
     assert passes.main([]) == 0
     assert runs[1:] == apart
     summaries = [line.partition(" in ")[0] for line in capsys.readouterr().out.splitlines()]
-    assert summaries == ["54 passed, 6 skipped", "79 passed, 6 skipped", "79 passed, 6 skipped"]
-    assert passes.main(["--rest"]) == 0
-    assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
+    assert summaries == ["72 passed, 8 skipped", "97 passed, 8 skipped", "97 passed, 8 skipped"]
 
 
-def test_compiled_pass_alone_needs_the_results_of_the_interpreted_one(runs):
-    with pytest.raises(SystemExit, match="run `make test` before it"):
-        passes.main(["--compiled"])
+@pytest.mark.parametrize("option", ["--compiled", "--rest", "--alone"])
+def test_later_stages_need_the_results_of_the_earlier_ones(runs, option):
+    with pytest.raises(SystemExit, match="run the stages in their order"):
+        passes.main([option])
 
 
-def test_a_failure_of_the_interpreted_pass_fails_the_compiled_one_that_follows(runs):
+@pytest.mark.parametrize(("first", "second"), [("--interpreted", "--compiled"), ("--first", "--rest")])
+def test_a_failure_of_one_stage_fails_the_next_one(runs, capsys, first, second):
     says = dict(runs[0])
     runs[0]["interpreted"] = (1, "1 failed, 3 passed in 1.00s")
-    assert passes.main(["--interpreted"]) == 1
+    assert passes.main([first]) == 1
     runs[0].update(says)
-    assert passes.main(["--compiled"]) == 1
-
-
-def test_quick_tests_are_counted_once(runs):
-    passes.main([])
-    passes.main(["--rest"])
-    with pytest.raises(SystemExit, match="run `make test` before it"):
-        passes.main(["--rest"])
-
-
-def test_option_rest_fails_if_the_quick_tests_failed(runs, capsys):
-    says = dict(runs[0])
-    runs[0]["interpreted"] = (1, "1 failed, 3 passed in 1.00s")
-    passes.main([])
-    runs[0].update(says)
-    assert passes.main(["--rest"]) == 1
+    assert passes.main([second]) == 1
     assert "FAILED: interpreted, quick: tests/broker\n" in capsys.readouterr().out
+
+
+def test_folders_are_split_into_two_shares_of_their_files():
+    first, second = shares(["tests/wire", "tests/message"])
+    expected = {path for path in TEST_FILES if path.relative_to(ROOT).parts[1] in ("wire", "message")}
+    assert {ROOT / name for name in first + second} == expected
+    assert len(first) + len(second) == len(expected)
+    sizes = [sum((ROOT / name).stat().st_size for name in share) for share in (first, second)]
+    assert max(sizes) < 1.2 * min(sizes)
 
 
 @pytest.mark.parametrize("markers", [each for n in range(5) for each in combinations(MARKERS, n)], ids=" ".join)
@@ -177,33 +185,34 @@ def test_each_test_is_run_by_one_part(markers):
 
 def test_files_with_alone_tests_are_found():
     """Pytest finds such tests in the same files: they contain the mark as a word."""
-    both = [files for _, files in passes.files_of_alone([INTERPRETED, AS_COMPILED])]
-    assert [("tests/page/test_page.py" in files, "tests/load/test_listing.py" in files) for files in both] == (
-        [(True, False), (False, True)]
-    )
-    assert [kind.name for kind, files in passes.files_of_alone([INTERPRETED]) if "tests/load/test_listing.py" in files]
+    assert {"tests/page/test_page.py", "tests/load/test_listing.py"} <= set(passes.files_of_alone())
 
 
-def test_arguments_are_passed_to_both_passes(runs):
-    assert passes.main(["tests/wire", "-x"]) == 0
-    assert runs[1:] == [("interpreted", ["tests/wire", "-x"]), ("compiled", ["tests/wire", "-x"])]
+def test_arguments_that_are_folders_select_their_quick_tests(runs):
+    assert passes.main(["--interpreted", "tests/wire/"]) == 0
+    assert runs[1:] == [("interpreted", ["-m", QUICK, *SHOW_SLOW, *share]) for share in shares(["tests/wire"])]
+
+
+@pytest.mark.parametrize("arguments", [["tests/wire", "-x"], ["tests/wire/test_reader.py"], ["tests/wire", "-m", ""]])
+def test_other_arguments_are_passed_to_pytest(runs, arguments):
+    assert passes.main(arguments) == 0
+    assert runs[1:] == [("interpreted", arguments), ("compiled", arguments)]
 
 
 def test_the_compiled_pass_can_be_left_out(runs):
-    assert passes.main(["--interpreted", "tests/wire"]) == 0
-    assert runs[1:] == [("interpreted", ["tests/wire"])]
+    assert passes.main(["--interpreted", "tests/wire", "-x"]) == 0
+    assert runs[1:] == [("interpreted", ["tests/wire", "-x"])]
 
 
 def test_runs_with_arguments_do_not_change_the_saved_counts(runs):
-    passes.main([])
+    passes.main(["--first"])
     passes.main(["tests/wire"])
-    assert passes.QUICK_OUTCOME.exists()
     assert passes.main(["--rest"]) == 0
 
 
 def test_tests_given_by_arguments_can_be_run_compiled_only(runs):
-    assert passes.main(["--compiled", "tests/wire"]) == 0
-    assert runs[1:] == [("compiled", ["tests/wire"])]
+    assert passes.main(["--compiled", "tests/wire", "-x"]) == 0
+    assert runs[1:] == [("compiled", ["tests/wire", "-x"])]
 
 
 @pytest.mark.parametrize("kind", ["interpreted", "compiled"])
