@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.seeds import sampled
 from tests.simulation.planted import PLANTED
 from tests.simulation.planted.fault import ROOT, Planted, changed, copy_with
 from tests.simulation.planted.finding import Finding
@@ -91,7 +92,7 @@ def test_several_faults_are_searched_for_at_once_and_reported_in_their_order(mon
 
 @pytest.mark.explore
 @pytest.mark.process
-@pytest.mark.parametrize(("name", "first"), THREE.items())
+@pytest.mark.parametrize(("name", "first"), sampled([*THREE.items()], 1))
 def test_planted_fault_is_found(name, first):
     [fault] = [fault for fault in PLANTED if fault.name == name]
     result = Finding(most_s=300, jobs=1, first=first).find(fault)

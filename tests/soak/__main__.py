@@ -1,17 +1,18 @@
 """Soak of a broker: `make soak`.
 
-usage: python -m tests.soak [--divisor N] [--mixed] [--at-once N] [PHASE ...]
+usage: python -m tests.soak [--divisor N] [--mixed] [--at-once N] [--sample SEED] [PHASE ...]
 
 Each phase drives one feature past twice each of its bounds, most of them with transient messages, with persistent ones,
 and with both. After it, a new client must complete every operation within a second, memory must return to within 10 %,
 and every counter and container must be at rest.
 
 A phase waits for timeouts and samples about half of its time. --at-once shares the phases among several brokers, each
-driven by a process of its own.
+driven by a process of its own. --sample runs a tenth of the phases; CI chooses other ones for each change.
 """
 
 import argparse
 import multiprocessing
+import random
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +36,12 @@ PHASES: list[Phase] = [*MESSAGES, *FEATURES, *CHURN, *STORE, *STREAMS, *LIMITS, 
 def mixed(phases: list[Phase]) -> list[Phase]:
     """Leave out phases with messages of one kind: the phase with both kinds has the same bounds."""
     return [phase for phase in phases if phase.mode in (None, MIXED)]
+
+
+def sample(phases: list[Phase], seed: int) -> list[Phase]:
+    """Return a tenth of the phases, in their order; the same seed gives the same ones."""
+    chosen = set(random.Random(seed).sample(range(len(phases)), -(-len(phases) // 10)))
+    return [phase for number, phase in enumerate(phases) if number in chosen]
 
 
 def _is_named(phase: Phase, parts: list[str]) -> bool:
@@ -72,9 +79,12 @@ def main() -> int:
     parser.add_argument("--divisor", type=int, default=1, help="divisor of bounds and counts")
     parser.add_argument("--mixed", action="store_true", help="only with both kinds of messages, where they matter")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="number of brokers that share the phases")
+    parser.add_argument("--sample", type=int, metavar="SEED", help="only a tenth of the phases, chosen by this seed")
     parser.add_argument("phases", nargs="*", help="parts of the names of phases; by default all phases")
     given = parser.parse_args()
     phases = [phase for phase in (mixed(PHASES) if given.mixed else PHASES) if _is_named(phase, given.phases)]
+    if given.sample is not None:
+        phases = sample(phases, given.sample)
     names = [[phase.name for phase in share] for share in shares(phases, given.at_once)]
     with ProcessPoolExecutor(given.at_once, multiprocessing.get_context("fork")) as pool:
         counts = list(pool.map(drive, names, [given.divisor] * len(names)))

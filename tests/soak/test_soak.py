@@ -1,11 +1,9 @@
 """Short form of the soak: all bounds are lowered, and every feature is driven past twice each of them."""
 
-import os
-
 import pytest
 
 from amqpbroker.config.bounds import Bounds
-from tests.soak.__main__ import PHASES, mixed, shares
+from tests.soak.__main__ import PHASES, mixed, sample, shares
 from tests.soak.census import census
 from tests.soak.client import ACK, NACK, Settled
 from tests.soak.rest import balanced
@@ -15,7 +13,6 @@ DIVISOR = 50
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(os.environ.get("SOAK_TESTS") == "done", reason="`make soak` ran all of it before")
 def test_broker_is_at_rest_after_each_feature(tmp_path):
     wrong = {phase.name: lines for phase, _, _, lines in run(mixed(PHASES), tmp_path, DIVISOR) if lines}
     assert wrong == {}
@@ -26,6 +23,12 @@ def test_brokers_share_the_phases_without_running_one_twice():
     assert sorted(phase.name for share in both for phase in share) == sorted(phase.name for phase in PHASES)
     assert abs(len(both[0]) - len(both[1])) <= 1
     assert shares(PHASES[:1], 2) == [PHASES[:1]]
+
+
+def test_samples_of_some_seeds_have_every_phase():
+    assert sample(PHASES, 1) == sample(PHASES, 1) != sample(PHASES, 2)
+    assert len(sample(PHASES, 1)) == -(-len(PHASES) // 10)
+    assert {phase.name for seed in range(100) for phase in sample(PHASES, seed)} == {phase.name for phase in PHASES}
 
 
 def test_names_of_phases_are_unique():
