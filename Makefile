@@ -23,9 +23,6 @@ SITE := NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 # The number of steps before the broker runs: create the environment, install packages, compile the core.
 export STEPS := $(if $(BUILT),3,2)
 
-# The tests that `make test-all` and `make check` run: all, or rest.
-TESTS = all
-
 # `make interop` installs the clients first. INSTALL= does not, for runs beside each other after `make clients`.
 INSTALL = --install
 
@@ -49,8 +46,8 @@ test: export STEPS = 2
 test: $(DEV) ## Run the quick tests in a minute, interpreted; ARGS="tests/broker" runs all tests of a folder.
 	@$(PY) -m tests.passes --interpreted $(ARGS)
 
-test-all: $(DEV) $(BUILT) ## Run all tests, interpreted and compiled; TESTS=rest skips those that `make test` ran before.
-	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
+test-all: $(DEV) $(BUILT) ## Run all tests, those of the compiled modules also compiled.
+	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --all
 
 lint: $(DEV) ## Check format, style, types and links, without running tests.
 	$(PY) -m ruff format --check .
@@ -61,7 +58,7 @@ lint: $(DEV) ## Check format, style, types and links, without running tests.
 	$(SITE)
 
 check: lint $(BUILT) ## Run all checks: format, lint, types, layers, docs and all tests.
-	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
+	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --all
 
 format: $(DEV) ## Format the code and sort its imports.
 	$(PY) -m ruff check --fix --select I .

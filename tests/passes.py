@@ -9,8 +9,8 @@ By default the quick tests are run: all without the markers `explore`, `process`
 --interpreted runs them interpreted, which takes a minute and needs no compiled core. --compiled runs those of the
 folders of the compiled modules, QUICK_COMPILED, compiled, and adds the results of the interpreted ones.
 
---all runs all tests. What compiled modules can affect, RUN_COMPILED, is run compiled, as shipped, and everything else
-interpreted. Only the quick tests of the compiled modules are run both ways. Without a compiled core, or with
+--all runs all tests. Tests of the places in RUN_COMPILED, which compiled modules can affect, are run compiled, as
+shipped, and all others interpreted. Only the quick tests of the compiled modules are run both ways. Without a compiled core, or with
 --interpreted, all tests are run interpreted. --first, --rest and --alone are the three stages of --all: the interpreted
 tests, which can be run while the core is compiled; the compiled ones; and the tests marked `alone`, which measure time,
 memory or CPU. Each stage adds the results of the stages before it to its summary.
@@ -282,7 +282,7 @@ def run_long(kind: Pass, paths: list[str], outcome: Outcome) -> None:
 
 
 def run_stage(stage: str, kinds: list[Pass], outcome: Outcome) -> None:
-    """Run one of STAGES, with the last kind of pass what compiled modules can affect."""
+    """Run one of STAGES; the last kind of pass has the tests that compiled modules can affect."""
     paths, last = collected(), kinds[-1]
     affected = within(paths, RUN_COMPILED) if last is AS_COMPILED else []
     if stage == "--first":
