@@ -10,10 +10,10 @@ By default the quick tests are run: all without the markers `explore`, `process`
 folders of the compiled modules, QUICK_COMPILED, compiled, and adds the results of the interpreted ones.
 
 --all runs all tests. Tests of the places in RUN_COMPILED, which compiled modules can affect, are run compiled, as
-shipped, and all others interpreted. Only the quick tests of the compiled modules are run both ways. Without a compiled core, or with
---interpreted, all tests are run interpreted. --first, --rest and --alone are the three stages of --all: the interpreted
-tests, which can be run while the core is compiled; the compiled ones; and the tests marked `alone`, which measure time,
-memory or CPU. Each stage adds the results of the stages before it to its summary.
+shipped, and all others interpreted. Only the quick tests of the compiled modules are run both ways. Without a compiled
+core, or with --interpreted, all tests are run interpreted. --first, --rest and --alone are the three stages of --all:
+the interpreted tests, which can be run while the core is compiled; the compiled ones; and the tests marked `alone`,
+which measure time, memory or CPU. Each stage adds the results of the stages before it to its summary.
 
 Quick tests are run in parts (PARTS), several at a time, each by a process that collects only the paths of its part. The
 others wait for other processes and are distributed to several processes of xdist, each of which has to collect all of
