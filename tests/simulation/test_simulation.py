@@ -63,7 +63,7 @@ def test_workload_with_the_same_plan_runs_identically_twice(name):
     assert lines == again
 
 
-@pytest.mark.parametrize("seed", seeds(3, 1))
+@pytest.mark.parametrize("seed", seeds(3, 0))
 def test_the_same_seed_gives_the_same_world(seed):
     lines, again = [], []
     assert run(scenario(seed), lines) == run(scenario(seed), again)

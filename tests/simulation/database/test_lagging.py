@@ -8,7 +8,7 @@ from tests.simulation.database.planted import planted
 from tests.simulation.planted.fault import Planted
 
 #: Numbers of a quick test and of an exploring one.
-WORLDS = (4, 8)
+WORLDS = (2, 10)
 
 #: Faults that these worlds find.
 NOT_CHECKED = Planted("what is served not checked", "sharing.py", "self._leaderships.run(self._server.check)", "pass")
