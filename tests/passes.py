@@ -320,10 +320,10 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     taken = {"--interpreted", "--compiled", "--all", *STAGES}.intersection(arguments)
     arguments = [argument for argument in arguments if argument not in taken]
-    if "--interpreted" in taken:
-        kinds = [INTERPRETED]
-    elif "--first" in taken:  # the core may still be compiled
+    if "--first" in taken:  # the core may still be being compiled
         kinds = [INTERPRETED, AS_COMPILED]
+    elif "--interpreted" in taken:
+        kinds = [INTERPRETED]
     else:
         kinds = passes()
     if "--compiled" in taken:
