@@ -51,8 +51,8 @@ def finish_when_closed(sock: Settable | None) -> None:
 def unsent_bytes(sock: Settable | None) -> int | None:
     """Return the number of bytes in the kernel that the peer has not acknowledged; None if this system does not say."""
     if sock is not None and sys.platform == "linux":
-        fcntl: Any = importlib.import_module("fcntl")  # Windows has neither module
-        termios: Any = importlib.import_module("termios")
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has neither module
+            fcntl: Any = importlib.import_module("fcntl")
+            termios: Any = importlib.import_module("termios")
             return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     return None

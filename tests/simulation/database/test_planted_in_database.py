@@ -12,9 +12,7 @@ MOST = 5_000
 #: First seeds of faults that others do not reach in so many takeovers.
 FIRST = {
     "a takeover that no standby has": 50_000,
-    "a hanging leader's sessions not ended": 10_000,
     "a gap not found": 20_000,
-    "a leadership not given up": 20_000,
 }
 #: Faults that are found within some takeovers.
 SOON = {"the epoch not raised", "a lost answer taken for success", "the rest of the journal not read"}
