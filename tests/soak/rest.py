@@ -76,6 +76,8 @@ COUNT_UP = (
     "Departure.time_s",
     "Disposal._used_ms",
     "DeadLetters.runs",
+    # The broker's counts of dead letters: a row for each kind of queue, strategy and reason that occurred.
+    "Ledger._letter_counts[]",
     "GroupOffering._run",
     "GroupOffering._returned",
     "History.*",
