@@ -43,7 +43,7 @@ run: $(RUN) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPI
 	@COMPILE=$(COMPILE) exec tools/run $(ARGS)
 
 test: export STEPS = 2
-test: $(DEV) ## Run the quick tests in a minute, interpreted; ARGS="tests/broker" runs all tests of a folder.
+test: $(DEV) ## Run the quick tests in a minute or two, interpreted; ARGS="tests/broker" runs all tests of a folder.
 	@$(PY) -m tests.passes --interpreted $(ARGS)
 
 test-all: $(DEV) $(BUILT) ## Run all tests, those of the compiled modules also compiled.

@@ -6,7 +6,7 @@ The interpreted pass imports the checkout. The compiled one imports build/compil
 brokers that tests start.
 
 By default the quick tests are run: all without the markers `explore`, `process` and `alone`, and those marked `smoke`.
---interpreted runs them interpreted, which takes a minute and needs no compiled core. --compiled runs those of the
+--interpreted runs them interpreted, which needs no compiled core. --compiled runs those of the
 folders of the compiled modules, QUICK_COMPILED, compiled, and adds the results of the interpreted ones.
 
 --all runs all tests. Tests of the places in RUN_COMPILED, which compiled modules can affect, are run compiled, as

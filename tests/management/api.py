@@ -1,5 +1,6 @@
 """The management API without sockets: requests go to the application, as from this machine."""
 
+import asyncio
 from functools import cache
 
 import httpx
@@ -77,3 +78,18 @@ class Api:
         for vhost in vhosts:
             self.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
         return name, password
+
+
+class Ticking:
+    """Runs the timers of a broker once in each event loop iteration, like a server, until `stop`."""
+
+    def __init__(self, api):
+        self._clock, self._task = api.clock, asyncio.create_task(self._run())
+
+    async def _run(self):
+        while True:
+            await asyncio.sleep(0)
+            self._clock.fire_due()
+
+    def stop(self):
+        self._task.cancel()

@@ -10,7 +10,7 @@ from amqpbroker.config import Config
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.management.streamed import WHOLE_BYTES
 from amqpbroker.message.message import Message, encode_address
-from tests.management.api import Api
+from tests.management.api import Api, Ticking
 
 BODY = b"x" * 1000
 
@@ -180,21 +180,6 @@ async def test_memory_for_getting_all_messages_of_a_long_queue_is_bounded():
         tracemalloc.stop()
     assert size > 20 * WHOLE_BYTES
     assert peak < 6 * WHOLE_BYTES
-
-
-class Ticking:
-    """Runs the timers of a broker once in each event loop iteration, like a server, until `stop`."""
-
-    def __init__(self, api):
-        self._clock, self._task = api.clock, asyncio.create_task(self._run())
-
-    async def _run(self):
-        while True:
-            await asyncio.sleep(0)
-            self._clock.fire_due()
-
-    def stop(self):
-        self._task.cancel()
 
 
 async def late(api, count):

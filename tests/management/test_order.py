@@ -8,7 +8,7 @@ import pytest
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.server.tick import Tick
 from tests.harness import Wire
-from tests.management.api import Api
+from tests.management.api import Api, Ticking
 
 
 class Client(Wire):
@@ -173,13 +173,14 @@ async def test_frames_of_a_request_that_fails_half_way_are_written_before_its_an
 
 async def test_frames_of_a_request_whose_answer_is_sent_in_parts_are_written_before_the_last_part(api):
     queue = api.broker.vhosts["/"].queues["dying"]
-    # Fewer than are dead-lettered in slices, for which the clock, moved by hand, would have to go on.
-    for _ in range(899):
-        queue.publish(Message(encode_address("", b"dying"), b"\0\0", b"x" * 2500))
+    for _ in range(2000):
+        queue.publish(Message(encode_address("", b"dying"), b"\0\0", b"x" * 1000))
     api.records_end = True
+    ticking = Ticking(api)  # for messages that are dead-lettered in slices
     answer = await api.post(
         "queues/%2F/dying/get", {"count": -1, "ackmode": "reject_requeue_false", "encoding": "auto"}
     )
-    assert len(answer.json()) == 900
+    assert len(answer.json()) == 2001
     await asyncio.sleep(0)
-    assert api.written == [200, *["basic.deliver"] * 900, "end"]
+    ticking.stop()
+    assert api.written == [200, *["basic.deliver"] * 2001, "end"]

@@ -387,6 +387,24 @@ def test_a_client_does_not_wait_for_a_hung_broker_that_leads_no_more(brokers):
     brokers.await_idle()
 
 
+def open_at_b(brokers, name):
+    """Let broker B serve a vhost that it leads."""
+    broker = brokers.b.broker
+    brokers.call(broker.users.set_permissions, "guest", name, ".*", ".*", ".*")
+    storage = Storage(MemoryStore(), MemoryDefinitions(), True)
+    brokers.call(broker.open_vhost, broker.defined_vhosts[name], storage, Recovered())
+
+
+def check_client_beside(brokers, serve):
+    """Send and get a message in the vhost `y`, while `serve` runs in a thread."""
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with brokers.connect("y") as connection:
+        round_trip(connection)
+    serving.join()
+    brokers.await_idle()
+
+
 def test_a_client_waits_while_the_leader_reads_its_vhost(brokers):
     lead_elsewhere(brokers.a.broker, "y")
     lead_elsewhere(brokers.b.broker, "y")
@@ -395,17 +413,9 @@ def test_a_client_waits_while_the_leader_reads_its_vhost(brokers):
     def serve():
         until(lambda: brokers.call(lambda: len(brokers.b.clients.there())) == 1)
         until(lambda: brokers.call(lambda: brokers.b.clients.relaying.files) == 1)
-        broker = brokers.b.broker
-        brokers.call(broker.users.set_permissions, "guest", "y", ".*", ".*", ".*")
-        storage = Storage(MemoryStore(), MemoryDefinitions(), True)
-        brokers.call(broker.open_vhost, broker.defined_vhosts["y"], storage, Recovered())
+        open_at_b(brokers, "y")
 
-    serving = threading.Thread(target=serve)
-    serving.start()
-    with brokers.connect("y") as connection:
-        round_trip(connection)
-    serving.join()
-    brokers.await_idle()
+    check_client_beside(brokers, serve)
 
 
 def test_a_client_does_not_wait_for_ever_for_a_leader_that_reads_its_vhost(brokers, monkeypatch):
@@ -495,18 +505,10 @@ def test_a_relayed_client_goes_on_when_the_leader_serves_its_vhost(brokers, monk
 
     def serve():
         until(lambda: brokers.call(lambda: "y" in waiting._changes))
-        broker = brokers.b.broker
-        brokers.call(broker.users.set_permissions, "guest", "y", ".*", ".*", ".*")
-        storage = Storage(MemoryStore(), MemoryDefinitions(), True)
-        brokers.call(broker.open_vhost, broker.defined_vhosts["y"], storage, Recovered())
+        open_at_b(brokers, "y")
         brokers.call(waiting.leaders_changed, ["y"])
 
-    serving = threading.Thread(target=serve)
-    serving.start()
-    with brokers.connect("y") as connection:
-        round_trip(connection)
-    serving.join()
-    brokers.await_idle()
+    check_client_beside(brokers, serve)
 
 
 def test_a_client_that_leaves_while_it_waits_leaves_nothing(brokers):
