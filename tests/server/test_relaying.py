@@ -388,7 +388,7 @@ def test_a_client_does_not_wait_for_a_hung_broker_that_leads_no_more(brokers):
 
 
 def open_at_b(brokers, name):
-    """Let broker B serve a vhost that it leads."""
+    """Open a vhost at broker B, which leads it."""
     broker = brokers.b.broker
     brokers.call(broker.users.set_permissions, "guest", name, ".*", ".*", ".*")
     storage = Storage(MemoryStore(), MemoryDefinitions(), True)
