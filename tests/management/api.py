@@ -81,15 +81,16 @@ class Api:
 
 
 class Ticking:
-    """Runs the timers of a broker once in each event loop iteration, like a server, until `stop`."""
+    """Runs the timers of a broker once in each event loop iteration, like a server, and then `seen`, until `stop`."""
 
-    def __init__(self, api):
-        self._clock, self._task = api.clock, asyncio.create_task(self._run())
+    def __init__(self, api, seen=lambda: None):
+        self._clock, self._seen, self._task = api.clock, seen, asyncio.create_task(self._run())
 
     async def _run(self):
         while True:
             await asyncio.sleep(0)
             self._clock.fire_due()
+            self._seen()
 
     def stop(self):
         self._task.cancel()

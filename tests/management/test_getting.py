@@ -222,9 +222,7 @@ async def test_move_waits_until_expired_messages_are_removed():
 async def test_many_messages_got_are_rejected_in_slices_before_the_response_ends():
     api = Deep(8, config=Config(bounds=Bounds(departures=3)))
     unacked = [0]
-    step = api.clock.fire_due
-    api.clock.fire_due = lambda: (step(), unacked.append(api.queue.unacked_count))
-    ticking = Ticking(api)
+    ticking = Ticking(api, lambda: unacked.append(api.queue.unacked_count))
     await api.get("reject_requeue_false")
     ticking.stop()
     assert (api.queue.unacked_count, api.queue.ready_count) == (0, 0)

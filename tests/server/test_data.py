@@ -114,10 +114,12 @@ def test_held_messages_survive_a_kill_and_keep_their_due_time(machine):
         channel = connection.channel()
         received = []
         for method, properties, body in islice(channel.consume("q", inactivity_timeout=PATIENCE_S), 2):
-            received.append((body, properties.headers["x-delay"], method.redelivered))
+            received.append((body, properties.headers["x-delay"]))
             channel.basic_ack(method.delivery_tag)
         assert time.time() - sent >= 1.999
-        assert received == [(b"overdue", -1, False), (b"later", -2000, False)]
+        assert received == [(b"overdue", -1), (b"later", -2000)]
+        # The other one may have been in the queue before the kill.
+        assert not method.redelivered
 
     with machine.start() as broker, connected(broker) as connection:
         assert connection.channel().queue_declare("q", passive=True).method.message_count == 0

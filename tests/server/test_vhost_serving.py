@@ -497,14 +497,14 @@ async def test_a_vhost_that_is_deleted_while_it_is_followed_is_followed_no_longe
 
 
 def failing(site, times):
-    """Fail as often when a broker reads a vhost, as if the database were away."""
-    recovered, left = site.serving._recovered, [times]
+    """Fail as often when a broker reads each vhost, as if the database were away."""
+    recovered, left = site.serving._recovered, dict.fromkeys(VHOSTS, times)
 
-    def fail(*arguments):
-        if left[0]:
-            left[0] -= 1
+    def fail(database, vhost, followed):
+        if left.get(vhost):
+            left[vhost] -= 1
             raise UnwrittenError(5, "no connection")
-        return recovered(*arguments)
+        return recovered(database, vhost, followed)
 
     site.serving._recovered = fail
 
@@ -543,7 +543,7 @@ async def test_any_broker_may_try_a_vhost_that_cannot_be_read_for_long(sites, mo
     monkeypatch.setattr(module, "_ATTEMPTS", 3)
     a = sites.add("a")
     b = await led_by(sites, a, caplog)
-    failing(b, 6)
+    failing(b, 3)
     a.members.set_drained("process a", True)
     await sites.until(lambda: len(b.broker.vhosts) == 2)
     reason = "cannot be served: no connection; any broker may try again"
