@@ -70,7 +70,9 @@ def postgresql():
 @pytest.fixture
 def database(postgresql):
     """The URL of an empty database."""
-    return postgresql.new_database()
+    url = postgresql.new_database()
+    yield url
+    postgresql.give_back(url)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,9 +11,9 @@ folders of the compiled modules, QUICK_COMPILED, compiled, and adds the results 
 
 --all runs all tests. Tests of the places in RUN_COMPILED, which compiled modules can affect, are run compiled, as
 shipped, and all others interpreted. Only the quick tests of the compiled modules are run both ways. Without a compiled
-core, or with --interpreted, all tests are run interpreted. --first, --rest and --alone are the three stages of --all:
-the interpreted tests, which can be run while the core is compiled; the compiled ones; and the tests marked `alone`,
-which measure time, memory or CPU. Each stage adds the results of the stages before it to its summary.
+core, or with --interpreted, all tests are run interpreted. --first, --rest and --alone are stages that run each test
+once: the interpreted tests, which can be run while the core is compiled; the compiled ones; and the tests marked
+`alone`, which measure time, memory or CPU. Each stage adds the results of the stages before it to its summary.
 
 Quick tests are run in parts (PARTS), several at a time, each by a process that collects only the paths of its part. The
 others wait for other processes and are distributed to several processes of xdist, each of which has to collect all of
@@ -55,6 +55,7 @@ RUN_COMPILED = (
     "tests/shovel",
     "tests/simulation/test_digests.py",
     "tests/simulation/test_failures.py",
+    "tests/simulation/test_simulation.py",
     "tests/testing",
     "tests/cli/test_serve.py",
     "tests/cli/test_store.py",
@@ -286,9 +287,8 @@ def run_stage(stage: str, kinds: list[Pass], outcome: Outcome) -> None:
     paths, last = collected(), kinds[-1]
     affected = within(paths, RUN_COMPILED) if last is AS_COMPILED else []
     if stage == "--first":
-        core = within(affected, QUICK_COMPILED)
         others = [path for path in paths if path not in affected]
-        run_parts([(INTERPRETED, parts([*core, *others]))], outcome)
+        run_parts([(INTERPRETED, parts(others))], outcome)
         run_long(INTERPRETED, others, outcome)
     elif stage == "--rest" and affected:
         run_parts([(last, parts(affected))], outcome)
@@ -334,6 +334,8 @@ def main(arguments: list[str]) -> int:
     if arguments:
         select(arguments, kinds, outcome)
     elif stages:
+        if "--all" in taken and AS_COMPILED in kinds:
+            run_parts([(INTERPRETED, parts(within(collected(), QUICK_COMPILED)))], outcome)
         for stage in stages:
             run_stage(stage, kinds, outcome)
     else:

@@ -27,6 +27,20 @@ _PLACES = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
 _USER = "postgres" if hasattr(os, "geteuid") and os.geteuid() == 0 else None
 
 START_S = 60
+
+_END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+#: The number of things in a database, besides a broker's schema, that a new one does not have.
+_CHANGES = """
+    SELECT (SELECT count(*) FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%'
+                AND nspname NOT IN ('public', 'information_schema'))
+        + (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+        + (SELECT count(*) FROM pg_largeobject_metadata)
+        + (SELECT count(*) FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase
+            WHERE datname = current_database())
+"""
 #: For servers whose machine never loses power.
 UNSAFE = ("fsync=off", "full_page_writes=off")
 
@@ -65,6 +79,8 @@ class PostgreSQL:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        #: Databases that were used and are empty again.
+        self._empty: list[str] = []
         self._directory = Path(tempfile.mkdtemp(prefix="postgresql-"))
         if _USER is not None:
             shutil.chown(self._directory, _USER)
@@ -141,11 +157,21 @@ class PostgreSQL:
             return cursor.fetchall() if cursor.description else []
 
     def new_database(self) -> str:
-        """Return the URL of a new, empty database."""
+        """Return the URL of an empty database that nobody else uses."""
+        if self._empty:
+            return self._empty.pop()
         self._databases += 1
         name = f"database{self._databases}"
         self.execute(f"CREATE DATABASE {name}")
         return self.url_of(name)
+
+    def give_back(self, url: str) -> None:
+        """End all sessions with a database, and empty it for a later use: creating one takes the server 0.15 s."""
+        with suppress(psycopg.Error), psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_END_OTHERS)
+            connection.execute("DROP SCHEMA IF EXISTS amqpbroker CASCADE")
+            if connection.execute(_CHANGES).fetchone() == (0,):
+                self._empty.append(url)
 
     def promote(self) -> None:
         """Make a standby the primary."""

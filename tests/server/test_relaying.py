@@ -151,13 +151,19 @@ def test_a_shovel_of_a_user_whom_the_leader_does_not_know_yet_goes_on_when_it_do
 
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_a_relayed_connection_is_freed_without_the_garbage_collector(make_loop, authority, encrypted):
+    kinds = (Relay, LeaderLink, Connection, ClientTransport, Handover, Recording)
+
+    def living():
+        return [each for each in gc.get_objects() if type(each) in kinds]
+
     with TwoBrokers(make_loop, tls(authority)) as brokers, without_collector():
+        # Of brokers that other tests of this process still use.
+        before = living()
         for _ in range(3):
             with brokers.connect(tls=trusting(authority) if encrypted else None) as connection:
                 round_trip(connection)
             brokers.await_idle()
-        kinds = (Relay, LeaderLink, Connection, ClientTransport, Handover, Recording)
-        until(lambda: not [each for each in gc.get_objects() if type(each) in kinds])
+        until(lambda: len(living()) == len(before))
 
 
 @contextlib.contextmanager

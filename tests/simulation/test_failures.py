@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.seeds import sampled
 from tests.simulation.found_scenarios import FOUND, read
 from tests.simulation.scenario import Scenario, run
 from tests.simulation.steps import Step
@@ -238,7 +239,13 @@ def test_scenario_ends_a_broker_in_the_named_state(name, where):
     assert [line for line in lines if "'crash'" in line and f"'{where}'" in line]
 
 
-@pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)
+#: Scenarios of a simulated day that take as long as all others together.
+SLOW = ["1050204", "1062091"]
+
+RECORDED = sorted(path.stem for path in FOUND.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", [*(name for name in RECORDED if name not in SLOW), *sampled(SLOW, 1)])
 @pytest.mark.explore
-def test_recorded_scenarios_that_once_failed_pass(path):
-    run(read(path))
+def test_recorded_scenarios_that_once_failed_pass(name):
+    run(read(FOUND / f"{name}.json"))
