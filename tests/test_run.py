@@ -89,7 +89,9 @@ def test_zero_runs_the_checkout_and_compiles_nothing(checkout, tmp_path, is_comp
     assert beside(tmp_path) is None
 
 
-def test_without_a_compiler_nothing_is_compiled(checkout, tmp_path):
+def test_without_a_compiler_nothing_is_compiled_and_the_reason_is_said(checkout, tmp_path):
     _, imported, err, _ = checkout(has_compiler=False)
-    assert (imported, err) == ("checkout", "")
+    assert imported == "checkout"
+    assert err.count("\n") == 1
+    assert "runs interpreted, because there is no C compiler" in err
     assert beside(tmp_path) is None
