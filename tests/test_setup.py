@@ -43,12 +43,12 @@ def test_hottest_modules_are_hot_and_optimised_more(setup):
     assert set(setup.HOT) >= setup.HOTTEST
     levels = {
         name: setup.optimised(Path(f"build/c/__native_amqpbroker___{name.replace('/', '___')}.c"), ["-fPIC", "-O1"])
-        for name in ("clock", "broker/queues/fifo_line", "broker/queues/group_key")
+        for name in ("clock", "broker/queues/lines/fifo_line", "broker/queues/groups/key")
     }
     assert levels == {
         "clock": ["-fPIC", "-O2"],
-        "broker/queues/fifo_line": ["-fPIC", "-O2"],
-        "broker/queues/group_key": ["-fPIC", "-O1"],
+        "broker/queues/lines/fifo_line": ["-fPIC", "-O2"],
+        "broker/queues/groups/key": ["-fPIC", "-O1"],
     }
 
 

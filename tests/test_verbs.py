@@ -21,7 +21,7 @@ TABLE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text().split("\n
 MODULES_OF = {
     "settle": {
         "amqp/",
-        "broker/queues/last_value_queue.py",
+        "broker/queues/last_value/queue.py",
         "broker/queues/outstanding.py",
         "broker/queues/settlement.py",
         "store/gathering.py",
@@ -38,10 +38,10 @@ MODULES_OF = {
         "amqp/unacked.py",
         "amqp/output.py",
         "amqp/transaction.py",
-        "broker/queues/group_offering.py",
+        "broker/queues/groups/offering.py",
         "broker/queues/offering.py",
-        "broker/queues/pages.py",
-        "broker/queues/paging.py",
+        "broker/queues/lines/pages.py",
+        "broker/queues/lines/paging.py",
         "server/vhost_following.py",
         "store/database/vhost_followers.py",
         "store/gathering.py",

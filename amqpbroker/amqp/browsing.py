@@ -4,12 +4,12 @@ from typing import Final, final
 
 from amqpbroker.amqp.delivery import ChannelConsumer, ConsumerOwner, copy_delivery
 from amqpbroker.amqp.round_robin import Line
-from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.dead_letters.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.lines.pages import UnreadableError
+from amqpbroker.broker.queues.lines.rereading import RETRY_MS
 from amqpbroker.broker.queues.peek import READY, START, Peek, Place
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.rereading import RETRY_MS
 from amqpbroker.broker.slices import SLICE_MS
 from amqpbroker.clock import Timer
 from amqpbroker.wire.values import Table

@@ -26,7 +26,7 @@ from amqpbroker.broker.actions import Actions
 from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS, MessageStats, Sample, message_stats
 from amqpbroker.broker.infos import ChannelInfo, ConsumerInfo
 from amqpbroker.broker.publishing.interceptors import stamped
-from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.dead_letters.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError

@@ -9,9 +9,9 @@ Such an exact timeout is a lock here. Extensions add locks to queues of every ty
 from collections.abc import Container, Iterable
 from typing import Final, final
 
+from amqpbroker.broker.queues.arguments.lock_arguments import CANCEL, CLOSE, HEARTBEAT, RETURN
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.lock_arguments import CANCEL, CLOSE, HEARTBEAT, RETURN
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.config import Config
 from amqpbroker.wire.values import INTEGER_KINDS, Table, text

@@ -14,7 +14,7 @@ from amqpbroker.amqp.round_robin import LimitedConsumer, Line
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.publishing.interceptors import stamped
-from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.dead_letters.delivery_count import counted
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue

@@ -8,9 +8,9 @@ from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.consumer_timeout import LockTerms, lock_terms, oldest_is_overdue
 from amqpbroker.amqp.consumers import ChannelConsumers
 from amqpbroker.amqp.heartbeat import Heartbeat
+from amqpbroker.broker.queues.arguments.lock_arguments import CLOSE, RETURN
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.lock_arguments import CLOSE, RETURN
 from amqpbroker.clock import Timer
 from amqpbroker.errors import AmqpError
 

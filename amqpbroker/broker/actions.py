@@ -18,12 +18,12 @@ from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import mark, request_reply
 from amqpbroker.broker.publishing.inspection import inspect
-from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
+from amqpbroker.broker.queues.arguments.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_letters import LetterHeldError, letter_queues
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.group import Group
+from amqpbroker.broker.queues.groups.letters import LetterHeldError, letter_queues
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.users.permissions import Kind, Permissions
 from amqpbroker.broker.users.users import User

@@ -1,8 +1,8 @@
 """Definitions of durable objects, as the store holds them."""
 
 from amqpbroker.broker.exchanges.exchange import Binding, Exchange
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.store.definitions.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from amqpbroker.wire.values import Table, decode_table, encode_table
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.durable import stored_arguments
 from amqpbroker.broker.policies.limits import VHOST_LIMITS
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY
-from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.streams.queue import StreamQueue
 from amqpbroker.broker.shovels.shovels import SHOVEL
 from amqpbroker.broker.storage import Storage
 from amqpbroker.errors import AmqpError

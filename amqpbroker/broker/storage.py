@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.session import Synced
 from amqpbroker.store.definitions.definitions import Definitions
 from amqpbroker.store.record import BATCHES_ID, JOBS_ID

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from amqpbroker import errors
 from amqpbroker.broker.actions import Actions
 from amqpbroker.broker.exchanges.exchange import Exchange
-from amqpbroker.broker.queues.arguments import QUEUE_TYPE
+from amqpbroker.broker.queues.arguments.arguments import QUEUE_TYPE
 from amqpbroker.broker.queues.kinds import STREAM
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost

@@ -56,18 +56,18 @@ from amqpbroker.broker.jobs.request import REPLY_PREFIX
 from amqpbroker.broker.policies.auto_dead_letters import dead_letter_queue, form_of
 from amqpbroker.broker.policies.limits import Limits
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
-from amqpbroker.broker.queues.arguments import QUEUE_TYPE
+from amqpbroker.broker.queues.arguments.arguments import QUEUE_TYPE
+from amqpbroker.broker.queues.arguments.declaration import check_retry, parse_declaration, queue_settings
+from amqpbroker.broker.queues.arguments.equivalence import assert_exchange_equivalent, queue_differences
+from amqpbroker.broker.queues.arguments.redeclaration import Redeclaration, redeclaration_mode
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.declaration import check_retry, parse_declaration, queue_settings
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies
-from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, queue_differences
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import CLASSIC, CLASSIC_PARTS
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.redeclaration import Redeclaration, redeclaration_mode
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.redrive.redrives import Redrives
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.storage import Storage

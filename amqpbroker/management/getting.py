@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 import orjson
 
 from amqpbroker.broker.events.tap import over_http
-from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.dead_letters.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settlement import FAIL, REJECT, REQUEUE, settle_in_slices

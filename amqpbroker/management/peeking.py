@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
 from amqpbroker.broker.policies.ages import age_ms
-from amqpbroker.broker.queues.delivery_count import counted
-from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.dead_letters.delivery_count import counted
+from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.broker.queues.peek import READY, START, STATES, Peek, Peeked, Place
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.stream_offset import FIRST, LAST, Start
+from amqpbroker.broker.queues.streams.offset import FIRST, LAST, Start
 from amqpbroker.broker.slices import SLICE_MS
 from amqpbroker.management import failure
 from amqpbroker.management.formats.messages import got

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import __version__
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
-from amqpbroker.broker.queues.shortage import Shortage
+from amqpbroker.broker.queues.lines.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config

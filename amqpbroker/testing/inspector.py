@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.dead_letters.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_key import key_type, shown_key
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.key import key_type, shown_key
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.batch_state import BatchState, batch_state
 from amqpbroker.testing.checks import at_least, check_body, check_text, check_timeout

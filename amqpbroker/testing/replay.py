@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.ages import age_ms
-from amqpbroker.broker.queues.stream_offset import FIRST, LAST, NEXT, Start
-from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.streams.offset import FIRST, LAST, NEXT, Start
+from amqpbroker.broker.queues.streams.queue import StreamQueue
 from amqpbroker.testing.checks import at_least, check_timeout
 from amqpbroker.testing.inspector import SHOWN, Inspector, Messages, until
 from amqpbroker.testing.message import Message, seen

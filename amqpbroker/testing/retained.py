@@ -9,9 +9,9 @@ from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.streams.queue import StreamQueue
 from amqpbroker.store.definitions.definitions import (
     KEYS,
     BindingDefinition,

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.wire import methods

@@ -7,9 +7,9 @@ import pytest
 from amqpbroker.amqp.consumer_timeout import LockTerms
 from amqpbroker.amqp.locks import Locks
 from amqpbroker.amqp.unacked import Unacked
+from amqpbroker.broker.queues.arguments.lock_arguments import RETURN
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.lock_arguments import RETURN
 from amqpbroker.clock import ManualClock
 from tests.amqp.settling_parts import make_unacked
 from tests.broker.queueing import declare, make_vhost, publish

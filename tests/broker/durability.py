@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, NoReturn
 from amqpbroker.broker.batches.batch import Batch
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
-from amqpbroker.broker.queues.group import CLOSED, PARKED
-from amqpbroker.broker.queues.group_key import shown_key
-from amqpbroker.broker.queues.group_letters import letter_queues
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.group import CLOSED, PARKED
+from amqpbroker.broker.queues.groups.key import shown_key
+from amqpbroker.broker.queues.groups.letters import letter_queues
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.redrive.options import RedriveFilter
 from amqpbroker.clock import ManualClock

@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.streams.queue import StreamQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock, SystemClock
 from amqpbroker.message.message import Message, encode_address

@@ -4,7 +4,7 @@ import pytest
 
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.policies.policies import Policy
-from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import DefaultUser
 from amqpbroker.errors import AmqpError

@@ -6,7 +6,7 @@ Such a case is recorded from RabbitMQ, so it only has to be the same with the se
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from amqpbroker.broker.queues.arguments import CONSUMER_ARGUMENTS, QUEUE_TYPE, check_of
+from amqpbroker.broker.queues.arguments.arguments import CONSUMER_ARGUMENTS, QUEUE_TYPE, check_of
 from amqpbroker.broker.queues.kinds import (
     CLASSIC,
     KINDS,

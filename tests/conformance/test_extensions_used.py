@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from amqpbroker.broker.queues.arguments import ARGUMENTS
+from amqpbroker.broker.queues.arguments.arguments import ARGUMENTS
 from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM
 from amqpbroker.compat import DEFAULT_COMPAT
 from amqpbroker.wire.values import Field, longstr

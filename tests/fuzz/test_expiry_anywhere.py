@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.lines.ready_line import SLACK
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.ready_line import SLACK
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import Bounds

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.group import Group
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import Bounds

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.last_value_queue import LastValueQueue
+from amqpbroker.broker.queues.last_value.queue import LastValueQueue
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Message, encode_address

@@ -90,7 +90,7 @@ NOT_LOWERED = {
 CONSTANTS = {
     "of AMQP, or a value of RabbitMQ: clients would see another one": """
         amqp.body_stream.STREAMED broker.queues.kinds.DEFAULT_DELIVERY_LIMIT broker.queues.length_limit.REOPENED_AT
-        broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY broker.shovels.definition._PREFETCH
+        broker.queues.lines.quorum_lines.StrictLevels.MAX_PRIORITY broker.shovels.definition._PREFETCH
         management.bodies.MAX_LOGIN_BYTES management.formats.rates.MAX_STEPS management.listing.DEFAULT_PAGE_SIZE
         management.listing.MAX_PAGE_SIZE management.nesting.MAX_BODY_LEVELS management.nesting.MAX_DEFINITIONS_LEVELS
         wire.values.MAX_DEPTH patterns._DEEPEST patterns._LONGEST patterns._GIVEN_UP_AFTER
@@ -98,12 +98,12 @@ CONSTANTS = {
     """,
     "of this broker's interface: clients would see another value": """
         broker.jobs.job.MOST_PLACES broker.jobs.job._MOST_FIRST
-        broker.queues.redeclaration.KEPT broker.redrive.redrives.KEPT broker.counters.rates.HISTORY_LENGTH
+        broker.queues.arguments.redeclaration.KEPT broker.redrive.redrives.KEPT broker.counters.rates.HISTORY_LENGTH
         management.peeking.ANSWER_BYTES management.streamed.WHOLE_BYTES message.checksum._BODY_BYTES
     """,
     "of a connection to PostgreSQL, of which a world has none": "store.database.repeated.MOST",
     "of the store's format": """
-        broker.deduplication.message_key.MOST_BYTES broker.queues.group_key.MOST_BYTES store.record.MAX_COUNT
+        broker.deduplication.message_key.MOST_BYTES broker.queues.groups.key.MOST_BYTES store.record.MAX_COUNT
         store.record._MOST
     """,
     "of the operating system, or a share of its memory": """
@@ -131,8 +131,8 @@ CONSTANTS = {
     """,
     "small already, 2 to 64: worlds go past it": """
         amqp.browsing._STEP amqp.locks._SPARE amqp.routes.COLD broker.fates.expiries.SLACK broker.queues.expiry.BEHIND
-        broker.queues.group._REMOVED broker.queues.group_redrive._STEP broker.queues.group_superseding.MORE
-        broker.queues.last_values._MOVED broker.queues.ready_line.SLACK broker.queues.shortage.STEP_PAGES
+        broker.queues.groups.group._REMOVED broker.queues.groups.redrive._STEP broker.queues.groups.superseding.MORE
+        broker.queues.last_value.values._MOVED broker.queues.lines.ready_line.SLACK broker.queues.lines.shortage.STEP_PAGES
         broker.redrive.redrive._STEP server.clients._TURNS store.compaction.SPARE_SEGMENTS
     """,
     "paid only inside one call: no other code runs between two steps": """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues.shortage import Shortage
+from amqpbroker.broker.queues.lines.shortage import Shortage
 from amqpbroker.clock import SystemClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config

@@ -8,14 +8,14 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.exchanges.delayed import DelayedType
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.held import HeldMessages
-from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.group_line import GroupLine
-from amqpbroker.broker.queues.last_value_line import LastValueLine
+from amqpbroker.broker.queues.groups.line import GroupLine
+from amqpbroker.broker.queues.last_value.line import LastValueLine
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.priority_line import PriorityLine
+from amqpbroker.broker.queues.lines.quorum_lines import QuorumLine
+from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.priority_line import PriorityLine
-from amqpbroker.broker.queues.quorum_lines import QuorumLine
-from amqpbroker.broker.queues.ready_line import ReadyLine
-from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.streams.queue import StreamQueue
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

@@ -9,9 +9,9 @@ import pytest
 from anyio._backends._asyncio import _task_states
 
 from amqpbroker.broker.counters.history import History
-from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.rereading import Rereading
-from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.rereading import Rereading
 from amqpbroker.client.protocol import Delivery
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config

@@ -4,7 +4,7 @@ import socket
 import urllib.request
 from base64 import b64encode
 
-from amqpbroker.broker.queues.redeclaration import KEPT
+from amqpbroker.broker.queues.arguments.redeclaration import KEPT
 from amqpbroker.broker.redrive.redrives import KEPT as REDRIVES_KEPT
 from amqpbroker.client.login import PROTOCOL_HEADER, Login
 from amqpbroker.wire.values import Field, Table, longstr

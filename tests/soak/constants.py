@@ -55,7 +55,7 @@ NOT_LIMITS = {
         broker.batches.member._COUNT broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES
         store.record.BATCHES_ID store.keys.JOB_NAMES store.record.MARKS store.record.MARK_GROUP_BYTES
         store.store.DOUBTED broker.queues.entry.DOUBTFUL broker.exchanges.held._TIMED
-        message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
+        message.message.NOT_STORED message.message.PENDING broker.queues.lines.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX
         store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
@@ -70,16 +70,16 @@ NOT_LIMITS = {
         store.record.FRAMES_AT store.record.GROUP_BYTES store.record.INDEX_AT
         store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
         store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
-        broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
-        broker.queues.group_ledger._FIRST
-        broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
-        broker.queues.group_letters_out.LETTERS broker.queues.group_letters_out.LETTER_QUEUE
-        broker.queues.group_letters_out.LETTER_NUMBER broker.queues.group_letters_out._NUMBER_BYTES
-        broker.queues.group_letters_out._RESERVED broker.queues.letter_numbers._PER_MS
+        broker.queues.groups.group.OPEN broker.queues.groups.group.PARKED broker.queues.groups.group.CLOSED
+        broker.queues.groups.ledger._FIRST
+        broker.queues.groups.versions.VERSION broker.queues.groups.versions._VERSION_BYTES
+        broker.queues.groups.letters_out.LETTERS broker.queues.groups.letters_out.LETTER_QUEUE
+        broker.queues.groups.letters_out.LETTER_NUMBER broker.queues.groups.letters_out._NUMBER_BYTES
+        broker.queues.groups.letters_out._RESERVED broker.queues.dead_letters.letter_numbers._PER_MS
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
-        broker.queues.groups._SEQUENCE_BITS broker.queues.groups._SEQUENCE_BYTES
+        broker.queues.groups.groups._SEQUENCE_BITS broker.queues.groups.groups._SEQUENCE_BYTES
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
@@ -91,7 +91,7 @@ NOT_LIMITS = {
         broker.jobs.request.DEFAULT_TTL_MS management.routes.jobs.MOST_WAIT_S management.routes.jobs.ASK_AGAIN_S
         management.routes.jobs.SEND_AGAIN_S
         broker.batches.due_batches.RETRY_MS broker.batches.request.DEFAULT_TTL_MS
-        broker.queues.group_options.DEFAULT_VERSION_TTL_MS
+        broker.queues.groups.options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
         amqp.state.CLOSING_TIMEOUT amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
@@ -102,10 +102,10 @@ NOT_LIMITS = {
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
         broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
         broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
-        broker.queues.group_following.FOLLOW_AGAIN_MS broker.queues.group_following.FOLLOW_AGAIN_MAX_MS
-        broker.queues.group_task.BUSY_MS
-        broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
-        broker.queues.stream_tracking.STORE_MS
+        broker.queues.groups.following.FOLLOW_AGAIN_MS broker.queues.groups.following.FOLLOW_AGAIN_MAX_MS
+        broker.queues.groups.task.BUSY_MS
+        broker.queues.lines.rereading.RETRY_MS broker.queues.lines.shortage.REST_MS broker.queues.lines.shortage.ROUND_MS
+        broker.queues.streams.tracking.STORE_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.bodies.PROMPT_S management.listing.FILTER_SLICE_S
         management.peeking.REQUEST_MS management.sharing.SERVED_S management.sharing.LOOK_S
@@ -142,14 +142,14 @@ NOT_LIMITS = {
         store.database.sessions.READING_DEADLINE_S store.database.sessions.READING_REST_S
     """,
     "an estimate or a weight, which is added to what is counted": """
-        broker.queues.stream_queue._STREAM_BYTES
+        broker.queues.streams.queue._STREAM_BYTES
         amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
         store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES store.gathering._ID_BYTES
         message.message.MESSAGE_BYTES
-        broker.queues.queue_info._QUEUE_BYTES broker.queues.retry_delay.GROWTH
-        broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
-        broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
+        broker.queues.queue_info._QUEUE_BYTES broker.queues.arguments.retry_delay.GROWTH
+        broker.counters.rates._WEIGHT broker.queues.lines.quorum_lines.QuorumLine.WEIGHT
+        broker.queues.lines.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
         server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.compaction._SKIP_BYTES
         management.listing.SORTED_PER_ROW management.routes.overview.COUNTED_PER_ROW metrics.page.SAMPLES_PER_ROW
         metrics.snapshot.ADDED_PER_ROW
@@ -157,8 +157,8 @@ NOT_LIMITS = {
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
         message.delivery_time._MAX_MS management.routes.redrives._MAX
-        broker.queues.arguments.MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
-        management.peeking.MAX_COUNT management.peeking.MOST_OFFSET broker.queues.group_options.MAX_PREFETCH
+        broker.queues.arguments.arguments.MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
+        management.peeking.MAX_COUNT management.peeking.MOST_OFFSET broker.queues.groups.options.MAX_PREFETCH
         broker.super_streams.MAX_PARTITIONS broker.super_streams.MAX_NAME_BYTES
     """,
     "of PostgreSQL, and numbers that the broker chose for it": """
@@ -200,7 +200,7 @@ NOT_LIMITS = {
         store.database.fence.ROWS_AT_ONCE store.files.Files.concurrency
     """,
     "how much of a value is shown": """
-        amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE
+        amqp.decoding._SHOWN broker.queues.arguments.difference.SHOWN_BYTES management.failure._ERLANG_LINE
         management.failure._SHOWN store.directory.dump.BODY_BYTES
     """,
     "one entry for each kind of counted object": "broker.counters.rates._zeros() broker.counters.stats._groups_among()",

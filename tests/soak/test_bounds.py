@@ -48,7 +48,7 @@ DRIVEN = {
     "store.reading._ALONE_BYTES": "large pages",
     "store.reading._BEYOND_BYTES": "dropped at once",
     "store.reading._LARGE_BYTES": "large pages",
-    "broker.queues.shortage.STEP_PAGES": "spilled",
+    "broker.queues.lines.shortage.STEP_PAGES": "spilled",
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
     "config.bounds.departures": "disposed",
@@ -58,16 +58,16 @@ DRIVEN = {
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
     "config.bounds.leaving_bytes": "dropped at once",
-    "broker.queues.ready_line.SLACK": "expiration anywhere quorum",
+    "broker.queues.lines.ready_line.SLACK": "expiration anywhere quorum",
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
     "config.bounds.round_count": "dealt out",
     "config.bounds.round_bytes": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
-    "broker.queues.redeclaration.KEPT": "redeclared queue",
+    "broker.queues.arguments.redeclaration.KEPT": "redeclared queue",
     "broker.redrive.redrives.KEPT": "redrives",
     "broker.redrive.redrives: maxlen=KEPT": "redrives",
     "config.bounds.slice_count": "redrives",
-    "broker.queues.last_values._MOVED": "redrives",
+    "broker.queues.last_value.values._MOVED": "redrives",
     "config.bounds.slice_bytes": "redrives",
     "config.bounds.deduplication_ids": "duplicates",
     "config.bounds.batches": "batches",
@@ -82,12 +82,12 @@ DRIVEN = {
     # At full size only: the constant is not lowered.
     "config.bounds.expired_ids": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
-    "broker.queues.group_key.MOST_BYTES": "groups classic",
-    "broker.queues.group._REMOVED": "groups classic",
+    "broker.queues.groups.key.MOST_BYTES": "groups classic",
+    "broker.queues.groups.group._REMOVED": "groups classic",
     "amqp.locks._SPARE": "locks",
     "config.bounds.many_bindings": "bindings",
     "config.bounds.binding_removals": "bindings",
-    "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
+    "broker.queues.lines.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
     "broker.publishing.inspection._KNOWN_COUNT": "small properties",
     "wire.values.MAX_DEPTH": "nested arguments",
     # Clients.
@@ -161,9 +161,9 @@ NOT_DRIVEN = {
     "messages that come back at once; driven by the tests of groups": "config.bounds.returned_follows",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
-        config.bounds.follows  broker.queues.group_redrive._STEP
+        config.bounds.follows  broker.queues.groups.redrive._STEP
          config.bounds.slice_visits
-        config.bounds.superseded broker.queues.group_superseding.MORE
+        config.bounds.superseded broker.queues.groups.superseding.MORE
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,
     "a share of the machine's memory, or what its allocator keeps": """

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pika
 import pytest
 
-from amqpbroker.broker.queues.group_following import FOLLOW_AGAIN_MS
+from amqpbroker.broker.queues.groups.following import FOLLOW_AGAIN_MS
 from amqpbroker.testing import Broker, host
 from amqpbroker.testing.host import STOPPED
 from amqpbroker.testing.retained import carry
 from tests.broker.queueing import declare as declare_plain
 from tests.broker.queueing import get, ready
-from tests.broker.queues.grouped import TO_GRAVE, declare, group, send, states, waiting
+from tests.broker.queues.groups.grouped import TO_GRAVE, declare, group, send, states, waiting
 from tests.harness import make_broker
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)

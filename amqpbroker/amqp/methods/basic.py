@@ -9,8 +9,8 @@ from amqpbroker.amqp.browsing import BrowsingConsumer
 from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, StampingConsumer
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.queues.arguments import NO_CONSUME
-from amqpbroker.broker.queues.declaration import check_consumer_arguments
+from amqpbroker.broker.queues.arguments.arguments import NO_CONSUME
+from amqpbroker.broker.queues.arguments.declaration import check_consumer_arguments
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.compat import Compat, Permission

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.jobs.job import Job, Place
+from amqpbroker.broker.queues.dead_letters.revival import last_death
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group import GROUP
-from amqpbroker.broker.queues.group_letters import restored
-from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.groups.group import GROUP
+from amqpbroker.broker.queues.groups.letters import restored
+from amqpbroker.broker.queues.groups.stopped_group import PARKED as PARKED_GROUP
+from amqpbroker.broker.queues.groups.stopped_group import StoppedGroup
+from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.revival import last_death
-from amqpbroker.broker.queues.stopped_group import PARKED as PARKED_GROUP
-from amqpbroker.broker.queues.stopped_group import StoppedGroup
 from amqpbroker.broker.session import Session
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.deaths import count_rejections

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 
 #: Columns of other kinds that streams do not have.
 ABSENT_OF_STREAMS: Final = (

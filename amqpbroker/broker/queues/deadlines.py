@@ -3,7 +3,7 @@
 import heapq
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.ready_line import SLACK, ReadyLine, deadline_item, place_of, time_of
+from amqpbroker.broker.queues.lines.ready_line import SLACK, ReadyLine, deadline_item, place_of, time_of
 
 
 class Deadlines:

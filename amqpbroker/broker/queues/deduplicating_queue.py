@@ -13,14 +13,14 @@ from amqpbroker.broker.deduplication.queued_ids import QueuedIds
 from amqpbroker.broker.deduplication.window import Window
 from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.fates.fates import Fates
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import Store

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import Ledger
-from amqpbroker.broker.queues.pages import Page, Pager, expiry_times
+from amqpbroker.broker.queues.lines.pages import Page, Pager, expiry_times
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store.recovered import Copies
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.deadlines import Deadlines
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.ledger import EXPIRED, Ledger
-from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
-from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.ready_line import ReadyLine, deadline_item
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import MESSAGE_BYTES, Message

@@ -7,8 +7,8 @@ from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.fates.fates import NO_FATES, Fates
-from amqpbroker.broker.queues.deadletter import DeadLetters
-from amqpbroker.broker.queues.letter_numbers import LetterNumbers
+from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
+from amqpbroker.broker.queues.dead_letters.letter_numbers import LetterNumbers
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.broker.queues.arguments import (
+from amqpbroker.broker.queues.arguments.arguments import (
     ARGUMENTS,
     CONSUMER_ARGUMENTS,
     Argument,

@@ -12,7 +12,7 @@ from amqpbroker.broker.policies.ages import age_ms
 from amqpbroker.broker.policies.auto_dead_letters import KEY as AUTO_DEAD_LETTER_QUEUE
 from amqpbroker.broker.policies.auto_dead_letters import POLICY_KEY as AUTO_DEAD_LETTER_KEY
 from amqpbroker.broker.policies.policy_keys import PolicyKeys
-from amqpbroker.broker.queues.arguments import (
+from amqpbroker.broker.queues.arguments.arguments import (
     ARGUMENTS,
     CONSUMER_ARGUMENTS,
     DEAD_LETTER_EXCHANGE,
@@ -22,22 +22,22 @@ from amqpbroker.broker.queues.arguments import (
     Argument,
     by_policy,
 )
+from amqpbroker.broker.queues.arguments.extensions import OF_CLASSIC, OF_CONSUMERS, OF_QUORUM
+from amqpbroker.broker.queues.arguments.retry_delay import retry_delay
 from amqpbroker.broker.queues.columns import ABSENT_OF_STREAMS, classic_columns, quorum_columns, stream_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
-from amqpbroker.broker.queues.extensions import OF_CLASSIC, OF_CONSUMERS, OF_QUORUM
-from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.pages import Pager
+from amqpbroker.broker.queues.lines.priority_line import PriorityLine
+from amqpbroker.broker.queues.lines.quorum_lines import QuorumLine, StrictQuorumLine
+from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.make_local_queue import make_local_queue
 from amqpbroker.broker.queues.offering import Offering, RoundOffering
-from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.priority_line import PriorityLine
-from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
-from amqpbroker.broker.queues.ready_line import ReadyLine
-from amqpbroker.broker.queues.retry_delay import retry_delay
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
-from amqpbroker.broker.queues.stream_queue import StreamQueue
-from amqpbroker.broker.queues.stream_tracking import AUTOMATIC_TRACKING
+from amqpbroker.broker.queues.streams.queue import StreamQueue
+from amqpbroker.broker.queues.streams.tracking import AUTOMATIC_TRACKING
 from amqpbroker.compat import DEFAULT_COMPAT, NEWEST_COMPAT, Compat
 from amqpbroker.store.streams.stream_log import SEGMENT_SIZE
 from amqpbroker.wire.values import INTEGER_KINDS, Table

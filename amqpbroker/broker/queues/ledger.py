@@ -10,16 +10,16 @@ from mypy_extensions import i64
 
 from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.fates.fates import DELETED, NO_FATES, PURGED, Fates
-from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
+from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.kind import Kind
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import UNSTORED, Store
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.destination import Destination
-    from amqpbroker.broker.queues.pages import Page
+    from amqpbroker.broker.queues.lines.pages import Page
     from amqpbroker.broker.queues.queue import Queue
 
 #: The reasons for which a message is dead-lettered, in RabbitMQ's words, as in x-death.

@@ -1,11 +1,11 @@
 """Limits of a queue's length, and messages that exceed them (x-max-length, x-max-length-bytes, x-overflow)."""
 
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import BEHIND, Expiry
 from amqpbroker.broker.queues.ledger import MAXLEN, Ledger
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import MESSAGE_BYTES, Message

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple, final
 
 from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.lines.pages import Pager
+from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.broker.queues.offering import Offering
-from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.compat import Compat
 

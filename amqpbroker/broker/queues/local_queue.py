@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.fates.fates import PURGED, Fates
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.entry import Entry
@@ -28,19 +29,18 @@ from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import REJECTED, Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
+from amqpbroker.broker.queues.lines.pages import UnreadableError
+from amqpbroker.broker.queues.lines.paging import QueuePages
+from amqpbroker.broker.queues.lines.ready_line import Placed, ReadyLine
+from amqpbroker.broker.queues.lines.rereading import Rereading
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
-from amqpbroker.broker.queues.pages import UnreadableError
-from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_expiry import QueueExpiry
 from amqpbroker.broker.queues.queue_info import queue_info
-from amqpbroker.broker.queues.ready_line import Placed, ReadyLine
-from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.schedule import Schedule
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies

@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
-from amqpbroker.broker.queues.group_queue import GroupQueue, group_parts
+from amqpbroker.broker.queues.groups.queue import GroupQueue, group_parts
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
-from amqpbroker.broker.queues.last_value_queue import LastValueQueue
+from amqpbroker.broker.queues.last_value.queue import LastValueQueue
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.settings import QueueSettings
 
 
 def make_local_queue(

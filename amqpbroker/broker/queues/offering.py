@@ -7,10 +7,10 @@ from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
-from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.ledger import Ledger
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.broker.queues.outstanding import Outstanding
-from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
 

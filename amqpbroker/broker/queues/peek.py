@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.lines.ready_line import place_at, rank_and_sequence
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.ready_line import place_at, rank_and_sequence
 
 READY: Final = "ready"
 UNACKED: Final = "unacked"

@@ -10,10 +10,10 @@ from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, Sampl
 from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
-from amqpbroker.broker.queues.difference import Difference
+from amqpbroker.broker.queues.arguments.difference import Difference
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
+from amqpbroker.broker.queues.groups.stopped_group import StoppedGroup
 from amqpbroker.broker.queues.kind import Kind
-from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.broker.queues.stopped_group import StoppedGroup
 from amqpbroker.store.recovered import Copies
 from amqpbroker.wire.values import Table
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.infos import ConsumerInfo
     from amqpbroker.broker.queues.consumer import Consumer
     from amqpbroker.broker.queues.entry import Entry
-    from amqpbroker.broker.queues.stream_offset import Start
+    from amqpbroker.broker.queues.streams.offset import Start
     from amqpbroker.message.message import Message
     from amqpbroker.store.definitions.definitions import StreamOffsetDefinition
 

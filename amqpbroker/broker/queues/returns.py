@@ -1,17 +1,17 @@
 """Messages that are returned to a queue unacknowledged: their position, and their next delivery."""
 
 from amqpbroker.broker.fates.fates import DELETED
+from amqpbroker.broker.queues.arguments.retry_delay import RetryDelay
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
 from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
+from amqpbroker.broker.queues.lines.pages import Pager
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
-from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.retry_delay import RetryDelay
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
 from amqpbroker.store.recovered import Copies

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.queues.dead_letters.revival import Death, absolved, last_death, revived
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_key import key_type, shown_key
-from amqpbroker.broker.queues.group_letters import LETTER_REASONS, letter_key
+from amqpbroker.broker.queues.groups.key import key_type, shown_key
+from amqpbroker.broker.queues.groups.letters import LETTER_REASONS, letter_key
+from amqpbroker.broker.queues.groups.stopped_group import CLOSED as CLOSED_GROUP
+from amqpbroker.broker.queues.groups.stopped_group import PARKED as PARKED_GROUP
+from amqpbroker.broker.queues.lines.ready_line import Placed
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.ready_line import Placed
-from amqpbroker.broker.queues.revival import Death, absolved, last_death, revived
-from amqpbroker.broker.queues.stopped_group import CLOSED as CLOSED_GROUP
-from amqpbroker.broker.queues.stopped_group import PARKED as PARKED_GROUP
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, RedriveOptions
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple, final
 
-from amqpbroker.broker.queues.group import GROUP
-from amqpbroker.broker.queues.group_superseding import SUPERSEDED
+from amqpbroker.broker.queues.dead_letters.revival import Death
+from amqpbroker.broker.queues.groups.group import GROUP
+from amqpbroker.broker.queues.groups.superseding import SUPERSEDED
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, REPLACED
-from amqpbroker.broker.queues.revival import Death
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Field, text

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.lines.pages import UnreadableError
+from amqpbroker.broker.queues.lines.ready_line import Placed
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.ready_line import Placed
 from amqpbroker.broker.redrive.mover import GONE, MOVED, SKIPPED, STAYS, Mover, NotPermittedError, StaysError
 from amqpbroker.broker.redrive.options import RedriveOptions
 from amqpbroker.broker.users.permissions import Permissions

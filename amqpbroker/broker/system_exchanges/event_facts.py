@@ -22,7 +22,7 @@ from amqpbroker.broker.events.protocols import (
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.infos import ConnectionInfo, ConsumerInfo
 from amqpbroker.broker.policies.limits import LIMITS
-from amqpbroker.broker.queues.group_key import key_type, shown_key
+from amqpbroker.broker.queues.groups.key import key_type, shown_key
 from amqpbroker.wire.erlang import erlang_binary, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Table
 

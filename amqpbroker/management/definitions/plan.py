@@ -14,8 +14,8 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchanges.exchange import ExchangeType, alternate_exchange
 from amqpbroker.broker.exchanges.registry import build_exchange_type, known_exchange_types, missing_exchange_type
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, Policies, Policy
-from amqpbroker.broker.queues.arguments import STRICT
-from amqpbroker.broker.queues.declaration import parse_declaration
+from amqpbroker.broker.queues.arguments.arguments import STRICT
+from amqpbroker.broker.queues.arguments.declaration import parse_declaration
 from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.broker.shovels.definition import speaks_amqp10
 from amqpbroker.broker.shovels.shovels import SHOVEL

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amqpbroker.broker.infos import ConsumerInfo
-from amqpbroker.broker.queues.difference import Difference
+from amqpbroker.broker.queues.arguments.difference import Difference
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.session import Session
 from amqpbroker.management.formats.rates import Details, with_details

@@ -3,13 +3,13 @@
 from typing import Any, Final
 
 from amqpbroker import errors
-from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_key import KEY_TYPES, key_type, possible_keys, shown_key
-from amqpbroker.broker.queues.group_letters import LetterHeldError
-from amqpbroker.broker.queues.group_queue import GroupQueue
-from amqpbroker.broker.queues.group_redrive import GroupRedriveRunsError
-from amqpbroker.broker.queues.group_task import GroupTask
-from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.groups.group import Group
+from amqpbroker.broker.queues.groups.key import KEY_TYPES, key_type, possible_keys, shown_key
+from amqpbroker.broker.queues.groups.letters import LetterHeldError
+from amqpbroker.broker.queues.groups.queue import GroupQueue
+from amqpbroker.broker.queues.groups.redrive import GroupRedriveRunsError
+from amqpbroker.broker.queues.groups.task import GroupTask
+from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import Answer, Call

@@ -9,7 +9,7 @@ from amqpbroker.broker.jobs.job import Job
 from amqpbroker.broker.jobs.jobs import Jobs
 from amqpbroker.broker.jobs.request import JOB, NO_IDS
 from amqpbroker.broker.jobs.standing import Standings
-from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.broker.users.permissions import Kind, Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from amqpbroker.broker.actions import Actions
-from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.slices import SLICE_MS
 from amqpbroker.broker.users.permissions import Permissions

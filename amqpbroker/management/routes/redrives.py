@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from amqpbroker.broker.queues.group_key import KEY_TYPES
+from amqpbroker.broker.queues.groups.key import KEY_TYPES
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.redrive.options import REASONS, VIA_EXCHANGE, VIA_QUEUE, RedriveFilter, RedriveOptions
 from amqpbroker.broker.redrive.redrive import Redrive

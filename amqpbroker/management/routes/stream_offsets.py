@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.streams.queue import StreamQueue
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from amqpbroker.broker.policies.ages import age_ms
-from amqpbroker.broker.queues.stream_offset import FIRST, LAST, NEXT
+from amqpbroker.broker.queues.streams.offset import FIRST, LAST, NEXT
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.batches.batch import Batch, recovered_batch
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.compiled import is_compiled
 from amqpbroker.message.checksum import content_checksum

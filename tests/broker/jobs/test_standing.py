@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.jobs.working import KINDS, TO_GRAVE, Work

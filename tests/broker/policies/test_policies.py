@@ -6,7 +6,7 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.policies import NO_POLICY, Policy
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.streams.queue import StreamQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS, OLDEST_COMPAT
 from amqpbroker.wire.values import longstr

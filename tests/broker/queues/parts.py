@@ -3,20 +3,20 @@
 from typing import Any
 
 from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumers import Consumers
-from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
-from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
 from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.quorum_lines import QuorumLine
+from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.broker.queues.offering import Offering, RoundOffering
 from amqpbroker.broker.queues.outstanding import Outstanding
-from amqpbroker.broker.queues.quorum_lines import QuorumLine
-from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config.bounds import BOUNDS

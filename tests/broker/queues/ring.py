@@ -9,7 +9,8 @@ from typing import Any
 
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policy_keys import PolicyKey, is_integer
-from amqpbroker.broker.queues.arguments import QUEUE_TYPE, Argument, Setting, positive, smaller
+from amqpbroker.broker.queues.arguments.arguments import QUEUE_TYPE, Argument, Setting, positive, smaller
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.entry import Entry
@@ -17,7 +18,6 @@ from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import UNSTORED, Store

@@ -1,10 +1,10 @@
 from amqpbroker.broker.queues.deadlines import Deadlines
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.priority_line import PriorityLine
-from amqpbroker.broker.queues.ready_line import SLACK, ReadyLine, deadline_item
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.priority_line import PriorityLine
+from amqpbroker.broker.queues.lines.ready_line import SLACK, ReadyLine, deadline_item
 from tests.broker.queueing import message
-from tests.broker.queues.lines import QUEUE
+from tests.broker.queues.lines.lines import QUEUE
 
 
 def add(line: ReadyLine, deadlines: Deadlines, sequence: int, deadline_ms: int, priority: int = 0) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.lines.rereading import RETRY_MS
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.rereading import RETRY_MS
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS

@@ -8,8 +8,8 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.kinds import policy_keys
+from amqpbroker.broker.queues.lines.rereading import RETRY_MS
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.rereading import RETRY_MS
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
@@ -29,7 +29,7 @@ from tests.broker.queueing import (
     table,
     with_graves,
 )
-from tests.broker.queues.test_paging import Node as PagingNode
+from tests.broker.queues.lines.test_paging import Node as PagingNode
 from tests.broker.storing import Node, bodies, depth
 from tests.broker.storing import publish as send
 from tests.fault_files import FlakyFiles

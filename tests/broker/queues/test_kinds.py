@@ -2,7 +2,7 @@
 
 import pytest
 
-from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS
+from amqpbroker.broker.queues.arguments.arguments import ARGUMENTS, CONSUMER_ARGUMENTS
 from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM, STREAM, known_arguments, policy_keys
 from amqpbroker.compat import NEWEST_COMPAT, OLDEST_COMPAT
 from amqpbroker.config.rows.queues import QUEUE_TYPES

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.expiry import BEHIND
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.config.bounds import BOUNDS

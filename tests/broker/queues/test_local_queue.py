@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
+from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config.bounds import BOUNDS
 from tests.broker.death_tables import deaths_of

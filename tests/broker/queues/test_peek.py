@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.queue import GroupQueue
+from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.peek import DELAYED, PARKED, READY, START, STATES, UNACKED, Peek, Place
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS

@@ -1,7 +1,7 @@
 import pytest
 
+from amqpbroker.broker.queues.arguments.retry_delay import FAILED, RetryDelay
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.retry_delay import FAILED, RetryDelay
 from amqpbroker.broker.vhost import Vhost
 from tests.broker.queueing import Subscriber, clock_of, declare, get, publish, ready, reasons, with_graves
 from tests.broker.queues.parts import Parts

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.policies.policies import Policy
-from amqpbroker.broker.queues.declaration import parse_declaration
+from amqpbroker.broker.queues.arguments.declaration import parse_declaration
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import OLDEST_COMPAT

@@ -8,8 +8,8 @@ from amqpbroker.broker.queues.settlement import ACK, FAIL, REJECT, REQUEUE, Grou
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config.bounds import BOUNDS
 from tests.broker.queueing import clock_of, declare, get, publish, ready
-from tests.broker.queues.grouped import declare as declare_grouped
-from tests.broker.queues.grouped import send
+from tests.broker.queues.groups.grouped import declare as declare_grouped
+from tests.broker.queues.groups.grouped import send
 from tests.harness import make_broker
 
 DELAYED = {"delayed_retry_type": "failed", "delayed_retry_min": 100}

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.broker.queues.declaration import queue_settings
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.arguments.declaration import queue_settings
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, VIA_QUEUE, RedriveFilter
 from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, Pace
 from amqpbroker.broker.users.permissions import Permissions

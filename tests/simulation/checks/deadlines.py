@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_line import GroupLine
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.groups.line import GroupLine
+from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.clock import Timer
 from tests.simulation.parts import delayed_exchanges, is_reading_again, queues
 

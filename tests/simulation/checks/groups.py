@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.queues.group import CLOSED, PARKED
-from amqpbroker.broker.queues.group_offering import GroupOffering
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.group import CLOSED, PARKED
+from amqpbroker.broker.queues.groups.offering import GroupOffering
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from tests.simulation.parts import channels, is_reading_again, queues
 
 if TYPE_CHECKING:

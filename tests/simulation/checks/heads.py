@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.last_value_queue import LastValueQueue
+from amqpbroker.broker.queues.last_value.queue import LastValueQueue
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
 from tests.simulation.checks.pages import is_replaced_in_place, most_at_head
 from tests.simulation.parts import fifo_lines, queues
 

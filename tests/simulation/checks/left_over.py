@@ -12,7 +12,7 @@ from anyio._backends._asyncio import _task_states
 from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.expiry import Expiry
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.clock import SystemClock
 from amqpbroker.compiled import is_compiled
 from tests.simulation import patience

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.delivery import ChannelConsumer
-from amqpbroker.broker.queues.group_offering import GroupOffering
+from amqpbroker.broker.queues.groups.offering import GroupOffering
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from tests.simulation.parts import is_reading_again, queues
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.group_line import GroupLine
-from amqpbroker.broker.queues.last_value_queue import LastValueQueue
+from amqpbroker.broker.queues.groups.line import GroupLine
+from amqpbroker.broker.queues.last_value.queue import LastValueQueue
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.config.bounds import Bounds
 from tests.simulation.parts import fifo_lines, queues

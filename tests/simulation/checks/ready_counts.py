@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.group_line import GroupLine
-from amqpbroker.broker.queues.quorum_lines import QuorumLine
+from amqpbroker.broker.queues.groups.line import GroupLine
+from amqpbroker.broker.queues.lines.fifo_line import FifoLine
+from amqpbroker.broker.queues.lines.quorum_lines import QuorumLine
 from tests.simulation.parts import fifo_lines, line_of_kind, queues
 
 if TYPE_CHECKING:

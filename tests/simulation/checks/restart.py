@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.broker.durable import is_durable
 from amqpbroker.broker.exchanges.exchange import Binding
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_queue import GroupQueue
-from amqpbroker.broker.queues.last_value_queue import LastValueQueue
+from amqpbroker.broker.queues.groups.queue import GroupQueue
+from amqpbroker.broker.queues.last_value.queue import LastValueQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.management.definitions.export import exported
 from amqpbroker.message.message import Copy

@@ -40,7 +40,7 @@ LIMITS = (
     ),
     Planted(
         "a filter that passes over everything at once",
-        "stream_queue.py",
+        "queue.py",
         "skips, skipped_bytes = bounds.stream_skips, bounds.stream_read_bytes",
         "skips, skipped_bytes = 1 << 40, 1 << 40",
     ),

@@ -318,7 +318,7 @@ QUEUES = (
     # --- last values ------------------------------------------------------------------------------------------------
     Planted(
         "a returned message although a newer one is delivered",
-        "last_value_line.py",
+        "line.py",
         "elif entry.sequence < newest[key] or entry.sequence < values.newest(key):",
         "elif entry.sequence < newest[key]:",
     ),

@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from amqpbroker.broker.queues.stream_queue import StreamQueue
-from amqpbroker.broker.queues.stream_tracking import AUTOMATIC_TRACKING
+from amqpbroker.broker.queues.streams.queue import StreamQueue
+from amqpbroker.broker.queues.streams.tracking import AUTOMATIC_TRACKING
 from amqpbroker.store.streams.chunk import OFFSET_HEADER
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published

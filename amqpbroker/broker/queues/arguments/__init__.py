@@ -1,0 +1,1 @@
+"""Arguments of queues: their table, checks and comparison."""

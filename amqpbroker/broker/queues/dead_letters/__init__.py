@@ -1,0 +1,1 @@
+"""Dead letters of a queue, and the originals of messages that return."""

@@ -1,0 +1,1 @@
+"""Message groups of a queue: keys, order, versions, parked and closed groups."""

@@ -1,0 +1,1 @@
+"""Queues that keep the newest message of each key."""

@@ -1,0 +1,1 @@
+"""Queues whose messages are in a log, and are read at any offset."""
