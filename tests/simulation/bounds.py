@@ -132,8 +132,9 @@ CONSTANTS = {
     "small already, 2 to 64: worlds go past it": """
         amqp.browsing._STEP amqp.locks._SPARE amqp.routes.COLD broker.fates.expiries.SLACK broker.queues.expiry.BEHIND
         broker.queues.groups.group._REMOVED broker.queues.groups.redrive._STEP broker.queues.groups.superseding.MORE
-        broker.queues.last_value.values._MOVED broker.queues.lines.ready_line.SLACK broker.queues.lines.shortage.STEP_PAGES
-        broker.redrive.redrive._STEP server.clients._TURNS store.compaction.SPARE_SEGMENTS
+        broker.queues.last_value.values._MOVED broker.queues.lines.ready_line.SLACK
+        broker.queues.lines.shortage.STEP_PAGES broker.redrive.redrive._STEP server.clients._TURNS
+        store.compaction.SPARE_SEGMENTS
     """,
     "paid only inside one call: no other code runs between two steps": """
         management.peeking._STEP store.reading._WINDOW_BYTES

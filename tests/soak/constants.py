@@ -103,8 +103,8 @@ NOT_LIMITS = {
         broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
         broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
         broker.queues.groups.following.FOLLOW_AGAIN_MS broker.queues.groups.following.FOLLOW_AGAIN_MAX_MS
-        broker.queues.groups.task.BUSY_MS
-        broker.queues.lines.rereading.RETRY_MS broker.queues.lines.shortage.REST_MS broker.queues.lines.shortage.ROUND_MS
+        broker.queues.groups.task.BUSY_MS broker.queues.lines.rereading.RETRY_MS
+        broker.queues.lines.shortage.REST_MS broker.queues.lines.shortage.ROUND_MS
         broker.queues.streams.tracking.STORE_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.bodies.PROMPT_S management.listing.FILTER_SLICE_S
