@@ -337,7 +337,7 @@ def test_policy_key_is_unknown_and_has_no_effect_without_extensions() -> None:
 
 def documented(answer: str) -> list[str]:
     """Return the patterns of the arguments in the row of the page's table whose answer in mode update begins so."""
-    page = Path(__file__).parents[3] / "docs" / "features" / "redeclaration.md"
+    page = Path(__file__).parents[4] / "docs" / "features" / "redeclaration.md"
     (row,) = [line for line in page.read_text().splitlines() if f"| accepted | {answer}" in line]
     return re.findall(r"`([^`]+)`", row.split("|")[1])
 
