@@ -422,7 +422,7 @@ PHASES = [
     Phase("priorities quorum, strict", lambda soak: priorities(soak, QUORUM), compat="4.3"),
     Phase("delayed retries", delayed_retries, compat="4.3"),
     Phase("channels of a connection", channels, error="not_allowed"),
-    Phase("consumers of a channel", consumers),
+    Phase("consumers of a channel", consumers, is_peak=True),
     Phase("gone with their connection", gone_with_their_connection),
     Phase("histories", histories),
     Phase("shovel window", lambda soak: shovel_held_up(soak, SHOVELLED_BYTES)),
