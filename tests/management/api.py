@@ -81,7 +81,10 @@ class Api:
 
 
 class Ticking:
-    """Runs the timers of a broker once in each event loop iteration, like a server, and then `seen`, until `stop`."""
+    """Runs the timers of a broker once in each event loop iteration, like a server, until `stop`.
+
+    seen: called after the timers of each iteration.
+    """
 
     def __init__(self, api, seen=lambda: None):
         self._clock, self._seen, self._task = api.clock, seen, asyncio.create_task(self._run())

@@ -118,7 +118,7 @@ def test_held_messages_survive_a_kill_and_keep_their_due_time(machine):
             channel.basic_ack(method.delivery_tag)
         assert time.time() - sent >= 1.999
         assert received == [(b"overdue", -1), (b"later", -2000)]
-        # The other one may have been in the queue before the kill.
+        # The overdue message may have been in the queue before the kill: then it is redelivered.
         assert not method.redelivered
 
     with machine.start() as broker, connected(broker) as connection:

@@ -157,7 +157,7 @@ def test_a_relayed_connection_is_freed_without_the_garbage_collector(make_loop, 
         return [each for each in gc.get_objects() if type(each) in kinds]
 
     with TwoBrokers(make_loop, tls(authority)) as brokers, without_collector():
-        # Of brokers that other tests of this process still use.
+        # Brokers of other tests in this process may still have such objects.
         before = living()
         for _ in range(3):
             with brokers.connect(tls=trusting(authority) if encrypted else None) as connection:
