@@ -1,4 +1,5 @@
 import gc
+import os
 import signal
 from pathlib import Path
 
@@ -30,6 +31,9 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 
 guard.install()
 
+#: File for the paths of deselected tests. It is removed from the environment, as tests also start pytest.
+RECORD_DESELECTED = os.environ.pop("RECORD_DESELECTED", None)
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
@@ -45,6 +49,13 @@ def pytest_collection():
 
 def pytest_itemcollected(item):
     mark(item)
+
+
+def pytest_deselected(items):
+    """Record the files of the tests that a pass leaves to a later one: see DESELECTED in tests/passes.py."""
+    if RECORD_DESELECTED is not None:
+        with Path(RECORD_DESELECTED).open("a") as record:
+            record.write("".join(f"{path}\n" for path in {item.path for item in items}))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -101,6 +101,9 @@ PARTS = (
 QUICK_PROCESSES = 3
 LONG_PROCESSES = 4
 
+#: The files with tests that the quick pass left out. The pass of the long tests collects no others.
+DESELECTED = ROOT / "build" / "deselected.txt"
+
 #: A test that takes longer than this, while nothing else runs, should be made faster or marked.
 SHOW_SLOW = ("--durations=5", "--durations-min=1")
 
@@ -190,7 +193,7 @@ def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str, live: 
     """
     if live:
         print(f"--- {what}", flush=True)
-    environment = os.environ | kind.environment | {"AMQPBROKER_TESTED": kind.name}
+    environment = os.environ | kind.environment | {"AMQPBROKER_TESTED": kind.name, "RECORD_DESELECTED": str(DESELECTED)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode, each process would compile all tests again
     command = [sys.executable, "-m", "pytest", *kind.options, *arguments]
     output = []
@@ -278,8 +281,13 @@ def run_parts(runs: Iterable[tuple[Pass, list[tuple[str, list[str]]]]], outcome:
             done.result()
 
 
-def run_long(kind: Pass, paths: list[str], outcome: Outcome) -> None:
-    pytest(kind, [*together(LONG_PROCESSES, LONG), *SHOW_SLOW, *paths], outcome, f"{kind.name}, long")
+def run_both(kind: Pass, paths: list[str], outcome: Outcome) -> None:
+    """Run the quick tests of paths, and then the long ones."""
+    DESELECTED.parent.mkdir(exist_ok=True)
+    DESELECTED.write_text("")
+    run_parts([(kind, parts(paths))], outcome)
+    if files := sorted(set(DESELECTED.read_text().splitlines())):
+        pytest(kind, [*together(LONG_PROCESSES, LONG), *SHOW_SLOW, *files], outcome, f"{kind.name}, long")
 
 
 def run_stage(stage: str, kinds: list[Pass], outcome: Outcome) -> None:
@@ -287,12 +295,9 @@ def run_stage(stage: str, kinds: list[Pass], outcome: Outcome) -> None:
     paths, last = collected(), kinds[-1]
     affected = within(paths, RUN_COMPILED) if last is AS_COMPILED else []
     if stage == "--first":
-        others = [path for path in paths if path not in affected]
-        run_parts([(INTERPRETED, parts(others))], outcome)
-        run_long(INTERPRETED, others, outcome)
+        run_both(INTERPRETED, [path for path in paths if path not in affected], outcome)
     elif stage == "--rest" and affected:
-        run_parts([(last, parts(affected))], outcome)
-        run_long(last, affected, outcome)
+        run_both(last, affected, outcome)
     elif stage == "--alone":
         files = files_of_alone()
         for kind in kinds:

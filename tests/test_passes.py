@@ -34,17 +34,24 @@ MARKERS = ("explore", "process", "alone", "smoke")
 
 @pytest.fixture
 def runs(monkeypatch, tmp_path):
-    """Return the runs of pytest, which is not started; `says` has pytest's last line, by kind of pass."""
+    """Return the runs of pytest, which is not started; `says` has pytest's last line, by kind of pass.
+
+    Each quick run leaves out tests of all its paths.
+    """
     made = []
     says = {"interpreted": (0, "9 passed, 1 skipped in 2.00s"), "compiled": (0, "5 passed in 1.00s")}
 
     def run(kind, arguments, outcome, what, live=True):
         made.append((kind.name, arguments))
+        if QUICK in arguments:
+            with passes.DESELECTED.open("a") as record:
+                record.writelines(f"{path}\n" for path in paths_of(made[-1]))
         outcome.add(what, *says[kind.name])
 
     monkeypatch.setattr(passes, "pytest", run)
     monkeypatch.setattr(passes, "QUICK_PROCESSES", 1)
     monkeypatch.setattr(passes, "OUTCOME", tmp_path / "tests.json")
+    monkeypatch.setattr(passes, "DESELECTED", tmp_path / "deselected.txt")
     monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED, AS_COMPILED])
     made.append(says)
     return made

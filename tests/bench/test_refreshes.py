@@ -29,7 +29,6 @@ def test_refresh_requests_of_each_management_ui_sort_and_filter():
         assert kinds["all queues"] == ["queues"]
 
 
-@pytest.mark.alone
 def test_every_kind_of_refresh_is_measured_and_errors_are_raised():
     with amqpbroker() as broker:
         found = refreshed(broker, 0.1, queues=30)

@@ -73,13 +73,13 @@ def test_queue_kind_behaves_as_in_the_recorded_case(replay, kind, case_id):
 
 
 @pytest.mark.explore
-@pytest.mark.parametrize("case_id", sampled([*CASES], len(CASES) // 4))
+@pytest.mark.parametrize("case_id", sampled([*CASES], len(CASES) // 8))
 def test_broker_behaves_as_recorded_when_input_is_split(replay, case_id):
     replay(CASES[case_id], cut=random_cut(zlib.crc32(case_id.encode())))
 
 
 @pytest.mark.explore
-@pytest.mark.parametrize(("kind", "case_id"), sampled(EVERY, len(EVERY) // 4))
+@pytest.mark.parametrize(("kind", "case_id"), sampled(EVERY, len(EVERY) // 8))
 def test_broker_with_extensions_behaves_as_recorded_in_cases_that_use_none(replay, kind, case_id):
     replay(CASES[case_id], kind, extensions=True)
 
@@ -89,6 +89,6 @@ def test_each_case_listed_as_different_with_extensions_exists_and_has_a_reason()
 
 
 @pytest.mark.explore
-@pytest.mark.parametrize(("kind", "case_id"), sampled(EVERY, len(EVERY) // 4))
+@pytest.mark.parametrize(("kind", "case_id"), sampled(EVERY, len(EVERY) // 8))
 def test_queue_kind_with_stored_and_paged_messages_behaves_as_recorded(replay, kind, case_id):
     replay(CASES[case_id], kind, stored=True, bounds=SMALL_PAGES)

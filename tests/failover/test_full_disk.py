@@ -5,6 +5,7 @@ import pytest
 from amqpbroker.wire.values import longstr
 from tests.disk import reason_against
 from tests.failover.conftest import OneDatabase
+from tests.seeds import sampled
 from tests.server.test_full_disk import WINDOW, Publisher, check, everything, read
 
 #: More messages than what the last file of the write-ahead log can take.
@@ -29,7 +30,7 @@ def publish_until_blocked(publisher):
 
 @pytest.mark.parametrize(
     ("server", "kind"),
-    [("data", "classic"), ("wal", "classic"), ("data", "stream")],
+    sampled([("data", "classic"), ("wal", "classic"), ("data", "stream")], 1),
     indirect=["server"],
 )
 def test_publishers_wait_until_the_full_disk_of_the_database_has_free_space(server, brokers, kind):

@@ -89,13 +89,15 @@ def test_messages_are_delivered_while_listing(filled):
     listed(port, "/api/nodes")
     for name, (path, _) in ASKED.items():
         for _ in range(ATTEMPTS):
-            before = p99(beside_listing(filled, "/api/whoami"))
             took = beside_listing(filled, path)
-            usual = max(before, p99(beside_listing(filled, "/api/whoami")))
+            passed = p99(took) < MESSAGE_MS
+            if passed:
+                break
+            # A machine that is idle gives a result at once; a busy machine delays everything.
+            usual = p99(beside_listing(filled, "/api/whoami"))
             print(f"{name}: p50 {took[len(took) // 2]:.2f} ms, p99 {p99(took):.2f} ms, else {usual:.2f} ms")
-            # A machine that is idle before and after gives a result at once; a busy machine delays everything.
             quiet = usual < QUIET_MS
-            passed = p99(took) < (MESSAGE_MS if quiet else MESSAGE_MS + usual)
+            passed = not quiet and p99(took) < MESSAGE_MS + usual
             if passed or quiet:
                 break
         assert passed, f"{name}: messages took {p99(took):.1f} ms, and {usual:.1f} ms beside almost nothing"

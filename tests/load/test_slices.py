@@ -18,7 +18,7 @@ pytestmark = pytest.mark.alone
 
 DECLARATIONS = 20_000
 EXPIRING = 50_000
-TTL_MS = 10_000
+TTL_MS = 5_000
 BINDINGS = 100_000
 BATCH = 500
 #: Maximum latency of other clients' messages meanwhile, on the reference machine; and number of attempts, as other

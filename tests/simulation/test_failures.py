@@ -239,13 +239,13 @@ def test_scenario_ends_a_broker_in_the_named_state(name, where):
     assert [line for line in lines if "'crash'" in line and f"'{where}'" in line]
 
 
-#: Scenarios of a simulated day that take as long as all others together.
+#: Scenarios of a simulated day that take as long as all others together. CI leaves them to the nightly run.
 SLOW = ["1050204", "1062091"]
 
-RECORDED = sorted(path.stem for path in FOUND.glob("*.json"))
+RECORDED = sorted(path.stem for path in FOUND.glob("*.json") if path.stem not in SLOW)
 
 
-@pytest.mark.parametrize("name", [*(name for name in RECORDED if name not in SLOW), *sampled(SLOW, 1)])
+@pytest.mark.parametrize("name", [*sampled(RECORDED, len(RECORDED) // 2), *sampled(SLOW, 0)])
 @pytest.mark.explore
 def test_recorded_scenarios_that_once_failed_pass(name):
     run(read(FOUND / f"{name}.json"))
