@@ -13,6 +13,7 @@ import pytest
 
 from amqpbroker.server.protocols import AMQPS
 from amqpbroker.testing import Broker, in_flight, sockets
+from amqpbroker.testing.in_flight import Sent
 from amqpbroker.testing.sockets import Peers
 from tests.certificates import Authority
 from tests.process import ENVIRONMENT
@@ -295,3 +296,19 @@ def test_bytes_that_are_acknowledged_while_the_kernel_answers_are_counted_once(m
         served, _ = listener.accept()
         with served, sockets.Peers() as peers:
             assert peers.written(served) == 0
+
+
+def test_bytes_that_no_system_call_counts_are_waited_for_while_they_arrive(monkeypatch):
+    monkeypatch.setattr(in_flight, "received", lambda sock: None)
+    ends = socket.socketpair()
+    state = {"bytes_read": 100, "encrypted": False, "closing": False, "reading": True, "paused": False}
+    client = SimpleNamespace(socket=ends[0], **state)
+    with ends[0], ends[1], Peers() as peers:
+        ends[0].setblocking(False)
+        sent = Sent(client, peers)
+        for _ in range(20):
+            client.bytes_read += 10
+            assert not sent.is_handled
+        assert [sent.is_handled for _ in range(3)] == [False, False, True]
+        client.bytes_read += in_flight._UNCOUNTED_BYTES
+        assert sent.is_handled, "a busy client does not hold the others up"
