@@ -221,6 +221,22 @@ SCENARIOS = {
         ],
         hasty=True,
     ),
+    # The next start does not know which messages were delivered.
+    "a stop that cannot note its end": Scenario(
+        seed=213689399782,
+        duration_ms=2500,
+        bounds={},
+        settings={},
+        workloads={"order2": {"workload": "order", "priorities": 0, "persistent": 1.0}},
+        steps=[
+            Step(335, "machine", "fail_disk", ("write", 0.3, 1250)),
+            Step(454, "machine", "cut_power"),
+            Step(989, "machine", "cut_power"),
+            Step(1072, "order2p", "publish", (1,)),
+            Step(1257, "machine", "restart"),
+        ],
+        hasty=True,
+    ),
 }
 
 #: Scenarios that end a broker in an unusual state -> the state.
