@@ -146,8 +146,8 @@ class Gathering(Store):
         self._depth: int = 0
         self._returns: int = returns
         self._folds_at: int = returns
-        #: A group that remained empty, for reuse.
-        self._spare: Group | None = None
+        #: The next group. One that remains empty is used again.
+        self._next: Group = Group()
 
     def drive(self, on_gathered: Callable[[], None]) -> None:
         self._on_gathered = on_gathered
@@ -277,8 +277,7 @@ class Gathering(Store):
         self._depth += 1
         if self._depth > 1:
             return
-        spare, self._spare = self._spare, None
-        self._open = Group() if spare is None else spare
+        self._open = self._next
         self._pending = PENDING - 1 - len(self.groups)
         self.groups.append(self._open)
         self.waiting_bytes += _COPY_BYTES
@@ -291,8 +290,10 @@ class Gathering(Store):
                 # Nothing depends on this group: its settled copies, if any, need no group.
                 self.loose.settled.extend(group.settled)
                 group.settled.clear()
-                self._spare = self.groups.pop()
+                self.groups.pop()
                 self.waiting_bytes -= _COPY_BYTES
+            else:
+                self._next = Group()
             self._open = self.loose
             self._pending = PENDING
 
