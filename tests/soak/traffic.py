@@ -94,9 +94,10 @@ def bind(client: SoakClient, queue: str, exchange: str, routing_key: str = "") -
 
 
 def reopen(client: SoakClient) -> None:
-    """Close and open channel 1, so that delivery tags begin at 1 again."""
-    client.call("channel.close", "channel.close-ok", reply_code=200, class_id=0, method_id=0)
-    client.call("channel.open", "channel.open-ok")
+    """Close and open channel 1, so that delivery tags begin at 1 again. Other methods may come before the answers."""
+    client.seen["channel.open-ok"] = 0
+    close = request("channel.close", reply_code=200, class_id=0, method_id=0)
+    client.pump([close, request("channel.open")], lambda: client.seen["channel.open-ok"] == 1)
 
 
 def delete(client: SoakClient, *queues: str) -> None:
