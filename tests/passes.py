@@ -99,7 +99,7 @@ PARTS = (
 #: Two of the quick parts keep the processors of a small machine busy, while a third one waits. Many of the others wait
 #: for other processes.
 QUICK_PROCESSES = 3
-LONG_PROCESSES = 4
+LONG_PROCESSES = 8
 
 #: The files with tests that the quick pass left out. The pass of the long tests collects no others.
 DESELECTED = ROOT / "build" / "deselected.txt"

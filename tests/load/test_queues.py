@@ -32,13 +32,15 @@ def test_queues_use_little_memory_and_are_freed(broker, bound):
     peaks = []
     with LoadClient(broker.port) as client:
         before = resident_bytes(pid)
-        for _ in range(2):
+        for _ in range(3):
             declare_us = pipelined(client, "queue.declare-ok", declares)
             bind_us = pipelined(client, "queue.bind-ok", binds) if bound else 0
             peaks.append(resident_bytes(pid))
             delete_us = pipelined(client, "queue.delete-ok", deletes)
             print(f"{QUEUES} queues, us each: declare {declare_us:.0f}, bind {bind_us:.0f}, delete {delete_us:.0f}")
     each = (peaks[0] - before) / QUEUES
-    print(f"{each / 1000:.1f} kB each; {(peaks[1] - peaks[0]) / QUEUES / 1000:.1f} kB when declared again")
+    # Samples of rates, which the broker takes every few seconds, may add to one round. A leak adds to each.
+    again = min(peaks[1] - peaks[0], peaks[2] - peaks[1])
+    print(f"{each / 1000:.1f} kB each; {again / QUEUES / 1000:.1f} kB when declared again")
     assert each < 12_000
-    assert peaks[1] - peaks[0] < QUEUES * 500, "deleted queues were not freed"
+    assert again < QUEUES * 500, "deleted queues were not freed"
