@@ -37,7 +37,6 @@ class Axis:
     along: str
     steps: tuple[int, ...]
     kinds: dict[str, Run]
-    log: bool = True
 
     def measured(self, seconds: float, rounds: int) -> Iterator[tuple[int, dict[str, Measured]]]:
         """Measure step by step, with a new broker for each. Kinds alternate, and the median of the rounds is used."""
@@ -200,7 +199,6 @@ AXES = {
             "topic, `a.*`": _topic("a.*", lambda step: Varied(fresh_keys=step)),
             "default, no such queue": _nowhere,
         },
-        log=False,
     ),
     "further-keys": Axis(
         "percent of routing keys that do not repeat",
@@ -211,7 +209,6 @@ AXES = {
             "exchange binding": _behind(_leading),
             "alternate exchange": _behind(_alternate),
         },
-        log=False,
     ),
     "properties": Axis(
         "property lists in turn",
@@ -222,19 +219,16 @@ AXES = {
         "percent of property lists that do not repeat",
         SHARES,
         {"with headers": _one_queue(lambda step: Varied(properties=1, fresh_properties=step))},
-        log=False,
     ),
     "further-properties": Axis(
         "percent of messages with a property that the broker acts on",
         SHARES,
         {name: _further(name) for name in FURTHER if name},
-        log=False,
     ),
     "spread": Axis(
         "bytes between the smallest and the largest body",
         SPREADS,
         {"": _one_queue(lambda step: Varied(size=SIZE, spread=step))},
-        log=False,
     ),
     "channels": Axis(
         "publishing channels of one connection",

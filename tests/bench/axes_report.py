@@ -1,8 +1,7 @@
-"""Axes as tables and charts."""
+"""Axes as tables."""
 
 from tests.bench import page
 from tests.bench.axes import AXES, dearest
-from tests.bench.charts import Panel
 from tests.bench.client_processes import Measured
 from tests.bench.report import cpu
 
@@ -28,14 +27,10 @@ def costs(found: Found) -> dict[str, list[float]]:
     return {kind: [step[kind].cpu_us for step in found.values()] for kind in kinds}
 
 
-def text(name: str, found: Found, how: str, picture: str) -> str:
+def text(name: str, found: Found, how: str) -> str:
     lines = costs(found)
     head = (AXES[name].along, *(f"CPU, {kind}" if kind else "CPU" for kind in lines))
     rows = [(f"{step:,}", *(cpu(figures.cpu_us) for figures in kinds.values())) for step, kinds in found.items()]
     factors = [(f"{kind}: " if kind else "") + f"x{dearest(line):.2f}" for kind, line in lines.items()]
     summary = f"{how} {RISE}: {', '.join(factors)}."
-    return f"{summary}\n\n{page.table(head, rows)}\n{picture}"
-
-
-def panels(found: Found) -> list[Panel]:
-    return [Panel("CPU per message, us", costs(found))]
+    return f"{summary}\n\n{page.table(head, rows)}\n{page.chart(name)}"

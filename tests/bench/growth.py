@@ -1,4 +1,4 @@
-"""Cost of operations as work grows, as tables and charts in docs/performance.md.
+"""Cost of operations as work grows, as tables in docs/performance.md.
 
 usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--rounds N] [--minutes M] [--rate N]
                                     [--no-write]
@@ -12,16 +12,13 @@ Also definitions, only if named: a client that declares and deletes queues for a
 
 import argparse
 import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from tests.bench import axes_report, charts, page
+from tests.bench import axes_report, page
 from tests.bench.axes import AXES, dearest
 from tests.bench.axes_report import RISE
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
 from tests.bench.brokers import own_version
-from tests.bench.charts import Panel
 from tests.bench.client_processes import Measured
 from tests.bench.compare import within
 from tests.bench.definitions_churn import Churned, churned
@@ -61,7 +58,7 @@ def grown_text(name: str, found: dict[int, Measured], how: str) -> str:
             for row, (step, figures) in zip(rows, found.items(), strict=True)
         ]
     summary = f"{how} {times(name, found)}"
-    return f"{summary}\n\n{page.table(head, rows)}\n{picture(name)}"
+    return f"{summary}\n\n{page.table(head, rows)}\n{page.chart(name)}"
 
 
 def times(name: str, found: dict[int, Measured]) -> str:
@@ -79,18 +76,6 @@ def times(name: str, found: dict[int, Measured]) -> str:
     )
 
 
-def grown_panels(name: str, found: dict[int, Measured]) -> list[Panel]:
-    figures = list(found.values())
-    wide = name == "sizes"
-    panels = [
-        Panel("messages/s", {"": [each.rate for each in figures]}, log=wide),
-        Panel("CPU per message, us", {"": [each.cpu_us for each in figures]}, log=wide),
-    ]
-    if wide:
-        return [*panels, Panel("MB/s", {"": [step * each.rate / MB for step, each in found.items()]})]
-    return [*panels, Panel("memory, MB", {"": [each.memory_bytes / MB for each in figures]})]
-
-
 def backlog_text(found: dict[str, Backlog], how: str) -> str:
     head = ("backlog", "rate", "CPU", "memory", "longest stall", "p99 round trip")
     parts = [f"{how}\n"]
@@ -101,26 +86,12 @@ def backlog_text(found: dict[str, Backlog], how: str) -> str:
         rows = [(f"{kind}, {words} {each.depth:,}", *stretch_shown(each)) for words, each in stretches]
         worst = max((each.stall_ms for _, each in stretches), default=0.0)
         parts += [page.table(head, rows), f"Longest stall beside a backlog of {kind} messages: {worst:.0f} ms.\n"]
-    return "\n".join([*parts, picture("backlog")])
+    return "\n".join([*parts, page.chart("backlog")])
 
 
 def stretch_shown(each: Stretch) -> tuple[str, ...]:
     moving = (f"{each.rate:,.0f}/s", cpu(each.cpu_us)) if each.rate else ("", "")
     return *moving, f"{each.memory_bytes / MB:.0f} MB", f"{each.stall_ms:.1f} ms", f"{each.p99_ms:.2f} ms"
-
-
-def backlog_panels(found: dict[str, Backlog]) -> list[Panel]:
-    def lines(of: str, figure: str) -> dict[str, list[float]]:
-        return {kind: [getattr(each, figure) for each in getattr(backlog, of)] for kind, backlog in found.items()}
-
-    memory = {kind: [value / MB for value in values] for kind, values in lines("filled", "memory_bytes").items()}
-    stalls = {f"{kind}, filled": values for kind, values in lines("filled", "stall_ms").items()}
-    return [
-        Panel("CPU per message published, us", lines("filled", "cpu_us")),
-        Panel("CPU per message consumed, us", lines("drained", "cpu_us")),
-        Panel("memory, MB", memory),
-        Panel("longest stall, ms", stalls),
-    ]
 
 
 def churn(minutes: float, rate: float) -> list[Churned]:
@@ -148,19 +119,7 @@ def churn_text(found: list[Churned], how: str) -> str:
         f" second, {last.cpu_s / max(last.declared, 1) * 1e6:,.0f} us of CPU each; the log had {most / MB:.2f} MB at"
         " most."
     )
-    return f"{summary}\n\n{page.table(head, rows)}\n{picture(DEFINITIONS)}"
-
-
-def churn_panels(found: list[Churned]) -> list[Panel]:
-    return [
-        Panel("write-ahead log, at most, MB", {"": [each.log_bytes / MB for each in found]}),
-        Panel("database, MB", {"": [each.database_bytes / MB for each in found]}),
-        Panel("memory, MB", {"": [each.memory_bytes / MB for each in found]}),
-    ]
-
-
-def picture(name: str) -> str:
-    return f"![Charts of the cost of a message: {name}](performance/{name}.svg)"
+    return f"{summary}\n\n{page.table(head, rows)}\n{page.chart(DEFINITIONS)}"
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -215,35 +174,22 @@ def main() -> None:
     for name in given.what or NAMES:
         how = f"{page.machine()}; amqpbroker {own_version()}; {load}."
         if name == DEFINITIONS:
-            samples = churn(given.minutes, given.rate)
-            text, times_min = churn_text(samples, how), [each.after_s / 60 for each in samples]
-            report(name, text, partial(charts.over_time, minutes=times_min, panels=churn_panels(samples)), given)
-            continue
-        if name in AXES:
-            axis, kinds = AXES[name], axes_report.measured(name, given.seconds / 4, given.rounds)
-            numbers, panels = list(map(float, kinds)), axes_report.panels(kinds)
-            how += f" Medians of {given.rounds} rounds."
-            draw = partial(charts.growth, along=axis.along, steps=numbers, panels=panels, log=axis.log)
-            report(name, axes_report.text(name, kinds, how, picture(name)), draw, given)
-            continue
-        if name == "backlog":
+            text = churn_text(churn(given.minutes, given.rate), how)
+        elif name in AXES:
+            kinds = axes_report.measured(name, given.seconds / 4, given.rounds)
+            text = axes_report.text(name, kinds, f"{how} Medians of {given.rounds} rounds.")
+        elif name == "backlog":
             found = backlogs(given.most, given.rounds)
-            how += f" Medians of {given.rounds} rounds, with the longest stall of all."
-            text, steps, panels = backlog_text(found, how), levels(given.most), backlog_panels(found)
+            text = backlog_text(found, f"{how} Medians of {given.rounds} rounds, with the longest stall of all.")
         else:
-            sizes = grown(name, given.seconds)
-            text, steps, panels = grown_text(name, sizes, how), tuple(sizes), grown_panels(name, sizes)
-        along = "messages queued" if name == "backlog" else GROWTHS[name].along
-        numbers = list(map(float, steps))
-        draw = partial(charts.growth, along=along, steps=numbers, panels=panels, log=name != "backlog")
-        report(name, text, draw, given)
+            text = grown_text(name, grown(name, given.seconds), how)
+        report(name, text, given)
     print(f"took {time.monotonic() - began:.0f} s")
 
 
-def report(name: str, text: str, draw: Callable[[Path], None], given: argparse.Namespace) -> None:
+def report(name: str, text: str, given: argparse.Namespace) -> None:
     print(f"\n{text}\n", flush=True)
     if not given.no_write:
-        draw(page.CHARTS / f"{name}.svg")
         page.write(f"growth: {name}", text)
 
 

@@ -7,7 +7,6 @@ from importlib import metadata
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
-CHARTS = PAGE.parent / "performance"
 
 
 def write(name: str, text: str, page: Path = PAGE) -> None:
@@ -27,7 +26,13 @@ def replaced(page: str, name: str, text: str) -> str:
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a Markdown table; all columns except the first are figures."""
     lines = [head, ("---", *["--:"] * (len(head) - 1)), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def chart(name: str) -> str:
+    """Return the line that the site replaces by a chart of the tables above it."""
+    return f"<!-- chart: {name} -->"
 
 
 def machine() -> str:

@@ -1,4 +1,4 @@
-"""amqpbroker beside RabbitMQ: the same load on both, alternating, as tables and charts in docs/performance.md.
+"""amqpbroker beside RabbitMQ: the same load on both, alternating, as tables in docs/performance.md.
 
 usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S] [--gb N] [--no-write]
 
@@ -27,7 +27,6 @@ from typing import TypeVar
 from conformance.errors import SetupError
 from tests.bench import (
     application_shapes,
-    charts,
     high_availability,
     high_availability_report,
     large_stream,
@@ -57,9 +56,6 @@ LARGE_STREAM = "large-stream"
 #: Members of the group of streams.
 OF_STREAMS = [*stream_shapes.SHAPES, *stream_shapes.LATENCIES, LARGE_STREAM]
 NAMES = [*LOADS, *operation.MEASUREMENTS, HIGH_AVAILABILITY, STREAMS]
-
-APPLICATION_CHART = page.CHARTS / "application.svg"
-REPEATED_CHART = page.CHARTS / "ratios.svg"
 
 APPLICATION = """\
 **Messages of an application.** Publishers send 4,000 different messages in a cycle (40,000 in app-topic-keys). Each has
@@ -232,17 +228,13 @@ def write(given: argparse.Namespace, part: str, text: str) -> None:
 
 
 def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> dict[str, str]:
-    """Measure shapes; return the parts of the page by name, and draw the charts if they will be written."""
+    """Measure shapes; return the parts of the page by name."""
     starts = Starts()
     for _ in range(given.rounds - 1):
         with contextlib.ExitStack() as stack:
             starts.start(stack)
     with contextlib.ExitStack() as stack:
         rows, latencies = measured(given, starts.start(stack), names)
-    if not given.no_write and not given.shapes:
-        for path, drawn in ((APPLICATION_CHART, application(rows)), (REPEATED_CHART, repeated(rows))):
-            wanted = {row.name: row.target for row in drawn if row.target is not None}
-            charts.ratios(path, {row.name: row.ratio for row in drawn if row.ratio is not None}, wanted)
     return {"results": results(starts, rows, latencies), "side by side": part(given, load, starts, rows, latencies)}
 
 
@@ -283,12 +275,11 @@ def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], 
     start_s, rest_bytes = starts.pair(lambda each: each.start_s), starts.pair(lambda each: float(each.rest_bytes))
     parts = [f"{conditions(given, load, list(brokers.values()))}.\n"]
     for text, chart, found in (
-        (APPLICATION, APPLICATION_CHART, application(rows)),
-        (REPEATED, REPEATED_CHART, repeated(rows)),
+        (APPLICATION, "application", application(rows)),
+        (REPEATED, "ratios", repeated(rows)),
     ):
         if found:
-            image = f"![Messages per second, as a multiple of RabbitMQ's](performance/{chart.name})\n"
-            parts += [text, report.rates(found, LAVINMQ in brokers), image]
+            parts += [text, report.rates(found, LAVINMQ in brokers), page.chart(chart) + "\n"]
     parts.append(report.others(start_s, rest_bytes, latencies, cpu_us))
     return "\n".join(parts)
 

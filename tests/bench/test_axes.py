@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import axes_report, charts, growth, page
+from tests.bench import axes_report, growth, page
 from tests.bench.axes import AXES, dearest
 from tests.bench.brokers import Running
 from tests.bench.client_processes import Measured
@@ -23,27 +23,16 @@ def test_largest_rise_is_from_any_step_to_a_later_one(costs, factor):
 
 
 def test_growth_report_has_a_column_and_a_factor_for_each_kind():
-    text = axes_report.text("keys", FOUND, "Today.", "PICTURE")
+    text = axes_report.text("keys", FOUND, "Today.")
     assert "any step to a later step: direct: x1.20, topic: x1.50.\n\n" in text
     assert "| routing keys in turn | CPU, direct | CPU, topic |" in text
     assert "| 100 | 0.30 us | 0.25 us |" in text
-    assert text.endswith("PICTURE")
+    assert text.endswith("<!-- chart: keys -->")
 
 
 def test_growth_report_with_a_single_kind_omits_its_name():
-    text = axes_report.text("spread", {0: {"": Measured(1, 1.0, 0)}, 2: {"": Measured(1, 2.0, 0)}}, "Today.", "")
+    text = axes_report.text("spread", {0: {"": Measured(1, 1.0, 0)}, 2: {"": Measured(1, 2.0, 0)}}, "Today.")
     assert "later step: x2.00.\n\n| bytes between the smallest and the largest body | CPU |" in text
-
-
-@pytest.mark.parametrize("name", AXES)
-def test_the_chart_has_a_line_for_each_kind(name, tmp_path):
-    axis = AXES[name]
-    found = {step: {kind: Measured(1, 1.0, 0) for kind in axis.kinds} for step in axis.steps}
-    charts.growth(tmp_path / "a.svg", axis.along, list(map(float, axis.steps)), axes_report.panels(found), axis.log)
-    text = (tmp_path / "a.svg").read_text()
-    assert axis.along in text
-    if len(axis.kinds) > 1:
-        assert all(f">{kind}<" in text for kind in axis.kinds)
 
 
 def test_performance_page_has_a_section_for_each_growth_measurement():
@@ -61,18 +50,16 @@ def test_a_step_of_each_kind_is_measured(name, broker):
         assert run(running, axis.steps[1], 0.05).rate > 100
 
 
-def test_growth_writes_its_results_and_chart_to_the_page(monkeypatch, tmp_path, capsys):
+def test_growth_writes_its_results_to_the_page(monkeypatch, tmp_path, capsys):
     copy = tmp_path / "performance.md"
     copy.write_text(page.PAGE.read_text())
-    monkeypatch.setattr(page, "CHARTS", tmp_path)
     monkeypatch.setattr(page, "write", lambda name, text: copy.write_text(page.replaced(copy.read_text(), name, text)))
     monkeypatch.setattr(axes_report, "measured", lambda name, seconds, rounds: FOUND)
     monkeypatch.setattr(growth, "own_version", lambda: "1.0")
     monkeypatch.setattr(growth, "exit_on_sigterm", lambda: None)
     monkeypatch.setattr("sys.argv", ["growth", "keys"])
     growth.main()
-    assert "![Charts of the cost of a message: keys](performance/keys.svg)" in copy.read_text()
-    assert (tmp_path / "keys.svg").exists()
+    assert "| 100 | 0.30 us | 0.25 us |\n\n<!-- chart: keys -->\n<!-- growth: keys: end -->" in copy.read_text()
 
 
 def test_all_results_of_a_run_show_the_load_average_before_it_started(monkeypatch, capsys):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.bench import application_shapes, charts, operation, processes, report
+from tests.bench import application_shapes, operation, processes, report
 from tests.bench.brokers import Running
 from tests.bench.client_processes import Measured, medians
 from tests.bench.report import Pair, Row
@@ -164,18 +164,6 @@ def test_cpu_and_memory_of_a_process_family_are_measured():
 def test_looking_up_a_program_that_is_not_running_is_an_error():
     with pytest.raises(LookupError):
         processes.with_environment("no-such-program", "A=B")
-
-
-def test_chart_uses_the_text_colour_of_the_page_and_is_reproducible(tmp_path):
-    paths = [tmp_path / "first" / "a.svg", tmp_path / "b.svg"]
-    for path in paths:
-        charts.ratios(path, {"transient": 8.0, "own": 2.0}, {"transient": 18})
-    first, second = (path.read_text() for path in paths)
-    assert first == second
-    assert "transient  8.0" in first
-    assert "currentColor" in first
-    assert charts.INK not in first
-    assert charts.DARK in first
 
 
 def test_a_shape_and_a_latency_of_a_broker_are_measured(broker):
