@@ -28,8 +28,9 @@ async function nextEvent(channel) {
   const message = await new Promise((resolve) => {
     tag = channel.consume('albums', resolve);
   });
-  channel.ack(message);
+  // Acknowledged first, the next message would go to a consumer that no longer handles any.
   await channel.cancel((await tag).consumerTag);
+  channel.ack(message);
   const album = JSON.parse(message.content);
   const failed = album.failures.map((failure) => `${failure.message_id} in ${failure.queue}`);
   if (album.event === 'death') {
