@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from amqpbroker.store import record
-from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.live_entries import LiveEntriesBySegment
 from amqpbroker.store.log import Batch as LogBatch
 from amqpbroker.store.log import FencedError, Log, Span, UnwrittenError
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
@@ -32,7 +32,7 @@ class MemoryLog(Log):
     def __init__(self, segment_bytes: int = 1 << 20, before: "MemoryLog | None" = None) -> None:
         """before: the log to open again, whose writer is fenced off; None for a new log."""
         self.name = "memory"
-        self.living = LivingBySegment()
+        self.living = LiveEntriesBySegment()
         self.segment_bytes = segment_bytes
         self.oldest = 0
         self.newest = 0

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from amqpbroker.broker.fates.fates import DELETED, PURGED, UNROUTABLE
-from amqpbroker.broker.fates.follower import LOST
 from amqpbroker.broker.jobs.jobs import CANCELLED
 from amqpbroker.broker.redrive.options import REASONS
+from amqpbroker.broker.tracking.copy_tracker import DELETED, PURGED, UNROUTABLE
+from amqpbroker.broker.tracking.follower import LOST
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted((DOCS / "features").glob("*.md"))

@@ -7,7 +7,7 @@ from amqpbroker.amqp.round_robin import Line
 from amqpbroker.broker.queues.dead_letters.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.lines.pages import UnreadableError
-from amqpbroker.broker.queues.lines.rereading import RETRY_MS
+from amqpbroker.broker.queues.lines.read_retry import RETRY_MS
 from amqpbroker.broker.queues.peek import READY, START, Peek, Place
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.slices import SLICE_MS

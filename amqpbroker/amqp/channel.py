@@ -100,9 +100,9 @@ class Channel:
 
         In that case it is written once all of them are recorded, and that is synced.
         """
-        disposal = self.vhost.disposal
-        if disposal.is_recording:
-            disposal.when_recorded(self.answers.prepare(name, **arguments))
+        deferred_free = self.vhost.deferred_free
+        if deferred_free.is_recording:
+            deferred_free.when_recorded(self.answers.prepare(name, **arguments))
         else:
             self.send(name, **arguments)
 

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.counters.stats import ExchangeCounters
 from amqpbroker.broker.exchanges.exchange import Exchange
 
 
@@ -39,7 +39,7 @@ class ChannelCounters:
         self.not_acked: int = 0
         self.redelivered: int = 0
         self.browsed: int = 0
-        self._outlets: dict[Exchange, Outlet] = {}
+        self._outlets: dict[Exchange, ExchangeCounters] = {}
         self._published: int = 0
 
     def count_returned(self) -> None:
@@ -77,11 +77,11 @@ class ChannelCounters:
         """Count a copy of a message that stays in its queue, which is no delivery."""
         self.browsed += 1
 
-    def outlet(self, exchange: Exchange) -> Outlet:
+    def outlet(self, exchange: Exchange) -> ExchangeCounters:
         """Return the publish counter for the exchange, valid until `close_outlets`."""
         outlet = self._outlets.get(exchange)
         if outlet is None:
-            outlet = self._outlets[exchange] = Outlet()
+            outlet = self._outlets[exchange] = ExchangeCounters()
             exchange.outlets[outlet] = None
         return outlet
 

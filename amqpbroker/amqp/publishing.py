@@ -14,7 +14,7 @@ from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.amqp.routes import Route, Routes
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.actions import check_topics, follow
-from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.counters.stats import ExchangeCounters
 from amqpbroker.broker.exchanges.deduplicated import reached
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route as route_message
@@ -106,9 +106,9 @@ class Publishing:
             if message.extra_keys:
                 check_topics(self._context.client.permissions, route.exchange, message.extra_keys)
             destinations = route_message(route.exchange, message, vhost.exchanges.get).destinations
-            gate = route.exchange.gate
-            if gate is not None:
-                destinations = gate.guard(route.exchange, message, destinations)
+            duplicate_filter = route.exchange.duplicate_filter
+            if duplicate_filter is not None:
+                destinations = duplicate_filter.guard(route.exchange, message, destinations)
             if marked:
                 marked = False
                 destinations = follow(vhost, self._context.client.permissions, route.exchange, message, destinations)
@@ -135,7 +135,9 @@ class Publishing:
                 return
         self.place(message, destinations, bits, route.outlet)
 
-    def place(self, message: Message, destinations: tuple[Destination, ...], bits: int, outlet: Outlet) -> None:
+    def place(
+        self, message: Message, destinations: tuple[Destination, ...], bits: int, outlet: ExchangeCounters
+    ) -> None:
         """Publish a routed message to its destinations, and confirm or return it."""
         outlet.count_other(len(destinations))
         accepted = not destinations or self._vhost.publish(message, destinations)
@@ -145,7 +147,7 @@ class Publishing:
             return
         answers.write_due_confirms()
         if not destinations:
-            self._vhost.fates.unroutable(message, self._context.client.permissions.user)
+            self._vhost.tracker.unroutable(message, self._context.client.permissions.user)
             if bits & MANDATORY:
                 self._context.counts.count_returned()
                 self._context.output.write_content(returned(message, self._number), message, self._number)

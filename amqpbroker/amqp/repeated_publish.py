@@ -6,7 +6,7 @@ its body are then the same every time, and one comparison replaces parsing them.
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.counters.stats import ExchangeCounters
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.octets import read_i64_be
 
@@ -43,7 +43,7 @@ class Repeat:
         address: bytes,
         known: int,
         destination: Destination,
-        outlet: Outlet,
+        outlet: ExchangeCounters,
         epoch: int,
     ) -> None:
         self.prefix = prefix

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 from amqpbroker import errors
 from amqpbroker.amqp.channel_counters import ChannelCounters
 from amqpbroker.broker.actions import exchange_to_publish_to
-from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.counters.stats import ExchangeCounters
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.routing import KeyRoutes, Stop
@@ -39,7 +39,7 @@ class Route:
     __slots__ = ("address", "destinations", "exchange", "outlet")
 
     def __init__(
-        self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None, outlet: Outlet
+        self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None, outlet: ExchangeCounters
     ) -> None:
         self.address = address
         self.exchange = exchange
@@ -47,7 +47,7 @@ class Route:
         self.outlet = outlet
 
     def lead(
-        self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None, outlet: Outlet
+        self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None, outlet: ExchangeCounters
     ) -> None:
         """Change the route to another address."""
         self.address = address
@@ -66,7 +66,9 @@ class _Target:
 
     __slots__ = ("exchange", "outlet", "pattern", "stop")
 
-    def __init__(self, exchange: Exchange, outlet: Outlet, stop: Stop | None, pattern: Pattern | None) -> None:
+    def __init__(
+        self, exchange: Exchange, outlet: ExchangeCounters, stop: Stop | None, pattern: Pattern | None
+    ) -> None:
         self.exchange = exchange
         self.outlet = outlet
         self.stop = stop
@@ -175,7 +177,7 @@ class Routes:
         pattern: Pattern | None = None
         if exchange.type.name == "topic":
             pattern = self._permissions.topic_pattern("write", exchange.name)
-        stop = None if vhost.taps or exchange.gate is not None else self._by_key.stop(exchange)
+        stop = None if vhost.taps or exchange.duplicate_filter is not None else self._by_key.stop(exchange)
         return _Target(exchange, self._counters.outlet(exchange), stop, pattern)
 
     def _check(

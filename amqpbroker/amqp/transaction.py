@@ -5,8 +5,8 @@ from amqpbroker.broker.actions import check_followed
 from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
 from amqpbroker.broker.exchanges.destination import Demand, Destination
 from amqpbroker.broker.exchanges.exchange import Exchange
-from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.tracking.transaction_preview import TransactionPreview
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
@@ -68,10 +68,10 @@ class Transaction:
         settled, self._settled = self._settled, []
         return publishes, settled
 
-    def _foresee(self) -> tuple[list[Demand], list[Foreseen]]:
+    def _foresee(self) -> tuple[list[Demand], list[TransactionPreview]]:
         """Return the demands of the messages, one for each destination, and what is going to happen to each message."""
         demands: dict[Destination, Demand] = {}
-        messages: list[Foreseen] = []
+        messages: list[TransactionPreview] = []
         ids = ForeseenIds()
         for message, destinations, _, _ in self._publishes:
             dropped = bool(destinations)
@@ -90,7 +90,7 @@ class Transaction:
                     if demand is None:
                         demand = demands[destination] = destination.new_demand()
                     demand.add(message)
-            messages.append(Foreseen(message, dropped, not stored))
+            messages.append(TransactionPreview(message, dropped, not stored))
         return list(demands.values()), messages
 
     def rollback(self) -> dict[int, Entry]:

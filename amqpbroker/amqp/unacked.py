@@ -9,9 +9,9 @@ from typing import final
 from amqpbroker import errors
 from amqpbroker.amqp.channel_counters import ChannelCounters
 from amqpbroker.amqp.connection_log import run_all
+from amqpbroker.amqp.overdue_deliveries import OverdueDeliveries
 from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.settling import by_consumer, by_start
-from amqpbroker.amqp.taken_back import TakenBack
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.amqp.unfinished import Unfinished
 from amqpbroker.broker.queues.consumer import Consumer
@@ -42,7 +42,7 @@ class Unacked:
         self._vhost = vhost
         self._unfinished = unfinished
         self._transaction: Transaction | None = None
-        self._taken_back = TakenBack()
+        self._taken_back = OverdueDeliveries()
         self._removed: int = 0
 
     @property
@@ -213,7 +213,7 @@ class Unacked:
             self._counts.count_not_acked(from_consumers)
         if some_left:
             self._unfinished.begin()
-            self._vhost.disposal.when_recorded(partial(self._finish, was_full))
+            self._vhost.deferred_free.when_recorded(partial(self._finish, was_full))
         elif was_full:
             self._divide()
 
@@ -240,14 +240,14 @@ class Unacked:
         # An entry refers to its consumer, and the consumer to this object: the cycle is broken here, so that they are
         # freed.
         self._transaction = None
-        disposal = self._vhost.disposal
+        deferred_free = self._vhost.deferred_free
         for queue, group in by_start(self._take(0, True)[1]):
             reclaim = partial(_reclaim, queue, f"{name}: requeueing to queue {queue.name}")
             retry = queue.settings.retry
             if retry is None or not retry.delays(failed=True):
                 reclaim(group)
             else:
-                disposal.record(deque(group), reclaim, disposal.few)
+                deferred_free.record(deque(group), reclaim, deferred_free.few)
 
     # --- channel-wide prefetch
     # ------------------------------------------------------------------------------------------

@@ -11,10 +11,9 @@ from amqpbroker.broker.events.tap import over_http
 from amqpbroker.broker.exchanges.deduplicated import reached
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_exchange
-from amqpbroker.broker.exchanges.followed import Followed
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
-from amqpbroker.broker.fates.foreseen import Foreseen
+from amqpbroker.broker.exchanges.tracked_destination import TrackedDestination
 from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import mark, request_reply
 from amqpbroker.broker.publishing.inspection import inspect
@@ -25,6 +24,7 @@ from amqpbroker.broker.queues.groups.group import Group
 from amqpbroker.broker.queues.groups.letters import LetterHeldError, letter_queues
 from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.tracking.transaction_preview import TransactionPreview
 from amqpbroker.broker.users.permissions import Kind, Permissions
 from amqpbroker.broker.users.users import User
 from amqpbroker.broker.vhost import Vhost
@@ -233,8 +233,8 @@ class Actions:
         marked = inspect(message, message.properties, user, None)
         check_topics(self.permissions, exchange, message.routing_keys)
         destinations = route(exchange, message, vhost.exchanges.get).destinations
-        if exchange.gate is not None:
-            destinations = exchange.gate.guard(exchange, message, destinations)
+        if exchange.duplicate_filter is not None:
+            destinations = exchange.duplicate_filter.guard(exchange, message, destinations)
         routed = bool(destinations)
         if marked:
             destinations = follow(vhost, self.permissions, exchange, message, destinations)
@@ -242,7 +242,7 @@ class Actions:
             tap.published(vhost, message, reached(message, destinations), over_http(user.name))
         exchange.count_published(len(destinations))
         if not routed:
-            vhost.fates.unroutable(message, user.name)
+            vhost.tracker.unroutable(message, user.name)
         accepted = vhost.publish(message, destinations)
         vhost.count(publish=1, received_confirm=1, confirm=int(accepted), return_unroutable=int(not routed))
         return routed, accepted
@@ -273,10 +273,10 @@ def follow(
     if not destinations:
         return destinations
     request_reply(message, request)
-    return (Followed(exchange, destinations, partial(jobs.publish, request)),)
+    return (TrackedDestination(exchange, destinations, partial(jobs.publish, request)),)
 
 
-def check_followed(vhost: Vhost, permissions: Permissions, messages: list[Foreseen]) -> None:
+def check_followed(vhost: Vhost, permissions: Permissions, messages: list[TransactionPreview]) -> None:
     """Check messages that were routed by `follow`, and are published together now.
 
     Raises AmqpError 406 if they contradict each other, or exceed a limit together, and 403 or 404 if the user may not
@@ -306,7 +306,7 @@ def _follow_member(
         # Without an id, the copies of the message would not be recognised as those of one member.
         message.replace_properties(with_headers(message.properties, {MEMBER: Field("l", batches.next_number())}))
         message.undecoded = True
-    return (Followed(exchange, destinations, partial(batches.publish, request)),) if destinations else ()
+    return (TrackedDestination(exchange, destinations, partial(batches.publish, request)),) if destinations else ()
 
 
 def exchange_to_publish_to(

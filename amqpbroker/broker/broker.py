@@ -469,7 +469,7 @@ class Broker:
     def finish(self) -> None:
         """Record the departure of all messages that have left their queues, before the store is closed."""
         for vhost in self.vhosts.values():
-            vhost.disposal.finish()
+            vhost.deferred_free.finish()
 
     def discard(self) -> None:
         """Discard all vhosts and messages from memory, without changing the store, after the broker has ended.

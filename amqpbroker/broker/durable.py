@@ -8,11 +8,11 @@ from amqpbroker.wire.values import Table, decode_table, encode_table
 
 
 def exchange_definition(vhost: str, exchange: Exchange) -> ExchangeDefinition:
-    held, gate = exchange.type.held, exchange.gate
+    held, duplicate_filter = exchange.type.held, exchange.duplicate_filter
     return ExchangeDefinition(
         vhost,
         exchange.name,
-        held.id if held is not None else gate.id if gate is not None else 0,
+        held.id if held is not None else duplicate_filter.id if duplicate_filter is not None else 0,
         exchange.type.name,
         exchange.auto_delete,
         exchange.internal,

@@ -9,10 +9,10 @@ from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.groups.queue import GroupQueue
 from amqpbroker.broker.session import Synced
 from amqpbroker.store.definitions.definitions import Definitions
+from amqpbroker.store.message_id_record import IdKeeper
 from amqpbroker.store.record import BATCHES_ID, JOBS_ID
 from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.store import Holder, Store
-from amqpbroker.store.taken_id import IdKeeper
 
 if TYPE_CHECKING:
     from amqpbroker.broker.batches.batches import Batches
@@ -95,8 +95,8 @@ class Storage:
                 if queue.id and isinstance(queue, DeduplicatingQueue | GroupQueue):
                     found[queue.id] = queue
             for exchange in vhost.exchanges.values():
-                if exchange.gate is not None and exchange.gate.id:
-                    found[exchange.gate.id] = exchange.gate
+                if exchange.duplicate_filter is not None and exchange.duplicate_filter.id:
+                    found[exchange.duplicate_filter.id] = exchange.duplicate_filter
         return found
 
     # --- safety -------------------------------------------------------------------------------------------------------

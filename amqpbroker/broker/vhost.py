@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.broker.binding_cleanup import BindingCleanup
 from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
@@ -29,7 +30,7 @@ from amqpbroker.broker.durable import binding_definition, exchange_definition, i
 from amqpbroker.broker.events.events import INTERNAL, Events
 from amqpbroker.broker.events.tap import Tap
 from amqpbroker.broker.exchanges.deduplicated import TYPE_NAME as DEDUPLICATION_TYPE
-from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
+from amqpbroker.broker.exchanges.deduplicated import MessageIdFilter
 from amqpbroker.broker.exchanges.default import DefaultType
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import (
@@ -49,8 +50,6 @@ from amqpbroker.broker.exchanges.registry import (
 )
 from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.broker.exchanges.routing import route
-from amqpbroker.broker.fates.all_fates import AllFates
-from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.jobs.jobs import Jobs
 from amqpbroker.broker.jobs.request import REPLY_PREFIX
 from amqpbroker.broker.policies.auto_dead_letters import dead_letter_queue, form_of
@@ -71,7 +70,8 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.redrive.redrives import Redrives
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.storage import Storage
-from amqpbroker.broker.sweep import Sweep
+from amqpbroker.broker.tracking.all_trackers import AllTrackers
+from amqpbroker.broker.tracking.copy_tracker import NO_TRACKER, CopyTracker
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Message
@@ -130,7 +130,7 @@ class Vhost(Host):
         exchanges: dict[str, Exchange] = {}
         self.batches: Batches | None = None
         self.jobs: Jobs | None = None
-        parts: list[Fates] = []
+        parts: list[CopyTracker] = []
         if config.compat.extensions:
             self.batches = Batches(
                 name,
@@ -154,8 +154,8 @@ class Vhost(Host):
                 storage.job_records,
             )
             parts.append(self.jobs)
-        fates = AllFates(parts) if parts else NO_FATES
-        super().__init__(name, exchanges, clock, store, definitions, config, totals, events, spill, fates)
+        tracker = AllTrackers(parts) if parts else NO_TRACKER
+        super().__init__(name, exchanges, clock, store, definitions, config, totals, events, spill, tracker)
         self.sample: Sample | None = None
         self.storage = storage
         self.definition = definition
@@ -166,7 +166,7 @@ class Vhost(Host):
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.byte_totals = Totals(CONNECTION_COUNTERS)
         self._exclusive: dict[object, dict[Queue, None]] = {}
-        self._sweep = Sweep(name, clock, definitions, config.bounds, self._swept)
+        self._sweep = BindingCleanup(name, clock, definitions, config.bounds, self._swept)
         self.route_epoch: int = 0
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
@@ -301,13 +301,13 @@ class Vhost(Host):
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
         if self.config.compat.extensions:
             self._deduplicate(exchange, stored_id is not None)
-        held, gate = exchange.type.held, exchange.gate
-        if durable and (held is not None or gate is not None):
+        held, duplicate_filter = exchange.type.held, exchange.duplicate_filter
+        if durable and (held is not None or duplicate_filter is not None):
             identity = stored_id or self.definitions.new_id()
             if held is not None:
                 held.id = identity
-            if gate is not None:
-                gate.id = identity
+            if duplicate_filter is not None:
+                duplicate_filter.id = identity
         if durable and stored_id is None:
             self.definitions.put(exchange_definition(self.name, exchange))
         self._add_exchange(exchange)
@@ -336,7 +336,7 @@ class Vhost(Host):
         )
         held = exchange_type.held
         if isinstance(held, HeldMessages):
-            held.report_to(self.fates, self.disposal)
+            held.report_to(self.tracker, self.deferred_free)
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
@@ -356,8 +356,8 @@ class Vhost(Host):
             raise
         if options is not None:
             store = self.store if exchange.durable else UNSTORED
-            exchange.gate = DuplicateGate(
-                options, self.clock, store, self.publish, self.totals, self.disposal, self.config.bounds
+            exchange.duplicate_filter = MessageIdFilter(
+                options, self.clock, store, self.publish, self.totals, self.deferred_free, self.config.bounds
             )
 
     def _add_exchange(self, exchange: Exchange) -> None:
@@ -694,8 +694,8 @@ class Vhost(Host):
             # Bindings to be swept stay in the tables until then.
             exchange.closed = True
             exchange.type.close()
-            if exchange.gate is not None:
-                exchange.gate.close()
+            if exchange.duplicate_filter is not None:
+                exchange.duplicate_filter.close()
             self.events.exchange_deleted(self.name, exchange, actor)
         if swept:
             names = {(True, exchange.name) for exchange in removal.exchanges}
@@ -803,13 +803,13 @@ class Vhost(Host):
         for exchange in self.exchanges.values():
             if exchange.type.held is not None:
                 exchange.type.held.discard()
-            if exchange.gate is not None:
-                exchange.gate.discard()
+            if exchange.duplicate_filter is not None:
+                exchange.duplicate_filter.discard()
             exchange.close()
         self.queues.clear()
         self.exchanges.clear()
         self._exclusive.clear()
-        self.disposal.discard()
+        self.deferred_free.discard()
         if self.batches is not None:
             self.batches.discard()
         if self.jobs is not None:

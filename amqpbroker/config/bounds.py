@@ -66,7 +66,7 @@ class Bounds(NamedTuple):
     over in one event loop iteration. stream_read_bytes: bytes of bodies of a stream after which such a filter, and a
     request, let other work go on. stream_offsets: offsets that a stream remembers for its consumers; beyond that, it
     forgets the one that has not changed for the longest time, except those of running consumers.
-    disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
+    deferred_free: messages of a purged or deleted queue that are freed in one event loop iteration.
     departures: messages that left together, each of which takes several operations, that are recorded in one event
     loop iteration: purged messages of batches and jobs, deliveries that are settled together, and messages over a
     length limit.
@@ -148,7 +148,7 @@ class Bounds(NamedTuple):
     stream_skips: int = 1000
     stream_read_bytes: int = 1024 * 1024
     stream_offsets: int = 10_000
-    disposal: int = 10_000
+    deferred_free: int = 10_000
     departures: int = 1000
     histories: int = 1000
     samples: int = 250

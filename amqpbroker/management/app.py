@@ -24,11 +24,12 @@ from amqpbroker.management import failure
 from amqpbroker.management.authentication import CSRF_HEADER, Authenticator, comes_from_elsewhere
 from amqpbroker.management.bodies import Bodies
 from amqpbroker.management.call import READING, Answer, Call
+from amqpbroker.management.completion import all_defined, all_written
 from amqpbroker.management.definitions.export import Exported, written
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.identity import Access, Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
-from amqpbroker.management.passing_on import PassedOn
+from amqpbroker.management.peer_forwarding import ForwardedAnswer
 from amqpbroker.management.peers import Peers, is_from_peer
 from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Handler, Resource
@@ -36,7 +37,6 @@ from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
 from amqpbroker.management.sharing import MISSING_BROKERS, MISSING_VHOSTS, Sharing
 from amqpbroker.management.streamed import Streamed, answer, encoded
-from amqpbroker.management.synced import all_defined, all_written
 from amqpbroker.management.waiting import Place, Waiting
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class _Endpoint:
                 response = await self._sharing.answer(resource, handler, call, self._result, _response)
         if reading:
             call.check()
-            if isinstance(response, Streamed | PassedOn):
+            if isinstance(response, Streamed | ForwardedAnswer):
                 await _while_sent(response, wait)
         return response
 
@@ -281,7 +281,7 @@ class _Endpoint:
         identity.require(access, vhost)
 
 
-async def _while_sent(response: Streamed | PassedOn, wait: Callable[[], None]) -> None:
+async def _while_sent(response: Streamed | ForwardedAnswer, wait: Callable[[], None]) -> None:
     """Count the request as one that waits until its answer is sent. Raises ApiError 503."""
     try:
         wait()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from amqpbroker.broker.users.logins import HTTP
 from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
-from amqpbroker.management.answered import answered
+from amqpbroker.management.backend_answer import answered
 from amqpbroker.management.identity import Identity
 from amqpbroker.management.peers import is_from_peer, sender_of
 from amqpbroker.management.sessions import COOKIE, Sessions

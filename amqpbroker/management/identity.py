@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.users.permissions import Grant, Permissions
 from amqpbroker.management import failure
-from amqpbroker.management.answered import answered
+from amqpbroker.management.backend_answer import answered
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Handler = Callable[["Call"], Any] | Callable[["Call"], Awaitable[Any]]
 
 
-class By(enum.Enum):
+class AnsweredBy(enum.Enum):
     """Brokers that answer a request, if several share the vhosts.
 
     HERE: the broker that gets it. VHOST: the one that serves the vhost of the path. WRITER: the one that writes the
@@ -30,7 +30,7 @@ class By(enum.Enum):
     HOLDER = "holder"
 
 
-class Piece(NamedTuple):
+class SubRequest(NamedTuple):
     """A part of a change that several brokers make.
 
     vhost: whose broker makes it, None for the writer of definitions. path: below /api, quoted. body: JSON. here: makes
@@ -53,9 +53,10 @@ class Resource:
     and POST, None for the general limit; with 0 the body is not read. read_by, changed_by: brokers that answer, if
     several share the vhosts; by default the one that serves the vhost of the path, and without a vhost the one that
     gets a request to read, and the writer for a change. merged: merges the answer of this broker and those of others
-    for By.ALL, unless it is a Listing. complete: the answer of By.ALL is an error if a part of it is missing.
-    pieces: divides a PUT or POST that several brokers have to make, in the order of its parts; empty if one is enough.
-    waits: returns whether the request may hold its connection for long, so that it counts in `Waiting`; None for no.
+    for AnsweredBy.ALL, unless it is a Listing. complete: the answer of AnsweredBy.ALL is an error if a part of it is
+    missing. pieces: divides a PUT or POST that several brokers have to make, in the order of its parts; empty if one is
+    enough. waits: returns whether the request may hold its connection for long, so that it counts in `Waiting`; None
+    for no.
     """
 
     path: str
@@ -68,11 +69,11 @@ class Resource:
     any_vhost: bool = False
     may_send: Callable[["Call"], object] | None = None
     max_body_bytes: int | None = None
-    read_by: By | None = None
-    changed_by: By | None = None
+    read_by: AnsweredBy | None = None
+    changed_by: AnsweredBy | None = None
     merged: Callable[[Any, list[Any]], Any] | None = None
     complete: bool = False
-    pieces: Callable[["Call"], list[Piece]] | None = None
+    pieces: Callable[["Call"], list[SubRequest]] | None = None
     waits: Callable[["Call"], bool] | None = None
 
     @property
@@ -87,14 +88,14 @@ class Resource:
             method
         )
 
-    def answered_by(self, reading: bool) -> By:
+    def answered_by(self, reading: bool) -> AnsweredBy:
         """Return the brokers that answer a request that only reads, or one that changes something."""
         by = self.read_by if reading else self.changed_by
         if by is not None:
             return by
         if "{vhost}" in self.path:
-            return By.VHOST
-        return By.HERE if reading else By.WRITER
+            return AnsweredBy.VHOST
+        return AnsweredBy.HERE if reading else AnsweredBy.WRITER
 
     def max_body(self, logged_in: bool, general: int) -> int:
         """Return the most bytes of a body, from a sender that is logged in or not. general: limit of any body."""

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.gathering import merged, parsed_part, part_of
-from amqpbroker.management.held import Held, HeldPart, holding, whole_of
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.passing_on import PassedOn, passed_on
+from amqpbroker.management.merged_lists import merged, parsed_part, part_of
+from amqpbroker.management.part_memory import PartMemory, SharedPartMemory, holding, whole_of
+from amqpbroker.management.peer_forwarding import ForwardedAnswer, passed_on
 from amqpbroker.management.peers import (
     MOVED,
     PART,
@@ -27,7 +27,7 @@ from amqpbroker.management.peers import (
     Peers,
     sender_of,
 )
-from amqpbroker.management.resource import By, Handler, Piece, Resource
+from amqpbroker.management.resource import AnsweredBy, Handler, Resource, SubRequest
 from amqpbroker.management.streamed import answer
 
 if TYPE_CHECKING:
@@ -70,25 +70,25 @@ class Sharing:
     """
 
     def __init__(self, peers: Peers) -> None:
-        self.held = Held()
+        self.held = SharedPartMemory()
         self._peers = peers
 
     async def answer(self, resource: Resource, handler: Handler, call: Call, run: Run, respond: Respond) -> Response:
         """Return the response of the broker, or brokers, that the resource names. Raises the errors of handlers."""
         by = resource.answered_by(call.reading)
         here: Here = partial(run, handler, call)
-        if by is By.VHOST:
+        if by is AnsweredBy.VHOST:
             here = partial(_while_served, here, call, call.path["vhost"])
-        elif by is By.WRITER:
+        elif by is AnsweredBy.WRITER:
             here = partial(_while_writing, here, call)
         if call.from_peer:
             vhost = call.path.get("vhost", "")
             if vhost and resource.pieces is not None and call.request.method in ("PUT", "POST"):
                 # It may be a piece for the vhost.
                 here = partial(_while_served, here, call, vhost)
-            if by is By.VHOST and call.broker.is_elsewhere(vhost):
+            if by is AnsweredBy.VHOST and call.broker.is_elsewhere(vhost):
                 raise failure.moved(vhost)
-            if by is By.WRITER and self._peers.writer() is None:
+            if by is AnsweredBy.WRITER and self._peers.writer() is None:
                 raise failure.not_writing()
             result = await here()
             if call.wants_part and isinstance(result, Listing):
@@ -98,13 +98,13 @@ class Sharing:
         if pieces:
             return await self._in_pieces(pieces, call, run, respond)
         match by:
-            case By.VHOST:
+            case AnsweredBy.VHOST:
                 return await self._by_vhost(call, here, respond)
-            case By.WRITER:
+            case AnsweredBy.WRITER:
                 return await self._by_writer(call, here, respond)
-            case By.HOLDER:
+            case AnsweredBy.HOLDER:
                 return await self._by_holder(call, here, respond)
-            case By.ALL:
+            case AnsweredBy.ALL:
                 return await (self._gathered if call.reading else self._changed_by_all)(resource, call, here, respond)
             case _:
                 return await respond(await here(), call)
@@ -139,7 +139,7 @@ class Sharing:
         """Return the answer of the writer of definitions. request: instead of the request of the client."""
         sent = passed_on(call) if request is None else request
         response = await self._by_one(call, self._peers.writer, "definitions are written", sent, here, respond)
-        if isinstance(response, PassedOn) and response.status_code < 400:
+        if isinstance(response, ForwardedAnswer) and response.status_code < 400:
             # The client may read at once what it has written.
             await self._catch_up()
         return response
@@ -177,14 +177,14 @@ class Sharing:
                     raise failure.unanswered(peer.name, not call.reading) from None
                 else:
                     if not found.header(MOVED):
-                        return PassedOn(found, call.check)
+                        return ForwardedAnswer(found, call.check)
                     await found.parts.aclose()
             if loop.time() >= end:
                 raise failure.not_led(what)
             await asyncio.sleep(LOOK_S)
             call.check()
 
-    async def _in_pieces(self, pieces: list[Piece], call: Call, run: Run, respond: Respond) -> Response:
+    async def _in_pieces(self, pieces: list[SubRequest], call: Call, run: Run, respond: Respond) -> Response:
         """Make a change in parts, one after the other; return the answer to the first, or that of the first failure."""
         answered: list[Response] = []
         try:
@@ -195,10 +195,10 @@ class Sharing:
             return answered.pop(0)
         finally:
             for each in answered:
-                if isinstance(each, PassedOn):
+                if isinstance(each, ForwardedAnswer):
                     await each.close()
 
-    async def _piece(self, piece: Piece, call: Call, run: Run, respond: Respond) -> Response:
+    async def _piece(self, piece: SubRequest, call: Call, run: Run, respond: Respond) -> Response:
         prefix = call.broker.config.management.path_prefix.rstrip("/")
         here = partial(run, piece.here, call)
         request = passed_on(call)
@@ -228,7 +228,7 @@ class Sharing:
             if each is not None and each not in found[:1]:
                 await each.parts.aclose()
         if found:
-            return PassedOn(found[0], call.check)
+            return ForwardedAnswer(found[0], call.check)
         for peer, each in answers.items():
             if each is None:
                 raise failure.unanswered(peer.name, not call.reading)
@@ -259,7 +259,7 @@ class Sharing:
         return response
 
     async def _answers(
-        self, resource: Resource, call: Call, here: Here, held: HeldPart
+        self, resource: Resource, call: Call, here: Here, held: PartMemory
     ) -> tuple[Any, list[Any], dict[str, str]]:
         """Return the answer here, those of others, and headers that say what is missing."""
         peers = self._peers.others()
@@ -299,7 +299,7 @@ class Sharing:
             and call.identity.sees_vhost(name)
         ]
 
-    async def _part(self, peer: Peer, request: PeerRequest, held: HeldPart) -> bytes | None:
+    async def _part(self, peer: Peer, request: PeerRequest, held: PartMemory) -> bytes | None:
         """Return the body of a peer's answer, None if it does not come. Raises ApiError if it is too long."""
         try:
             async with asyncio.timeout(PART_S):

@@ -157,7 +157,7 @@ async def _collect_exchanges(snapshot: Snapshot, slices: RowSlices) -> None:
                     each.internal,
                     each.counters()[0],
                     each.binding_count,
-                    None if each.gate is None else each.gate.dropped,
+                    None if each.duplicate_filter is None else each.duplicate_filter.dropped,
                 )
                 for each in some
             ]

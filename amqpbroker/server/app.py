@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import __version__
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
-from amqpbroker.broker.queues.lines.shortage import Shortage
+from amqpbroker.broker.queues.lines.page_out import PageOut
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config
@@ -181,7 +181,7 @@ class Server:
         self.tick = self._service.tick
         self.clients = self._service.clients
         # Told with `set` when memory is short and when it is no more.
-        self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, trim)
+        self._shortage = PageOut(self._clock, storage.spill, self.broker.queues, trim)
         self._directory = storage.directory
         self._share = storage.share
         #: None until `serve`, and if this broker shares no vhosts.

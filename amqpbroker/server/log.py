@@ -31,7 +31,7 @@ CATEGORIES = {
     "amqpbroker.channel": "channel",
     "amqpbroker.broker.vhost": "queue",
     "amqpbroker.broker.queues.local_queue": "queue",
-    "amqpbroker.broker.queues.lines.rereading": "queue",
+    "amqpbroker.broker.queues.lines.read_retry": "queue",
     "amqpbroker.broker.exchanges": "queue",
     "amqpbroker.shovel": "shovel",
     "amqpbroker.store.definitions.sqlite_definitions": "upgrade",

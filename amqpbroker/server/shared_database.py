@@ -16,12 +16,12 @@ from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.cluster import DatabaseCluster
-from amqpbroker.server.cut_off import CutOff
 from amqpbroker.server.data import Data, MakeCommitter, Shared, local_directory
 from amqpbroker.server.database_listeners import DatabaseListeners
 from amqpbroker.server.definitions import import_first_definitions
 from amqpbroker.server.ended_leaders import EndedLeaders
 from amqpbroker.server.finished_shovels import FinishedShovels
+from amqpbroker.server.partition_monitor import PartitionMonitor
 from amqpbroker.server.peers import HttpPeers
 from amqpbroker.server.relaying import Relaying
 from amqpbroker.server.tick import Tick
@@ -289,7 +289,9 @@ class SharedVhosts(Shared):
             leaderships.may_be_taken,
         )
         prefix = broker.config.management.path_prefix
-        self._cut_off = CutOff(self.peers, prefix, leaderships.may_have_ended, self._others, serving.overtaken)
+        self._partition_monitor = PartitionMonitor(
+            self.peers, prefix, leaderships.may_have_ended, self._others, serving.overtaken
+        )
         clients.relaying = self._relaying = Relaying(
             loop, self._target, broker.vhosts.__contains__, clients.is_full, here.process
         )
@@ -331,7 +333,7 @@ class SharedVhosts(Shared):
     async def close(self) -> None:
         """Leave all vhosts to other brokers, each when what is left is written."""
         self._finished.close()
-        self._cut_off.close()
+        self._partition_monitor.close()
         self._sharing.end()
         await self._serving.close()
         self._stopped.set()
@@ -401,7 +403,9 @@ class SharedVhosts(Shared):
             self._serving.reopen(vhost)
 
     def _leader_of(self, vhost: str) -> Leader | None:
-        found = [leaders[vhost] for leaders in (self._sharing.leaders, self._cut_off.leaders) if vhost in leaders]
+        found = [
+            leaders[vhost] for leaders in (self._sharing.leaders, self._partition_monitor.leaders) if vhost in leaders
+        ]
         return max(found, key=lambda leader: leader.epoch, default=None)
 
     def _writer(self) -> Leader | None:

@@ -6,13 +6,13 @@ from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import NOT_STORED, Copy, Message
 from amqpbroker.store import record
 from amqpbroker.store.compaction import Compaction, Moved
-from amqpbroker.store.gathering import Gathered, Group
 from amqpbroker.store.groups import LONE_ENTRY, Groups
 from amqpbroker.store.log import Batch, Log
-from amqpbroker.store.moves import Moves
+from amqpbroker.store.message_id_record import MessageIdRecord
+from amqpbroker.store.pending_writes import Gathered, Group
 from amqpbroker.store.record import OFFSET_BITS
+from amqpbroker.store.relocations import Relocations
 from amqpbroker.store.stored import content_of
-from amqpbroker.store.taken_id import TakenId
 
 #: Maximum size in bytes of a group that replaces one copy by another, in addition to the content frames.
 _ROOM: Final = 1024
@@ -50,7 +50,7 @@ class Encoder:
     def __init__(
         self,
         log: Log,
-        moves: Moves,
+        relocations: Relocations,
         counts: dict[int, int],
         dues: dict[int, int],
         compaction: Compaction,
@@ -60,7 +60,7 @@ class Encoder:
         the copies that were delayed.
         """
         self._log = log
-        self._moves = moves
+        self._relocations = relocations
         self._counts = counts
         self._dues = dues
         self._compaction = compaction
@@ -230,7 +230,7 @@ class Encoder:
         if self._records:
             self._end_group()
 
-    def _add_ids(self, ids: list[TakenId]) -> None:
+    def _add_ids(self, ids: list[MessageIdRecord]) -> None:
         for taken in ids:
             if taken.position == NOT_STORED:
                 continue
@@ -244,7 +244,7 @@ class Encoder:
             position, count = copy.position, copy.delivery_count
             if position > 0 and (position in self._counts or self._is_living(position)):
                 self._counts[position] = count
-                back.append((self._moves.present(position) if self._moves.count else position, count))
+                back.append((self._relocations.present(position) if self._relocations.count else position, count))
         for start in range(0, len(back), self._positions):
             self._append(record.returned(back[start : start + self._positions]))
 
@@ -258,13 +258,13 @@ class Encoder:
                 self._dues[position] = due_ms
             else:
                 self._dues.pop(position, None)
-            late.append((self._moves.present(position) if self._moves.count else position, due_ms))
+            late.append((self._relocations.present(position) if self._relocations.count else position, due_ms))
         for start in range(0, len(late), self._positions):
             self._append(record.delayed(late[start : start + self._positions]))
 
     def _is_living(self, position: int) -> bool:
         """Return whether a copy is not settled. It may have been, as another object, after it was paged out."""
-        return self._log.living.has(self._moves.present(position) if self._moves.count else position)
+        return self._log.living.has(self._relocations.present(position) if self._relocations.count else position)
 
     def _add_settled(self, group: Group) -> None:
         settled, most = group.settled, self._positions
@@ -302,8 +302,8 @@ class Encoder:
                 if not numbers:
                     # A dict that was emptied keeps its memory otherwise.
                     numbers.clear()
-        if self._moves.count:
-            positions = [self._moves.settle(position) for position in positions]
+        if self._relocations.count:
+            positions = [self._relocations.settle(position) for position in positions]
         self._log.living.settle(positions)
         return record.settle(positions)
 

@@ -6,8 +6,8 @@ from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.checksum import crc32
 from amqpbroker.store.log import Log
-from amqpbroker.store.moves import Moves
 from amqpbroker.store.record import OFFSET_MASK
+from amqpbroker.store.relocations import Relocations
 
 #: Number of segments allowed beyond twice the size of live data.
 SPARE_SEGMENTS = 2
@@ -33,7 +33,7 @@ class Compaction:
     def __init__(
         self,
         log: Log,
-        moves: Moves,
+        relocations: Relocations,
         counts: dict[int, int],
         dues: dict[int, int],
         step_bytes: int = BOUNDS.compaction_bytes,
@@ -43,7 +43,7 @@ class Compaction:
         """
         self._step_bytes: int = step_bytes
         self._log = log
-        self._moves = moves
+        self._relocations = relocations
         self._counts = counts
         self._dues = dues
         self.failure: OSError | None = None
@@ -155,7 +155,7 @@ class Compaction:
             for index, entry in enumerate(kept):
                 old, new = base + entry, at + record.PUBLISH_HEAD.size + index * record.ENTRY.size
                 moved.append(Moved(old, new, len(again) // len(kept)))
-                first = self._moves.first(old)
+                first = self._relocations.first(old)
                 known = self._counts.get(first, 0 if first < self._doubted else None)
                 if known is not None:
                     counts.append((new, known))

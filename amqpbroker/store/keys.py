@@ -1,6 +1,6 @@
 """Keys of the records of batches and jobs, as far as they refer to other records. See docs/store-format.md.
 
-A key is the id of an id record (see `TakenId`). Functions raise struct.error for a key that is cut off.
+A key is the id of an id record (see `MessageIdRecord`). Functions raise struct.error for a key that is cut off.
 """
 
 import struct

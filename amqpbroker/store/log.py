@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.live_entries import LiveEntriesBySegment
 from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.recovered import Recovered
 
@@ -76,7 +76,7 @@ class Log(ABC):
     """
 
     name: str
-    living: LivingBySegment
+    living: LiveEntriesBySegment
     segment_bytes: int
     oldest: int
     newest: int

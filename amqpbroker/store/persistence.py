@@ -16,15 +16,15 @@ from amqpbroker.store import record
 from amqpbroker.store.batches import Encoder, Writing
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
-from amqpbroker.store.gathering import Gathering
 from amqpbroker.store.log import Log, StoreError
-from amqpbroker.store.moves import Moves
+from amqpbroker.store.message_id_record import IdKeeper
+from amqpbroker.store.pending_writes import PendingWrites
 from amqpbroker.store.reading import LogReading, Reader
 from amqpbroker.store.recovered import Recovered
+from amqpbroker.store.relocations import Relocations
 from amqpbroker.store.store import DOUBTED, NO_KEEPERS, Holder
 from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.store.streams.streams import Streams, streams_in_memory
-from amqpbroker.store.taken_id import IdKeeper
 from amqpbroker.store.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ COMPACTION_RETRY_MS: Final = 10_000
 OVERLAP_BYTES: Final = 65_536
 
 
-class Persistence(Gathering):
+class Persistence(PendingWrites):
     """Gathers operations on stored messages and writes them.
 
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
@@ -74,8 +74,8 @@ class Persistence(Gathering):
         self._clock = clock
         clock.watch()
         self._waits = waits
-        self._moves = Moves()
-        self._reader = Reader(log, self._moves)
+        self._relocations = Relocations()
+        self._reader = Reader(log, self._relocations)
         self.writer = Writer(
             log.name, committer, clock, self._written, self._gathering_written, self.sync, on_failure, log.concurrency
         )
@@ -84,7 +84,7 @@ class Persistence(Gathering):
         self._concurrent: bool = log.concurrency > 1
         #: Callbacks that wait for more data to be safe.
         self._unsafe: list[Callable[[], bool]] = []
-        self._compaction = Compaction(log, self._moves, self._counts, self._dues, bounds.compaction_bytes)
+        self._compaction = Compaction(log, self._relocations, self._counts, self._dues, bounds.compaction_bytes)
         self._compaction_retry: Timer | None = None
         if streams is None:
             streams = streams_in_memory(bounds.stream_cache_bytes)
@@ -94,7 +94,7 @@ class Persistence(Gathering):
         self._gathers_definitions: bool = gathers_definitions
         #: Definitions were changed that must be written even if there is no batch.
         self._definitions_due: bool = False
-        self._encoder = Encoder(log, self._moves, self._counts, self._dues, self._compaction, bounds)
+        self._encoder = Encoder(log, self._relocations, self._counts, self._dues, self._compaction, bounds)
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class Persistence(Gathering):
         self._safe_position = self.log.durable
         # Only now can a copy be read at its new position; the old one remains readable until `tidy`.
         for copy in writing.moved:
-            self._moves.move(copy.old, copy.new)
+            self._relocations.move(copy.old, copy.new)
         if self._unsafe:
             self._try_again()
 

@@ -9,8 +9,8 @@ from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.store import record
 from amqpbroker.store.log import Log
-from amqpbroker.store.moves import Moves
 from amqpbroker.store.record import OFFSET_BITS
+from amqpbroker.store.relocations import Relocations
 from amqpbroker.store.store import Reading
 from amqpbroker.store.stored import DECODED, decode
 
@@ -30,11 +30,11 @@ _PUBLISH: Final = ord("P")
 
 
 class Reader:
-    """Reads messages by the positions of their copies. `moves` has the present positions."""
+    """Reads messages by the positions of their copies. `relocations` has the present positions."""
 
-    def __init__(self, log: Log, moves: Moves) -> None:
+    def __init__(self, log: Log, relocations: Relocations) -> None:
         self._log = log
-        self._moves = moves
+        self._relocations = relocations
 
     def start(self, positions: Sequence[int]) -> "LogReading":
         """Start a pass over these copies, which may be none.
@@ -43,14 +43,14 @@ class Reader:
         """
         last = 0
         if positions:
-            last = self._moves.present(positions[-1])
-            if last - self._moves.present(positions[0]) > len(positions) * _LARGE_BYTES:
+            last = self._relocations.present(positions[-1])
+            if last - self._relocations.present(positions[0]) > len(positions) * _LARGE_BYTES:
                 last = 0
-        return LogReading(self._log, self._moves, last)
+        return LogReading(self._log, self._relocations, last)
 
     def expect(self, positions: Sequence[int]) -> None:
         """Announce that the messages of these copies will be read soon, in this order."""
-        first, last = self._moves.present(positions[0]), self._moves.present(positions[-1])
+        first, last = self._relocations.present(positions[0]), self._relocations.present(positions[-1])
         if first <= last and first >> OFFSET_BITS == last >> OFFSET_BITS:
             self._log.expect(first, last - first + _BEYOND_BYTES)
 
@@ -58,17 +58,17 @@ class Reader:
 class LogReading(Reading):
     """A pass over stored copies. last: the position of the last wanted copy if it is near; 0 if it is far."""
 
-    def __init__(self, log: Log, moves: Moves, last: int) -> None:
+    def __init__(self, log: Log, relocations: Relocations, last: int) -> None:
         self._log = log
-        self._moves: Moves | None = moves or None
+        self._relocations: Relocations | None = relocations or None
         self._last: int = last
         self._base: int = 0
         self._data: bytes = b""
         self._address: bytes = b""
 
     def message(self, position: int) -> Message:
-        if self._moves is not None:
-            position = self._moves.present(position)
+        if self._relocations is not None:
+            position = self._relocations.present(position)
         start = position - record.PUBLISH_BYTES
         if start < self._base or start - self._base + _COPY_BYTES > len(self._data):
             self._read(start, _COPY_BYTES)

@@ -148,7 +148,7 @@ class Visitor(metaclass=ABCMeta):
         """Handle a delay of the copy at that position; `due_ms` is 0 at its end."""
 
     def took(self, offset: int, holder_id: int, sequence: int, expires_ms: int, key: bytes) -> None:  # noqa: B027
-        """Handle an id that a queue or exchange must not accept again; see `TakenId`. offset: of its entry."""
+        """Handle an id that a queue or exchange must not accept again; see `MessageIdRecord`. offset: of its entry."""
 
 
 def segment_head(number: int, mark: bytes) -> bytes:
@@ -305,7 +305,7 @@ def delayed(entries: list[tuple[int, int]]) -> bytes:
 
 
 def took(holder_id: int, sequence: int, expires_ms: int, key: bytes) -> bytes:
-    """Return a record of an id; see `TakenId`."""
+    """Return a record of an id; see `MessageIdRecord`."""
     return ID_HEAD.pack(ID, len(key)) + ENTRY.pack(holder_id, sequence, expires_ms, 0, ID_INDEX) + key
 
 

@@ -5,9 +5,9 @@ from array import array
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.store import record
-from amqpbroker.store.living import Living, LivingBySegment
+from amqpbroker.store.live_entries import LiveEntries, LiveEntriesBySegment
+from amqpbroker.store.message_id_record import Ids
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
-from amqpbroker.store.taken_id import Ids
 
 #: The distance between entries is at least one grain (16 bytes), so that one flag per grain is enough.
 _GRAIN_BITS = 4
@@ -119,7 +119,7 @@ class Recovered(record.Visitor):
     def __init__(self) -> None:
         self.copies: dict[int, Copies] = {}
         self.ids: dict[int, Ids] = {}
-        self.living = LivingBySegment()
+        self.living = LiveEntriesBySegment()
         self.returned: dict[int, int] = {}
         self.delayed: dict[int, int] = {}
         self.batches: int = 0
@@ -129,7 +129,7 @@ class Recovered(record.Visitor):
         self._settled: dict[int, bytearray] = {}
         self._base: int = 0
         self._shift: int = 0
-        self._entries = Living()
+        self._entries = LiveEntries()
 
     def start_segment(self, number: int, size: int, shift: int = 0) -> None:
         """Begin or continue to read a segment.

@@ -16,10 +16,10 @@ from mypy_extensions import mypyc_attr
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
+from amqpbroker.store.message_id_record import IdKeeper, MessageIdRecord
 from amqpbroker.store.recovered import Copies, Recovered
 from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.store.streams.streams import Streams, streams_in_memory
-from amqpbroker.store.taken_id import IdKeeper, TakenId
 
 #: Delivery count of a copy that may have been delivered: the store was not closed in order after it was stored.
 DOUBTED: Final = -2
@@ -108,14 +108,14 @@ class Store(metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def add_id(self, taken: TakenId) -> None:
+    def add_id(self, taken: MessageIdRecord) -> None:
         """Store the id of an accepted message, in one group with that message."""
 
     @abstractmethod
-    def remove_id(self, taken: TakenId) -> None:
+    def remove_id(self, taken: MessageIdRecord) -> None:
         """Record that an id is free again, if it is stored."""
 
-    def remove_ids(self, ids: list[TakenId]) -> None:
+    def remove_ids(self, ids: list[MessageIdRecord]) -> None:
         """Record that several ids are free again."""
         for taken in ids:
             self.remove_id(taken)
@@ -267,10 +267,10 @@ class MemoryStore(Store):
     def delayed(self, copy: Copy, due_ms: int) -> None:
         pass
 
-    def add_id(self, taken: TakenId) -> None:
+    def add_id(self, taken: MessageIdRecord) -> None:
         pass
 
-    def remove_id(self, taken: TakenId) -> None:
+    def remove_id(self, taken: MessageIdRecord) -> None:
         pass
 
     def begin(self) -> None:

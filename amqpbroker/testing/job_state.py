@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.jobs.standing import Standings
+from amqpbroker.broker.jobs.job_status import JobStatuses
 from amqpbroker.testing.checks import check_text
 from amqpbroker.testing.hints import did_you_mean
 from amqpbroker.wire.values import text
@@ -59,16 +59,16 @@ def job_state(broker: Broker, id_: str, vhost: str | None, user: str | None) -> 
                 f"the {kind}s {' and '.join(shown)} have a job {id_!r}: choose one, such as {kind}={shown[0]}"
             )
     one, job = found[0]
-    standing = Standings(one.queues, broker.sessions, broker.clock.ahead_ms).of(job)
+    job_status = JobStatuses(one.queues, broker.sessions, broker.clock.ahead_ms).of(job)
     reply = job.read_reply()
-    reason = job.failure.reason if standing.state == "failed" and job.failure is not None else None
+    reason = job.failure.reason if job_status.state == "failed" and job.failure is not None else None
     return JobState(
         one.name,
         id_,
         job.user,
-        standing.state,
-        standing.queue,
-        standing.attempt,
+        job_status.state,
+        job_status.queue,
+        job_status.attempt,
         reason,
         None if reply is None else reply[1],
     )

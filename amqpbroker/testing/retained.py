@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
+from amqpbroker.broker.exchanges.deduplicated import MessageIdFilter
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.entry import Entry
@@ -105,11 +105,11 @@ def carry(before: Broker, after: Broker) -> None:
                 for copy in held.recent():
                     if copy.message.persistent:
                         later.hold(copy.message, copy.deadline_ms, copy.timed)
-            gate = exchange.gate
-            if exchange.durable and isinstance(gate, DuplicateGate):
-                now_gate = now.exchanges[exchange.name].gate
-                assert isinstance(now_gate, DuplicateGate)
-                now_gate.window.inherit(gate.window, now_gate.id)
+            duplicate_filter = exchange.duplicate_filter
+            if exchange.durable and isinstance(duplicate_filter, MessageIdFilter):
+                now_gate = now.exchanges[exchange.name].duplicate_filter
+                assert isinstance(now_gate, MessageIdFilter)
+                now_gate.window.inherit(duplicate_filter.window, now_gate.id)
         # Only now, so that the copies are not counted again.
         if vhost.batches is not None and now.batches is not None:
             now.batches.inherit(vhost.batches)

@@ -19,7 +19,7 @@ TO_DEAD: Table = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-
 @pytest.fixture
 def broker() -> Broker:
     """Return a broker that settles three messages in an iteration, five that are only removed, and expires four."""
-    return make_broker(bounds=BOUNDS._replace(departures=3, disposal=5, expiries=4))
+    return make_broker(bounds=BOUNDS._replace(departures=3, deferred_free=5, expiries=4))
 
 
 def iterations(client: Wire, queue: Queue) -> list[int]:

@@ -196,7 +196,7 @@ def test_content_of_an_ended_broker_is_freed_at_once(living, arguments, compat):
 
 def test_a_broker_that_ends_while_it_frees_purged_messages_is_freed(living):
     before = living()
-    broker = make_broker(bounds=Bounds(disposal=1))
+    broker = make_broker(bounds=Bounds(deferred_free=1))
     client = Wire(broker).log_in()
     client.declare("q")
     fill(client)

@@ -4,7 +4,7 @@ import pytest
 
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.window import Window
-from amqpbroker.broker.fates.expiries import Expiries
+from amqpbroker.broker.tracking.expiries import Expiries
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
@@ -165,7 +165,7 @@ def test_paged_delivery_times_and_their_ttl_follow_the_wall_clock(ahead_ms):
     for number in range(40):
         publish(client, str(number), headers={"eta": eta}, expiration=str(HOUR_MS))
     client.turn()
-    assert node.broker.vhosts["/"].queues["q"].offering.delayed.paged_out > 20
+    assert node.broker.vhosts["/"].queues["q"].dispatcher.delayed.paged_out > 20
     node.clock.stepped(ahead_ms)
     node.clock.advance(3 * HOUR_MS - ahead_ms - 1)
     assert depth(node, "q") == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.resource import AnsweredBy, Resource
 from amqpbroker.management.routes import RESOURCES
 
 #: Resources without a vhost in their path that are changed by the broker that gets the request.
@@ -66,10 +66,10 @@ def _exists(resource, reading):
 @pytest.mark.parametrize(
     ("path", "reading", "by"),
     [
-        ("/x/{vhost}/{name}", True, By.VHOST),
-        ("/x/{vhost}/{name}", False, By.VHOST),
-        ("/x/{name}", True, By.HERE),
-        ("/x/{name}", False, By.WRITER),
+        ("/x/{vhost}/{name}", True, AnsweredBy.VHOST),
+        ("/x/{vhost}/{name}", False, AnsweredBy.VHOST),
+        ("/x/{name}", True, AnsweredBy.HERE),
+        ("/x/{name}", False, AnsweredBy.WRITER),
     ],
 )
 def test_the_path_and_the_method_name_the_broker(path, reading, by):
@@ -77,39 +77,39 @@ def test_the_path_and_the_method_name_the_broker(path, reading, by):
 
 
 def test_a_resource_may_name_another_broker():
-    resource = Resource("/x/{vhost}", Access.USER, read_by=By.HERE, changed_by=By.WRITER)
-    assert (resource.answered_by(True), resource.answered_by(False)) == (By.HERE, By.WRITER)
+    resource = Resource("/x/{vhost}", Access.USER, read_by=AnsweredBy.HERE, changed_by=AnsweredBy.WRITER)
+    assert (resource.answered_by(True), resource.answered_by(False)) == (AnsweredBy.HERE, AnsweredBy.WRITER)
 
 
 def test_lists_of_all_brokers():
-    assert paths(By.ALL, True) == ALL
-    assert paths(By.ALL, False) == {"/connections/username/{user}"}
+    assert paths(AnsweredBy.ALL, True) == ALL
+    assert paths(AnsweredBy.ALL, False) == {"/connections/username/{user}"}
 
 
 def test_connections_and_channels_are_at_any_broker():
-    of_nodes = {path for path in paths(By.HOLDER, True) if path.startswith("/nodes/{node}/memory")}
-    assert paths(By.HOLDER, True) - of_nodes == {
+    of_nodes = {path for path in paths(AnsweredBy.HOLDER, True) if path.startswith("/nodes/{node}/memory")}
+    assert paths(AnsweredBy.HOLDER, True) - of_nodes == {
         "/connections/{name}",
         "/connections/{name}/channels",
         "/channels/{name}",
     }
-    assert paths(By.HOLDER, False) == {"/connections/{name}", "/channels/{name}/deliveries/{tag}/renew"}
+    assert paths(AnsweredBy.HOLDER, False) == {"/connections/{name}", "/channels/{name}/deliveries/{tag}/renew"}
 
 
 def test_definitions_of_vhosts_are_read_here():
-    here = {path for path in paths(By.HERE, True) if "{vhost}" in path}
+    here = {path for path in paths(AnsweredBy.HERE, True) if "{vhost}" in path}
     others = {"/vhosts/{vhost}/permissions", "/vhosts/{vhost}/topic-permissions", "/shovels/vhost/{vhost}/{name}"}
     assert {path for path in here if not path.startswith(KNOWN)} == others
-    assert not {path for path in paths(By.VHOST, True) if path.startswith(KNOWN)}
+    assert not {path for path in paths(AnsweredBy.VHOST, True) if path.startswith(KNOWN)}
 
 
 def test_changes_that_are_made_here():
-    assert {path for path in paths(By.HERE, False) if "{vhost}" not in path} == HERE
-    assert {path for path in paths(By.HERE, False) if "{vhost}" in path} == {"/vhosts/{vhost}/start/{node}"}
+    assert {path for path in paths(AnsweredBy.HERE, False) if "{vhost}" not in path} == HERE
+    assert {path for path in paths(AnsweredBy.HERE, False) if "{vhost}" in path} == {"/vhosts/{vhost}/start/{node}"}
 
 
 def test_changes_of_definitions_of_vhosts_are_made_by_the_writer():
-    assert {path for path in paths(By.WRITER, False) if "{vhost}" in path} == {
+    assert {path for path in paths(AnsweredBy.WRITER, False) if "{vhost}" in path} == {
         "/definitions/{vhost}",
         "/operator-policies/{vhost}/{name}",
         "/parameters/{component}/{vhost}/{name}",

@@ -8,7 +8,7 @@ import pytest
 
 from amqpbroker.broker.storage import Storage
 from amqpbroker.config import Config, Management
-from amqpbroker.management import held, sharing
+from amqpbroker.management import part_memory, sharing
 from amqpbroker.management.peers import PART, SENDER
 from amqpbroker.store.log import FencedError
 from amqpbroker.store.persistence import Persistence
@@ -454,19 +454,19 @@ async def test_a_part_that_is_none_is_missing(filled, monkeypatch):
 
 
 async def test_a_part_that_is_too_long_is_an_error(filled, monkeypatch):
-    monkeypatch.setattr(held, "MOST_PART_BYTES", 1_000)
+    monkeypatch.setattr(part_memory, "MOST_PART_BYTES", 1_000)
     answer = await filled["a"].get("queues")
     assert (answer.status_code, "longer than 1000 bytes; request a page" in answer.json()["reason"]) == (400, True)
     assert (await filled["a"].get("queues?columns=name")).status_code == 200
 
 
 async def test_parts_of_all_requests_have_a_limit_together(filled, monkeypatch):
-    monkeypatch.setattr(held, "MOST_HELD_BYTES", 100_000)
+    monkeypatch.setattr(part_memory, "MOST_HELD_BYTES", 100_000)
     for _ in range(50):
         assert (await filled["a"].get("queues")).status_code == 200
         assert (await filled["a"].get("overview")).status_code == 200
         assert (await filled["a"].get("queues?page=9")).status_code == 400
-    monkeypatch.setattr(held, "MOST_HELD_BYTES", 1_000)
+    monkeypatch.setattr(part_memory, "MOST_HELD_BYTES", 1_000)
     answer = await filled["a"].get("queues")
     assert (answer.status_code, "take 1000 bytes already" in answer.json()["reason"]) == (503, True)
 

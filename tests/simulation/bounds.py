@@ -31,7 +31,7 @@ LOWERED = {
     "stream_skips": (1, 3, 20),
     "stream_read_bytes": (1, 1_000),
     "stream_offsets": (1, 3),
-    "disposal": (1, 7),
+    "deferred_free": (1, 7),
     "departures": (1, 3, 20),
     "log_bytes": (5_000, 50_000),
     "full_log_bytes": (20_000, 100_000),
@@ -121,7 +121,7 @@ CONSTANTS = {
         server.reading.TURN_BYTES server.transport.WRITE_HIGH_BYTES server.transport.WRITE_LOW_BYTES
     """,
     "of parts that no world has: TLS and long queues of jobs": """
-        broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP server.certificate_depth.REMEMBERED
+        broker.jobs.job_status.MOST_AHEAD broker.jobs.job_status._STEP server.certificate_depth.REMEMBERED
     """,
     "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",
     "a size from which bytes are handled in another way; worlds have bodies of 0 to 200,000 bytes": """
@@ -130,10 +130,11 @@ CONSTANTS = {
         store.reading._LARGE_BYTES store.streams.segment.READ_BYTES
     """,
     "small already, 2 to 64: worlds go past it": """
-        amqp.browsing._STEP amqp.locks._SPARE amqp.routes.COLD broker.fates.expiries.SLACK broker.queues.expiry.BEHIND
-        broker.queues.groups.group._REMOVED broker.queues.groups.redrive._STEP broker.queues.groups.superseding.MORE
-        broker.queues.last_value.values._MOVED broker.queues.lines.ready_line.SLACK
-        broker.queues.lines.shortage.STEP_PAGES broker.redrive.redrive._STEP server.clients._TURNS
+        amqp.browsing._STEP amqp.locks._SPARE amqp.routes.COLD broker.tracking.expiries.SLACK
+        broker.queues.expiry.BEHIND broker.queues.groups.group._REMOVED broker.queues.groups.redrive._STEP
+        broker.queues.groups.stale_versions.MORE broker.queues.last_value.values._MOVED
+        broker.queues.lines.page_out.STEP_PAGES broker.queues.lines.ready_line.SLACK
+        broker.redrive.redrive._STEP server.clients._TURNS
         store.compaction.SPARE_SEGMENTS
     """,
     "paid only inside one call: no other code runs between two steps": """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues.lines.shortage import Shortage
+from amqpbroker.broker.queues.lines.page_out import PageOut
 from amqpbroker.clock import SystemClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
@@ -185,7 +185,7 @@ class BrokerProcess:
                 MOST_CLIENTS,
                 self._on_failure,
             )
-            self._shortage = Shortage(self.clock, storage.spill, self.broker.queues, _nothing)
+            self._shortage = PageOut(self.clock, storage.spill, self.broker.queues, _nothing)
         except (OSError, StoreError) as error:
             self._report(self._supervisor.ended, error)
             return

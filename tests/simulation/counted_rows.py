@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from amqpbroker.broker.counters import rates
-from amqpbroker.management import getting, listing
+from amqpbroker.management import get_request, listing
 from amqpbroker.management.definitions import export
 from amqpbroker.management.routes import connections, definitions
 from amqpbroker.metrics import page, snapshot
@@ -83,7 +83,7 @@ def _sliced(members: list[Any], most: int) -> Iterator[Any]:
         yield some
 
 
-got, sliced = getting.got, rates._sliced
+got, sliced = get_request.got, rates._sliced
 listing_rows, listing_sorted, gather = listing.encoded_rows, listing._sorted, connections.gather
 imported, line = definitions.imported, page.line
 
@@ -96,7 +96,7 @@ REPLACED: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (definitions, "imported", _imported),
     (page, "label_text", _counted(LABELLED, page.label_text)),
     (page, "line", _line),
-    (getting, "got", _got),
+    (get_request, "got", _got),
     (rates, "_sliced", _sliced),
     *[
         (snapshot, row.__name__, _counted(COLLECTED, row))

@@ -51,7 +51,7 @@ def streams(process: "BrokerProcess") -> Iterator[StreamQueue]:
 
 def is_reading_again(queue: LocalQueue) -> bool:
     """Return whether the queue waits until it tries again to read messages."""
-    return queue._rereading is not None and queue._rereading._timer is not None
+    return queue._read_retry is not None and queue._read_retry._timer is not None
 
 
 def line_of_kind(line: ReadyLine) -> ReadyLine:

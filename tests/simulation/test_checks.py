@@ -11,7 +11,7 @@ from anyio._backends._asyncio import _task_states
 from amqpbroker.broker.counters.history import History
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.lines.fifo_line import FifoLine
-from amqpbroker.broker.queues.lines.rereading import Rereading
+from amqpbroker.broker.queues.lines.read_retry import ReadRetry
 from amqpbroker.client.protocol import Delivery
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
@@ -202,10 +202,10 @@ def deactivate(process):
 
 def await_reading(process):
     """Make a queue wait to read messages again, without a timer."""
-    rereading = Rereading(process.clock, "flow", "/")
-    rereading.failed(OSError(), lambda: None)
-    rereading.stop()
-    queue_of(process)._rereading = rereading
+    read_retry = ReadRetry(process.clock, "flow", "/")
+    read_retry.failed(OSError(), lambda: None)
+    read_retry.stop()
+    queue_of(process)._read_retry = read_retry
 
 
 def record_histories(process):

@@ -73,9 +73,9 @@ NOT_LIMITS = {
         broker.queues.groups.group.OPEN broker.queues.groups.group.PARKED broker.queues.groups.group.CLOSED
         broker.queues.groups.ledger._FIRST
         broker.queues.groups.versions.VERSION broker.queues.groups.versions._VERSION_BYTES
-        broker.queues.groups.letters_out.LETTERS broker.queues.groups.letters_out.LETTER_QUEUE
-        broker.queues.groups.letters_out.LETTER_NUMBER broker.queues.groups.letters_out._NUMBER_BYTES
-        broker.queues.groups.letters_out._RESERVED broker.queues.dead_letters.letter_numbers._PER_MS
+        broker.queues.groups.dead_letter_index.LETTERS broker.queues.groups.dead_letter_index.LETTER_QUEUE
+        broker.queues.groups.dead_letter_index.LETTER_NUMBER broker.queues.groups.dead_letter_index._NUMBER_BYTES
+        broker.queues.groups.dead_letter_index._RESERVED broker.queues.dead_letters.letter_numbers._PER_MS
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
@@ -103,10 +103,10 @@ NOT_LIMITS = {
         broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
         broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
         broker.queues.groups.following.FOLLOW_AGAIN_MS broker.queues.groups.following.FOLLOW_AGAIN_MAX_MS
-        broker.queues.groups.task.BUSY_MS broker.queues.lines.rereading.RETRY_MS
-        broker.queues.lines.shortage.REST_MS broker.queues.lines.shortage.ROUND_MS
+        broker.queues.groups.task.BUSY_MS broker.queues.lines.read_retry.RETRY_MS
+        broker.queues.lines.page_out.REST_MS broker.queues.lines.page_out.ROUND_MS
         broker.queues.streams.tracking.STORE_MS
-        broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
+        broker.shovels.definition._RECONNECT_DELAY_S broker.binding_cleanup.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.bodies.PROMPT_S management.listing.FILTER_SLICE_S
         management.peeking.REQUEST_MS management.sharing.SERVED_S management.sharing.LOOK_S
         management.sharing.ANSWER_S management.sharing.PART_S management.sharing.KNOWN_S
@@ -135,7 +135,7 @@ NOT_LIMITS = {
         server.shared_database.AWAITED_STEP_S server.shared_database.READY_S
         store.database.sharing.SETTLING_STEPS store.database.sharing._PREPARING_STEPS
         server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
-        server.cut_off.REQUEST_S server.cut_off.LONGEST_S server.cut_off.ANSWER_S
+        server.partition_monitor.REQUEST_S server.partition_monitor.LONGEST_S server.partition_monitor.ANSWER_S
         store.database.members.REMOVED_S
         store.database.reporting.REPORTS store.database.reporting.RETRY_S
         store.database.session._POLL_S store.database.sessions.DEADLINE_S
@@ -144,8 +144,8 @@ NOT_LIMITS = {
     "an estimate or a weight, which is added to what is counted": """
         broker.queues.streams.queue._STREAM_BYTES
         amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
-        amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
-        store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES store.gathering._ID_BYTES
+        amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.pending_writes._COPY_BYTES
+        store.pending_writes._RETURNED_BYTES store.pending_writes._DELAYED_BYTES store.pending_writes._ID_BYTES
         message.message.MESSAGE_BYTES
         broker.queues.queue_info._QUEUE_BYTES broker.queues.arguments.retry_delay.GROWTH
         broker.counters.rates._WEIGHT broker.queues.lines.quorum_lines.QuorumLine.WEIGHT
@@ -185,7 +185,7 @@ NOT_LIMITS = {
         server.relaying._FILES_EACH server.relaying._PAUSE_S server.relaying.PART_BYTES
     """,
     "of the answers of other brokers, which a test drives past its bound (management/test_sharing.py)": """
-        management.held.MOST_PART_BYTES management.held.MOST_HELD_BYTES management.sharing.MOST_NAMES
+        management.part_memory.MOST_PART_BYTES management.part_memory.MOST_HELD_BYTES management.sharing.MOST_NAMES
         server.peers.READ_BYTES
     """,
     "of `amqpbroker store copy`, which ends": """

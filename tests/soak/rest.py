@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from amqpbroker.broker.fates.expiries import SLACK
+from amqpbroker.broker.tracking.expiries import SLACK
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import published
@@ -34,7 +34,7 @@ BLOCKS = "allocated blocks"
 HEAP = "bytes of heap"
 #: Lengths of the arrays of entries of the journal, which grow with each segment up to their bounds (see `remembered`),
 #: and the bytes that each item takes from the heap.
-LIVING, LIVING_BYTES = ("Living._offsets[]", "Living._sizes[]"), 4
+LIVING, LIVING_BYTES = ("LiveEntries._offsets[]", "LiveEntries._sizes[]"), 4
 #: Names in the census: resources of the operating system and the event loop, and the timers that are not cancelled.
 FILES = "open files"
 THREADS = "threads"
@@ -73,13 +73,13 @@ COUNT_UP = (
     "Exchange._published_*",
     "Vhost.route_epoch",
     "Sample.*",
-    "Departure.time_s",
-    "Disposal._used_ms",
+    "DeadLetterBuilder.time_s",
+    "DeferredFree._used_ms",
     "DeadLetters.runs",
     # The broker's counts of dead letters: a row for each kind of queue, strategy and reason that occurred.
     "Ledger._letter_counts[]",
-    "GroupOffering._run",
-    "GroupOffering._returned",
+    "GroupDispatcher._run",
+    "GroupDispatcher._returned",
     "History.*",
     "Rates._started_ms",
     "Reading._asked_ms",
@@ -104,7 +104,7 @@ COUNT_UP = (
     "Journal.oldest",
     "Journal.batches",
     "Journal.durable",
-    "Living._next",
+    "LiveEntries._next",
     "Segment.descriptor",
     "Segment.number",
     "Segment.size",
@@ -141,7 +141,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Counters of the broker and of its vhost, with 601 samples.
         "History._numbers[[]]": 64 * 601,
         # Two spare segments and the open one; a message takes at least 41 bytes.
-        "Living._*s[[]]": 3 * bounds.segment_bytes // 41,
+        "LiveEntries._*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
         # Threads of the broker and of executors, which start one for a job until they have their maximum.
         "threads": 12,

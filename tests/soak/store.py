@@ -2,7 +2,7 @@
 
 import time
 
-from amqpbroker.store.gathering import _COPY_BYTES
+from amqpbroker.store.pending_writes import _COPY_BYTES
 from amqpbroker.store.reading import _ALONE_BYTES, _LARGE_BYTES
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
@@ -308,7 +308,7 @@ def large_pages(soak: Soak) -> None:
 
 def disposed(soak: Soak) -> None:
     """Purge and delete a queue with many messages in memory, also after a client has left with many of them."""
-    count = 2 * max(soak.bounds.disposal, soak.bounds.departures) + 100
+    count = 2 * max(soak.bounds.deferred_free, soak.bounds.departures) + 100
     with soak.client() as client:
         client.declare("q")
         publish(client, alike(TRANSIENT, "q", count), count)

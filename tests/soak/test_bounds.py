@@ -48,9 +48,9 @@ DRIVEN = {
     "store.reading._ALONE_BYTES": "large pages",
     "store.reading._BEYOND_BYTES": "dropped at once",
     "store.reading._LARGE_BYTES": "large pages",
-    "broker.queues.lines.shortage.STEP_PAGES": "spilled",
+    "broker.queues.lines.page_out.STEP_PAGES": "spilled",
     "config.bounds.spill_bytes": "spilled",
-    "config.bounds.disposal": "disposed",
+    "config.bounds.deferred_free": "disposed",
     "config.bounds.departures": "disposed",
     "config.bounds.releases": "delayed",
     "config.bounds.expiries": "expiration anywhere quorum",
@@ -157,14 +157,14 @@ NOT_DRIVEN = {
     "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "config.bounds.segment_chunks",
     "of a connection to PostgreSQL; driven by tests/store/database/test_repeated.py": "store.database.repeated.MOST",
     "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",
-    "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
+    "driven by tests/broker/tracking": "broker.tracking.expiries.SLACK",
     "messages that come back at once; driven by the tests of groups": "config.bounds.returned_follows",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
         config.bounds.follows  broker.queues.groups.redrive._STEP
          config.bounds.slice_visits
-        config.bounds.superseded broker.queues.groups.superseding.MORE
-        broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
+        config.bounds.superseded broker.queues.groups.stale_versions.MORE
+        broker.redrive.redrive._STEP broker.jobs.job_status.MOST_AHEAD broker.jobs.job_status._STEP
     """,
     "a share of the machine's memory, or what its allocator keeps": """
         server.allocator.KEPT_BYTES server.allocator.MAPPED_BYTES server.allocator._M_MMAP_THRESHOLD

@@ -63,8 +63,8 @@ def test_open_connection_at_rest_is_a_difference():
 
 
 def test_heap_is_counted_without_the_entries_of_the_open_segment():
-    before = {"bytes of heap": 20_000_000, "Living._offsets[]": 0, "Living._sizes[]": 0}
-    after = {"bytes of heap": 24_800_000, "Living._offsets[]": 600_000, "Living._sizes[]": 600_000}
+    before = {"bytes of heap": 20_000_000, "LiveEntries._offsets[]": 0, "LiveEntries._sizes[]": 0}
+    after = {"bytes of heap": 24_800_000, "LiveEntries._offsets[]": 600_000, "LiveEntries._sizes[]": 600_000}
     assert balanced(before)["bytes of heap"] == balanced(after)["bytes of heap"] == 20_000_000
 
 

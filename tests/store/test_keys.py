@@ -8,8 +8,8 @@ from amqpbroker.broker.batches.batch import Batch, recovered_batch
 from amqpbroker.broker.batches.member import member_name
 from amqpbroker.broker.jobs.job import Job, Place, recovered_job, reply_pieces
 from amqpbroker.store.keys import owner_of, vhost_of, with_owner, with_places
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.record import JOBS_ID
-from amqpbroker.store.taken_id import TakenId
 
 VHOST = "tä's \udcff"
 PLACES = [Place("", 7, 1, 5, True, 2), Place("", 0, 2, 0, False, -1), Place("", 9, 1 << 40, 0, True, 0)]
@@ -43,7 +43,7 @@ def test_owners_of_members_and_of_replies_are_replaced(number):
 def test_places_of_a_job_get_other_ids_and_nothing_else_changes():
     record = job().new_record()
     changed = with_places(record.key, lambda holder_id: holder_id + 100)
-    found = recovered_job(TakenId(changed, JOBS_ID, 3, 0, True), {})
+    found = recovered_job(MessageIdRecord(changed, JOBS_ID, 3, 0, True), {})
     assert found.places == [place._replace(holder_id=place.holder_id + 100) for place in PLACES]
     assert with_places(changed, lambda holder_id: holder_id - 100) == record.key
 

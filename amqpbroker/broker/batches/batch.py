@@ -7,8 +7,8 @@ from amqpbroker.broker.batches.member import FAILED, OK, OPEN, Member
 from amqpbroker.broker.batches.request import COMPLETE, DEATH, SUCCESS
 from amqpbroker.broker.batches.terms import Terms
 from amqpbroker.store.keys import BATCH, BATCH_NUMBERS
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.record import BATCHES_ID
-from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import decode_table, encode_table, text
 
 _EVENTS: Final = (DEATH, COMPLETE, SUCCESS)
@@ -59,7 +59,7 @@ class Batch:
         self.members: dict[bytes, Member] = {}
         self.forgotten: int = 0
         self.failures: dict[bytes, Failure] = {}
-        self.record: TakenId | None = None
+        self.record: MessageIdRecord | None = None
         self.has_failed: bool = False
         self._counts: list[int] = [0, 0, 0]
 
@@ -134,7 +134,7 @@ class Batch:
         self.forgotten += len(taken)
         return taken
 
-    def new_record(self) -> TakenId:
+    def new_record(self) -> MessageIdRecord:
         """Return a record of the present state of the batch, without its members, and keep it."""
         terms = self.terms
         exchange, key = terms.exchange, terms.routing_key
@@ -149,11 +149,11 @@ class Batch:
         data = BATCH + BATCH_NUMBERS.pack(terms.size, self.forgotten, self.created_ms, flags, events)
         data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(terms.outer)
         data += _bytes(self.user)
-        self.record = TakenId(data, BATCHES_ID, self.number, self.expires_ms, True)
+        self.record = MessageIdRecord(data, BATCHES_ID, self.number, self.expires_ms, True)
         return self.record
 
 
-def recovered_batch(record: TakenId) -> Batch:
+def recovered_batch(record: MessageIdRecord) -> Batch:
     """Return the batch that a record describes, without its members."""
     data = record.key
     size, forgotten, created_ms, flags, events = BATCH_NUMBERS.unpack_from(data, 1)

@@ -27,11 +27,11 @@ from amqpbroker.broker.batches.succeeded_members import SucceededMembers
 from amqpbroker.broker.batches.terms import Terms
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
-from amqpbroker.broker.fates.expiries import Expiries
-from amqpbroker.broker.fates.fates import UNROUTABLE
-from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
-from amqpbroker.broker.fates.foreseen import Foreseen
-from amqpbroker.broker.fates.shares import Shares
+from amqpbroker.broker.tracking.copy_tracker import UNROUTABLE
+from amqpbroker.broker.tracking.expiries import Expiries
+from amqpbroker.broker.tracking.follower import LOST, Follower, Move, is_marked
+from amqpbroker.broker.tracking.shares import Shares
+from amqpbroker.broker.tracking.transaction_preview import TransactionPreview
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Copy, Message
@@ -116,7 +116,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._check(request, message)
         return request
 
-    def check_all(self, messages: list[Foreseen], user: str) -> list[tuple[str, bytes]]:
+    def check_all(self, messages: list[TransactionPreview], user: str) -> list[tuple[str, bytes]]:
         """Return the targets, as `targets` does, of the members among messages that a user publishes together.
 
         Raises AmqpError 406 if they contradict their batches or exceed a limit.
@@ -468,8 +468,8 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             return True
         message = event_message(batch, event)
         destinations = route(exchange, message, self._exchanges.get).destinations
-        if exchange.gate is not None:
-            destinations = exchange.gate.guard(exchange, message, destinations)
+        if exchange.duplicate_filter is not None:
+            destinations = exchange.duplicate_filter.guard(exchange, message, destinations)
         exchange.count_published(len(destinations))
         if not destinations:
             log.warning(

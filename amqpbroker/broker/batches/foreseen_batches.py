@@ -7,7 +7,7 @@ from amqpbroker.broker.batches.batch import Batch
 from amqpbroker.broker.batches.member import member_name
 from amqpbroker.broker.batches.request import COMPLETE, Request
 from amqpbroker.broker.batches.terms import Terms
-from amqpbroker.broker.fates.shares import ForeseenShares, Shares
+from amqpbroker.broker.tracking.shares import ForeseenShares, Shares
 
 
 @final

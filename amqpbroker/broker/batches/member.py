@@ -5,8 +5,8 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.store.keys import MEMBER
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.record import BATCHES_ID
-from amqpbroker.store.taken_id import TakenId
 
 #: Outcomes of a member: not settled yet; settled, and a copy failed; all copies acknowledged. A failed member stays
 #: failed until all its copies are acknowledged after all.
@@ -29,9 +29,9 @@ def member_name(number: int, key: bytes) -> bytes:
     return MEMBER + number.to_bytes(8, "big") + key
 
 
-# Acyclic: like TakenId.
+# Acyclic: like MessageIdRecord.
 @mypyc_attr(acyclic=True)
-class Member(TakenId):
+class Member(MessageIdRecord):
     """The state of a member at one time, which does not change: a record of the journal.
 
     A subclass without attributes, since a batch has many of these. The state is in `expires_ms`: the outcome, and the
@@ -75,6 +75,6 @@ def member(
     return Member(name + details if details else name, BATCHES_ID, sequence, state, True)
 
 
-def recovered_member(record: TakenId) -> Member:
+def recovered_member(record: MessageIdRecord) -> Member:
     """Return the member that a recovered record describes."""
     return Member(record.key, BATCHES_ID, record.sequence, record.expires_ms, True, record.position)

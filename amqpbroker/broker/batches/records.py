@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 from amqpbroker.broker.batches.batch import recovered_batch
 from amqpbroker.broker.batches.member import Member, recovered_member
 from amqpbroker.store.keys import BATCH, owner_of
-from amqpbroker.store.taken_id import TakenId
+from amqpbroker.store.message_id_record import MessageIdRecord
 
 if TYPE_CHECKING:
     from amqpbroker.broker.batches.batches import Batches
@@ -33,11 +33,11 @@ class BatchRecords:
         """Continue the numbers of a broker that has ended."""
         self._last = other._last
 
-    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+    def recover_ids(self, ids: list[MessageIdRecord]) -> list[MessageIdRecord]:
         """See `IdKeeper`."""
-        heads: list[TakenId] = []
+        heads: list[MessageIdRecord] = []
         members: dict[int, list[Member]] = {}
-        unneeded: list[TakenId] = []
+        unneeded: list[MessageIdRecord] = []
         for taken in ids:
             self._last = max(self._last, taken.sequence)
             if taken.key.startswith(BATCH):

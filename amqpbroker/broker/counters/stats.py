@@ -151,7 +151,7 @@ def named(names: tuple[str, ...], numbers: Sequence[Number]) -> dict[str, Number
     return found
 
 
-class Outlet:
+class ExchangeCounters:
     """Messages that one channel has published to one exchange.
 
     single: messages that went to exactly one destination. other, other_out: number of all other messages, and of their

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds
 from amqpbroker.broker.deduplication.message_key import message_key
 from amqpbroker.broker.deduplication.options import Deduplication
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.message.message import Message
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.store import Store
-from amqpbroker.store.taken_id import TakenId
 
 
 class QueuedIds(AcceptedIds):
@@ -23,8 +23,8 @@ class QueuedIds(AcceptedIds):
         self._header: bytes | None = options.header
         self._stored: bool = options.stored
         self._store: Store = store
-        self._ids: dict[bytes, TakenId] = {}
-        self._by_sequence: dict[int, TakenId] = {}
+        self._ids: dict[bytes, MessageIdRecord] = {}
+        self._by_sequence: dict[int, MessageIdRecord] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -51,7 +51,7 @@ class QueuedIds(AcceptedIds):
         key = message_key(message, self._header)
         if key is None or key in self._ids:
             return
-        taken = TakenId(key, holder_id, sequence, 0, stored and self._stored)
+        taken = MessageIdRecord(key, holder_id, sequence, 0, stored and self._stored)
         self._add(taken)
         if taken.stored:
             self._store.add_id(taken)
@@ -70,9 +70,9 @@ class QueuedIds(AcceptedIds):
     def end_purge(self) -> None:
         self.purges -= 1
 
-    def recover(self, ids: list[TakenId], present: set[int]) -> list[TakenId]:
+    def recover(self, ids: list[MessageIdRecord], present: set[int]) -> list[MessageIdRecord]:
         """Recover the stored ids of messages that are present, by their sequences; return the others."""
-        unneeded: list[TakenId] = []
+        unneeded: list[MessageIdRecord] = []
         for taken in ids:
             if taken.sequence in present and taken.key not in self._ids:
                 self._add(taken)
@@ -80,19 +80,19 @@ class QueuedIds(AcceptedIds):
                 unneeded.append(taken)
         return unneeded
 
-    def close(self, disposal: Disposal) -> None:
+    def close(self, deferred_free: DeferredFree) -> None:
         """Free all ids, because the queue is deleted; many of them are removed from the store later."""
         ids, by_sequence = self._ids, self._by_sequence
         self._ids, self._by_sequence = {}, {}
-        disposal.record(deque(ids.values()), self._store.remove_ids, disposal.most)
-        disposal.add(ids)
-        disposal.add(by_sequence)
+        deferred_free.record(deque(ids.values()), self._store.remove_ids, deferred_free.most)
+        deferred_free.add(ids)
+        deferred_free.add(by_sequence)
 
     def discard(self) -> None:
         """Discard all ids from memory, without changing the store, after the broker has ended."""
         self._ids.clear()
         self._by_sequence.clear()
 
-    def _add(self, taken: TakenId) -> None:
+    def _add(self, taken: MessageIdRecord) -> None:
         self._ids[taken.key] = taken
         self._by_sequence[taken.sequence] = taken

@@ -8,13 +8,13 @@ from typing import Final
 from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds
 from amqpbroker.broker.deduplication.message_key import message_key, message_ttl_ms
 from amqpbroker.broker.deduplication.options import Deduplication
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import Message
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.store import Store
-from amqpbroker.store.taken_id import TakenId
 
 #: Shortest time between two removals of expired ids without a message. An expired id is not recognised, removed or not.
 SWEEP_MS: Final = 1000
@@ -37,7 +37,7 @@ class Window(AcceptedIds):
         self._store: Store = store
         self._sequence: int = 0
         #: From the oldest to the newest.
-        self._ids: dict[bytes, TakenId] = {}
+        self._ids: dict[bytes, MessageIdRecord] = {}
         #: Expiry, sequence and key of the ids that expire; some of them are forgotten already.
         self._expiring: list[tuple[int, int, bytes]] = []
         self._timer: Timer | None = None
@@ -74,7 +74,7 @@ class Window(AcceptedIds):
         self._expire(now_ms)
         self._remove(key)
         self._sequence += 1
-        taken = TakenId(key, holder_id, self._sequence, expires_ms, stored and self._stored)
+        taken = MessageIdRecord(key, holder_id, self._sequence, expires_ms, stored and self._stored)
         taken.set_time(expires_ms, ahead_ms)
         self._add(taken)
         if taken.stored:
@@ -82,10 +82,10 @@ class Window(AcceptedIds):
         while len(self._ids) > self._most:
             self._remove(next(iter(self._ids)))
 
-    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+    def recover_ids(self, ids: list[MessageIdRecord]) -> list[MessageIdRecord]:
         """See `IdKeeper`."""
         now_ms, ahead_ms = self._clock.now_ms(), self._clock.ahead_ms
-        unneeded: list[TakenId] = []
+        unneeded: list[MessageIdRecord] = []
         for taken in ids:
             self._sequence = taken.sequence
             taken.set_time(taken.expires_ms, ahead_ms)
@@ -105,17 +105,17 @@ class Window(AcceptedIds):
         for taken in other._ids.values():
             if taken.stored:
                 self._sequence += 1
-                again = TakenId(taken.key, holder_id, self._sequence, taken.expires_ms, True)
+                again = MessageIdRecord(taken.key, holder_id, self._sequence, taken.expires_ms, True)
                 again.set_time(taken.expires_ms, taken.ahead_ms)
                 self._add(again)
 
-    def close(self, disposal: Disposal) -> None:
+    def close(self, deferred_free: DeferredFree) -> None:
         """Forget all ids, because the queue or exchange is deleted; many are removed from the store later."""
         ids, expiring = self._ids, self._expiring
         self._ids, self._expiring = {}, []
-        disposal.record(deque(ids.values()), self._store.remove_ids, disposal.most)
-        disposal.add(ids)
-        disposal.add(expiring)
+        deferred_free.record(deque(ids.values()), self._store.remove_ids, deferred_free.most)
+        deferred_free.add(ids)
+        deferred_free.add(expiring)
         self.discard()
 
     def discard(self) -> None:
@@ -126,7 +126,7 @@ class Window(AcceptedIds):
             self._timer.cancel()
             self._timer = None
 
-    def _add(self, taken: TakenId) -> None:
+    def _add(self, taken: MessageIdRecord) -> None:
         self._ids[taken.key] = taken
         if taken.expires_ms:
             heapq.heappush(self._expiring, (taken.expires_ms - taken.ahead_ms, taken.sequence, taken.key))

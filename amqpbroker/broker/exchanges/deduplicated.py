@@ -7,14 +7,14 @@ from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.window import Window
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.exchanges.exchange import Exchange, Gate
+from amqpbroker.broker.exchanges.exchange import DuplicateFilter, Exchange
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import Message
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.store import Store
-from amqpbroker.store.taken_id import TakenId
 
 #: Name of the exchange type that drops duplicates, and otherwise is a fanout exchange.
 TYPE_NAME: Final = "x-message-deduplication"
@@ -23,7 +23,7 @@ TYPE_NAME: Final = "x-message-deduplication"
 Publish = Callable[[Message, Iterable[Destination]], bool]
 
 
-class DuplicateGate(Gate):
+class MessageIdFilter(DuplicateFilter):
     """Remembers the ids of the messages that one exchange has accepted in a window."""
 
     def __init__(
@@ -33,15 +33,15 @@ class DuplicateGate(Gate):
         store: Store,
         publish: Publish,
         totals: BrokerTotals,
-        disposal: Disposal,
+        deferred_free: DeferredFree,
         bounds: Bounds = BOUNDS,
     ) -> None:
-        """disposal: removes the ids of a deleted exchange."""
+        """deferred_free: removes the ids of a deleted exchange."""
         self.window = Window(options, clock, store, bounds)
         self._store: Store = store
         self._publish: Publish = publish
         self._totals: BrokerTotals = totals
-        self._disposal: Disposal = disposal
+        self._deferred_free: DeferredFree = deferred_free
 
     def guard(
         self, exchange: Exchange, message: Message, destinations: tuple[Destination, ...], counted: bool = True
@@ -69,7 +69,7 @@ class DuplicateGate(Gate):
         return accepted
 
     def close(self) -> None:
-        self.window.close(self._disposal)
+        self.window.close(self._deferred_free)
 
     def discard(self) -> None:
         self.window.discard()
@@ -77,7 +77,7 @@ class DuplicateGate(Gate):
     def stored_count(self) -> int:
         return self.window.stored_count()
 
-    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+    def recover_ids(self, ids: list[MessageIdRecord]) -> list[MessageIdRecord]:
         return self.window.recover_ids(ids)
 
 
@@ -96,17 +96,21 @@ class Passage(Destination):
     """The destinations of one message that its exchange passes on once."""
 
     def __init__(
-        self, gate: DuplicateGate, exchange: Exchange | None, key: bytes, destinations: tuple[Destination, ...]
+        self,
+        duplicate_filter: MessageIdFilter,
+        exchange: Exchange | None,
+        key: bytes,
+        destinations: tuple[Destination, ...],
     ) -> None:
         """exchange: counts the message as published to one destination; None for a message that is not counted."""
         super().__init__("")
         self._destinations: tuple[Destination, ...] = destinations
-        self._gate: DuplicateGate = gate
+        self._duplicate_filter: MessageIdFilter = duplicate_filter
         self._exchange: Exchange | None = exchange
         self._key: bytes = key
 
     def publish(self, message: Message) -> bool:
-        accepted = self._gate.pass_once(self._key, message, self._destinations)
+        accepted = self._duplicate_filter.pass_once(self._key, message, self._destinations)
         if self._exchange is not None:
             self._exchange.correct_published(-1 if accepted is None else len(self._destinations) - 1)
         return accepted is not False
@@ -117,10 +121,10 @@ class Passage(Destination):
                 destination.count_letter(message)
 
     def is_duplicate(self, message: Message) -> bool:
-        return self._gate.window.has(self._key)
+        return self._duplicate_filter.window.has(self._key)
 
     def will_drop(self, message: Message, ids: ForeseenIds) -> bool:
-        return not ids.add(self._gate.window, self._key)
+        return not ids.add(self._duplicate_filter.window, self._key)
 
     def ends(self) -> tuple[Destination, ...]:
         return self._destinations

@@ -7,6 +7,6 @@ from amqpbroker.broker.exchanges.fanout import FanoutType
 
 
 class DeduplicationType(FanoutType):
-    """rabbit_message_deduplication_exchange (a plugin); its `Exchange.gate` drops the duplicates."""
+    """rabbit_message_deduplication_exchange (a plugin); its `Exchange.duplicate_filter` drops the duplicates."""
 
     name: ClassVar[str] = TYPE_NAME

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar, Final, Union
 
 from amqpbroker import errors
-from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
+from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, ExchangeCounters, MessageStats, Sample, message_stats
 from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.exchanges.key_index import KeyIndex
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.message.message import Message
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.store import Holder
-from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import TYPE_NAMES, Table, text
 
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
@@ -97,7 +97,7 @@ class ExchangeType(ABC):
         """
 
 
-class Gate(ABC):
+class DuplicateFilter(ABC):
     """Drops duplicates of the messages that are published to one exchange.
 
     id: of the exchange in the store, 0 if it is not durable. dropped: number of duplicates.
@@ -125,7 +125,7 @@ class Gate(ABC):
         """Discard all ids from memory, without changing the store, after the broker has ended."""
 
     @abstractmethod
-    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+    def recover_ids(self, ids: list[MessageIdRecord]) -> list[MessageIdRecord]:
         """See `IdKeeper`."""
 
     @abstractmethod
@@ -138,8 +138,8 @@ class Exchange:
 
     bindings: those with this exchange as source. incoming: those with this exchange as destination. alternate: name of
     the alternate exchange. effective: the policies in force. outlets: publishes of the present channels to this
-    exchange. gate: drops duplicates, None if the exchange accepts them. closed: the exchange is deleted. lingering:
-    number of bindings that do not live and are still to be removed.
+    exchange. duplicate_filter: drops duplicates, None if the exchange accepts them. closed: the exchange is deleted.
+    lingering: number of bindings that do not live and are still to be removed.
     """
 
     __slots__ = (
@@ -150,9 +150,9 @@ class Exchange:
         "auto_delete",
         "bindings",
         "closed",
+        "duplicate_filter",
         "durable",
         "effective",
-        "gate",
         "incoming",
         "internal",
         "lingering",
@@ -183,11 +183,11 @@ class Exchange:
         self.alternate = alternate
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.incoming: dict[Binding, None] = {}
-        self.gate: Gate | None = None
+        self.duplicate_filter: DuplicateFilter | None = None
         self.closed: bool = False
         self.lingering: int = 0
         self.effective: Effective = NO_POLICY
-        self.outlets: dict[Outlet, None] = {}
+        self.outlets: dict[ExchangeCounters, None] = {}
         self._published_in: int = 0
         self._published_out: int = 0
 
@@ -205,8 +205,8 @@ class Exchange:
         """Break reference cycles, because the exchange is deleted."""
         self.closed = True
         self.type.close()
-        if self.gate is not None:
-            self.gate.close()
+        if self.duplicate_filter is not None:
+            self.duplicate_filter.close()
         self.bindings.clear()
         self.incoming.clear()
 
@@ -229,7 +229,7 @@ class Exchange:
         """Add to the number of destinations of a message that was counted with another number."""
         self._published_out += destinations
 
-    def add_up(self, outlet: Outlet) -> None:
+    def add_up(self, outlet: ExchangeCounters) -> None:
         """Add the counts of an outlet that is no longer used."""
         del self.outlets[outlet]
         self._published_in += outlet.single + outlet.other

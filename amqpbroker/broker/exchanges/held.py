@@ -9,10 +9,10 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.exchanges.delay import held_until_ms, is_delivery_time, released
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.fates.fates import DELETED, NO_FATES, UNROUTABLE, Fates
+from amqpbroker.broker.tracking.copy_tracker import DELETED, NO_TRACKER, UNROUTABLE, CopyTracker
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import NOT_STORED, Copy, Message
@@ -106,8 +106,8 @@ class HeldMessages(Destination):
         """extensions: see `held_until_ms`."""
         super().__init__("")
         self.id: int = 0
-        self._fates: Fates = NO_FATES
-        self._disposal: Disposal = Disposal(clock, bounds.disposal, bounds.departures)
+        self._tracker: CopyTracker = NO_TRACKER
+        self._deferred_free: DeferredFree = DeferredFree(clock, bounds.deferred_free, bounds.departures)
         self._bounds = bounds
         self._clock = clock
         self._release = release
@@ -129,10 +129,10 @@ class HeldMessages(Destination):
         self._failures = 0
         self._tells_at_ms = 0
 
-    def report_to(self, fates: Fates, disposal: Disposal) -> None:
-        """Report the fates of the messages from now on. disposal: removes the messages of a deleted exchange."""
-        self._fates = fates
-        self._disposal = disposal
+    def report_to(self, tracker: CopyTracker, deferred_free: DeferredFree) -> None:
+        """Report the fates of the messages from now on. deferred_free: removes the messages of a deleted exchange."""
+        self._tracker = tracker
+        self._deferred_free = deferred_free
 
     @property
     def count(self) -> int:
@@ -165,8 +165,8 @@ class HeldMessages(Destination):
         copy = HeldCopy(message, self.id, self._sequence, due_ms, 0, timed)
         if self._stores and message.persistent:
             self._enqueue(copy)
-        if self._fates.active:
-            self._fates.entered(copy, "")
+        if self._tracker.active:
+            self._tracker.entered(copy, "")
         heapq.heappush(self._recent, copy)
         size = message.size + _MESSAGE_BYTES
         self._recent_bytes += size
@@ -231,18 +231,18 @@ class HeldMessages(Destination):
         self._discard_unread()
         self._recent_bytes = self._new_bytes = 0
         self._arm()
-        disposal = self._disposal
-        most = disposal.few if self._fates.active else disposal.most
-        disposal.record(recent, self._discard_recent, most)
-        disposal.record(stored, self._discard_stored, most)
+        deferred_free = self._deferred_free
+        most = deferred_free.few if self._tracker.active else deferred_free.most
+        deferred_free.record(recent, self._discard_recent, most)
+        deferred_free.record(stored, self._discard_stored, most)
 
     def _discard_recent(self, copies: list[HeldCopy]) -> None:
         """Discard messages that are in memory."""
         for copy in copies:
             self._store.begin()
             try:
-                if self._fates.active:
-                    self._fates.failed(copy, "", DELETED)
+                if self._tracker.active:
+                    self._tracker.failed(copy, "", DELETED)
                 self._store.settle(copy)
             finally:
                 self._store.end()
@@ -252,11 +252,11 @@ class HeldMessages(Destination):
         positions = sorted([_position(item) for item in items])
         self._store.begin()
         try:
-            if self._fates.active:
+            if self._tracker.active:
                 reading = self._store.load(positions)
                 try:
                     for position in positions:
-                        self._fates.failed(HeldCopy(reading.message(position), self.id, 0, 0, position), "", DELETED)
+                        self._tracker.failed(HeldCopy(reading.message(position), self.id, 0, 0, position), "", DELETED)
                 except (OSError, DamagedError) as error:
                     log.error("delayed messages of a deleted exchange cannot be read: %s", error)  # noqa: TRY400
             self._store.settle_positions(array("Q", positions))
@@ -377,14 +377,14 @@ class HeldMessages(Destination):
 
     def _let_go(self, copy: HeldCopy) -> None:
         message = released(copy.message)
-        followed = self._fates.active
+        followed = self._tracker.active
         self._store.begin()
         try:
             if followed:
-                self._fates.begin_move(copy, "")
+                self._tracker.begin_move(copy, "")
             self._release(message)
             self._store.settle(copy)
             if followed:
-                self._fates.end_move(UNROUTABLE)
+                self._tracker.end_move(UNROUTABLE)
         finally:
             self._store.end()

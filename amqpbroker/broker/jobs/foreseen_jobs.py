@@ -2,8 +2,8 @@
 
 from typing import final
 
-from amqpbroker.broker.fates.shares import ForeseenShares, Shares
 from amqpbroker.broker.jobs.job import Job
+from amqpbroker.broker.tracking.shares import ForeseenShares, Shares
 
 
 @final

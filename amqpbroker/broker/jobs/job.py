@@ -4,8 +4,8 @@ from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.jobs.request import job_key
 from amqpbroker.store.keys import JOB, JOB_NAMES, JOB_NUMBERS, PIECE_HEAD, PLACE, REPLY
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.record import JOBS_ID
-from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import text
 
 #: The most copies of a job that are followed.
@@ -81,9 +81,9 @@ class Job:
         self.first_queues: list[str] = []
         self.is_routed: bool = False
         self.failure: Failure | None = None
-        self.reply: list[TakenId] = []
+        self.reply: list[MessageIdRecord] = []
         self.cancelled: bool = False
-        self.record: TakenId | None = None
+        self.record: MessageIdRecord | None = None
 
     @property
     def expires_ms(self) -> int:
@@ -139,7 +139,7 @@ class Job:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def new_record(self) -> TakenId:
+    def new_record(self) -> MessageIdRecord:
         """Return a record of the present state, and keep it."""
         places = self.places
         failure = self.failure or Failure("", "", b"")
@@ -166,7 +166,7 @@ class Job:
         if self.named:
             first = [_encoded(name) for name in self.first_queues]
             parts += [len(first).to_bytes(2, "big"), *[len(name).to_bytes(2, "big") + name for name in first]]
-        self.record = TakenId(b"".join(parts), JOBS_ID, self.number, self.expires_ms, True)
+        self.record = MessageIdRecord(b"".join(parts), JOBS_ID, self.number, self.expires_ms, True)
         return self.record
 
     def reply_bytes(self) -> int:
@@ -182,7 +182,7 @@ class Job:
         return joined[4:size], joined[size:]
 
 
-def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
+def recovered_job(record: MessageIdRecord, queues: dict[int, str]) -> Job:
     """Return the job that a record describes, without its reply. queues: names by id."""
     data = record.key
     created_ms, ttl_ms, ended_ms, done, failed, attempts, count = JOB_NUMBERS.unpack_from(data, 1)
@@ -225,7 +225,7 @@ def reply_pieces(number: int, properties: bytes, body: bytes) -> list[bytes]:
     ]
 
 
-def piece_of(record: TakenId) -> tuple[int, int]:
+def piece_of(record: MessageIdRecord) -> tuple[int, int]:
     """Return the number of the job, and the index of the piece, of a record of a reply."""
     _, number, index = PIECE_HEAD.unpack_from(record.key, 0)
     return number, index

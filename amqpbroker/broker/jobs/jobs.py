@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker import errors
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.fates.expiries import Expiries
-from amqpbroker.broker.fates.fates import UNROUTABLE
-from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
-from amqpbroker.broker.fates.foreseen import Foreseen
-from amqpbroker.broker.fates.shares import Shares
 from amqpbroker.broker.jobs.deliveries import attempts_of, deaths_of, entry_count
 from amqpbroker.broker.jobs.foreseen_jobs import ForeseenJobs
 from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job
@@ -20,11 +15,16 @@ from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, job_key, request_of, token_of, user_of
 from amqpbroker.broker.jobs.watchers import Watchers
+from amqpbroker.broker.tracking.copy_tracker import UNROUTABLE
+from amqpbroker.broker.tracking.expiries import Expiries
+from amqpbroker.broker.tracking.follower import LOST, Follower, Move, is_marked
+from amqpbroker.broker.tracking.shares import Shares
+from amqpbroker.broker.tracking.transaction_preview import TransactionPreview
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Copy, Message
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.store import Store
-from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import text
 
@@ -139,7 +139,7 @@ class Jobs(Follower[Job, Place]):
         # A further copy of the same job, whose reply counts as well.
         return Request(request.id, request.user, request.ttl_ms, job.token if request.token else "")
 
-    def check_all(self, messages: list[Foreseen], user: str) -> None:
+    def check_all(self, messages: list[TransactionPreview], user: str) -> None:
         """Raise AmqpError 406 if messages exceed the number of jobs when the user publishes all of them."""
         foreseen: ForeseenJobs | None = None
         for each in messages:
@@ -372,7 +372,7 @@ class Jobs(Follower[Job, Place]):
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
-    def recover(self, record: TakenId, reply: list[TakenId]) -> None:
+    def recover(self, record: MessageIdRecord, reply: list[MessageIdRecord]) -> None:
         """Add a stored job. Copies that are not stored are lost."""
         job = recovered_job(record, {queue.id: name for name, queue in self._queues().items() if queue.id})
         job.reply = reply

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import final
 
-from amqpbroker.broker.fates.shares import Shares
 from amqpbroker.broker.jobs.job import Job, reply_pieces
 from amqpbroker.broker.jobs.records import JobRecords
+from amqpbroker.broker.tracking.shares import Shares
 from amqpbroker.config import Config
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.store import Store
-from amqpbroker.store.taken_id import TakenId
 
 
 @final
@@ -49,7 +49,7 @@ class KeptReplies:
         try:
             self.remove(job)
             for piece in reply_pieces(job.number, properties, body):
-                job.reply.append(TakenId(piece, JOBS_ID, self._records.next_number(), 0, True))
+                job.reply.append(MessageIdRecord(piece, JOBS_ID, self._records.next_number(), 0, True))
                 self._store.add_id(job.reply[-1])
         finally:
             self._store.end()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.jobs.job import piece_of
 from amqpbroker.store.keys import JOB, vhost_of
-from amqpbroker.store.taken_id import TakenId
+from amqpbroker.store.message_id_record import MessageIdRecord
 
 if TYPE_CHECKING:
     from amqpbroker.broker.jobs.jobs import Jobs
@@ -29,11 +29,11 @@ class JobRecords:
         """Continue the numbers of a broker that has ended."""
         self._last = other._last
 
-    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+    def recover_ids(self, ids: list[MessageIdRecord]) -> list[MessageIdRecord]:
         """See `IdKeeper`."""
-        heads: list[TakenId] = []
-        replies: dict[int, list[TakenId]] = {}
-        unneeded: list[TakenId] = []
+        heads: list[MessageIdRecord] = []
+        replies: dict[int, list[MessageIdRecord]] = {}
+        unneeded: list[MessageIdRecord] = []
         for taken in ids:
             self._last = max(self._last, taken.sequence)
             if taken.key.startswith(JOB):

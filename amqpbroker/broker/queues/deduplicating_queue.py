@@ -11,8 +11,7 @@ from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds, ForeseenId
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.queued_ids import QueuedIds
 from amqpbroker.broker.deduplication.window import Window
-from amqpbroker.broker.disposal import Disposal
-from amqpbroker.broker.fates.fates import Fates
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
@@ -21,10 +20,11 @@ from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.tracking.copy_tracker import CopyTracker
 from amqpbroker.message.message import Message
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import Store
-from amqpbroker.store.taken_id import TakenId
 
 
 class IdLedger(Ledger):
@@ -37,11 +37,11 @@ class IdLedger(Ledger):
         store: Store,
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
-        disposal: Disposal,
-        fates: Fates,
+        deferred_free: DeferredFree,
+        tracker: CopyTracker,
         ids: QueuedIds,
     ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
+        super().__init__(settings, kind, store, dead_letters, letter_counts, deferred_free, tracker)
         self.sees_all = True
         self._ids: QueuedIds = ids
 
@@ -65,9 +65,9 @@ class IdLedger(Ledger):
 
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
         super().purged(lines, count)
-        if self._disposal.is_recording:
+        if self._deferred_free.is_recording:
             self._ids.begin_purge()
-            self._disposal.when_recorded(self._ids.end_purge)
+            self._deferred_free.when_recorded(self._ids.end_purge)
 
 
 class DeduplicatingQueue(LocalQueue):
@@ -97,8 +97,8 @@ class DeduplicatingQueue(LocalQueue):
             self.store,
             vhost.dead_letters,
             vhost.totals.dead_letters,
-            vhost.disposal,
-            vhost.fates,
+            vhost.deferred_free,
+            vhost.tracker,
             self.queued_ids,
         )
 
@@ -162,7 +162,7 @@ class DeduplicatingQueue(LocalQueue):
     def _finish_purges(self) -> None:
         """Free the ids of all purged messages now, because a message comes with the id of one that may be purged."""
         if self.queued_ids is not None and self.queued_ids.purges:
-            self.vhost.disposal.finish()
+            self.vhost.deferred_free.finish()
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class DeduplicatingQueue(LocalQueue):
         if self.queued_ids is not None:
             self._present = set(copies.sequences)
 
-    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+    def recover_ids(self, ids: list[MessageIdRecord]) -> list[MessageIdRecord]:
         """See `IdKeeper`."""
         if self.queued_ids is not None:
             return self.queued_ids.recover(ids, self._present)
@@ -202,9 +202,9 @@ class DeduplicatingQueue(LocalQueue):
     def close(self) -> list[Consumer]:
         consumers = super().close()
         if self.queued_ids is not None:
-            self.queued_ids.close(self.vhost.disposal)
+            self.queued_ids.close(self.vhost.deferred_free)
         if self.window is not None:
-            self.window.close(self.vhost.disposal)
+            self.window.close(self.vhost.deferred_free)
         return consumers
 
     def discard(self) -> None:

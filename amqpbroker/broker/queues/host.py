@@ -3,13 +3,13 @@
 from abc import ABCMeta, abstractmethod
 
 from amqpbroker.broker.counters.totals import BrokerTotals
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
-from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
 from amqpbroker.broker.queues.dead_letters.letter_numbers import LetterNumbers
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.tracking.copy_tracker import NO_TRACKER, CopyTracker
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.store.definitions.definitions import Definitions
@@ -21,9 +21,9 @@ class Host(metaclass=ABCMeta):
     """A vhost as its queues see it.
 
     exchanges, queues: by name. store: for durable queues. definitions: durable data other than messages. spill: holds
-    messages that are not stored while memory is low. dead_letters: sends messages to dead letter exchanges. disposal:
-    frees many messages slowly. totals: those of the broker. events: receive the events of consumers. fates: receives
-    the fates of copies of messages. letter_numbers: of the dead letters of closed message groups.
+    messages that are not stored while memory is low. dead_letters: sends messages to dead letter exchanges.
+    deferred_free: frees many messages slowly. totals: those of the broker. events: receive the events of consumers.
+    tracker: receives the fates of copies of messages. letter_numbers: of the dead letters of closed message groups.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Host(metaclass=ABCMeta):
         totals: BrokerTotals,
         events: Events,
         spill: Spill = NO_SPILL,
-        fates: Fates = NO_FATES,
+        tracker: CopyTracker = NO_TRACKER,
     ) -> None:
         self.name: str = name
         self.exchanges: dict[str, Exchange] = exchanges
@@ -49,10 +49,10 @@ class Host(metaclass=ABCMeta):
         self.totals: BrokerTotals = totals
         self.events: Events = events
         self.spill: Spill = spill
-        self.disposal: Disposal = Disposal(clock, config.bounds.disposal, config.bounds.departures)
-        self.fates: Fates = fates
+        self.deferred_free: DeferredFree = DeferredFree(clock, config.bounds.deferred_free, config.bounds.departures)
+        self.tracker: CopyTracker = tracker
         self.letter_numbers: LetterNumbers = LetterNumbers(clock)
-        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store, fates)
+        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store, tracker)
 
     @abstractmethod
     def remove_queue(self, queue: Queue, actor: str = "") -> None:

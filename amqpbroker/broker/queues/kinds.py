@@ -26,6 +26,7 @@ from amqpbroker.broker.queues.arguments.extensions import OF_CLASSIC, OF_CONSUME
 from amqpbroker.broker.queues.arguments.retry_delay import retry_delay
 from amqpbroker.broker.queues.columns import ABSENT_OF_STREAMS, classic_columns, quorum_columns, stream_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.queues.dispatcher import Dispatcher, RoundDispatcher
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.lines.fifo_line import FifoLine
 from amqpbroker.broker.queues.lines.pages import Pager
@@ -34,7 +35,6 @@ from amqpbroker.broker.queues.lines.quorum_lines import QuorumLine, StrictQuorum
 from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.make_local_queue import make_local_queue
-from amqpbroker.broker.queues.offering import Offering, RoundOffering
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.broker.queues.streams.queue import StreamQueue
 from amqpbroker.broker.queues.streams.tracking import AUTOMATIC_TRACKING
@@ -93,7 +93,7 @@ def _stream_problem(arguments: Table, compat: Compat) -> str | None:
     return None
 
 
-CLASSIC_PARTS: Final = LocalParts(_classic_line, Consumers, Offering, Returns)
+CLASSIC_PARTS: Final = LocalParts(_classic_line, Consumers, Dispatcher, Returns)
 
 CLASSIC: Final = Kind(
     "classic",
@@ -125,7 +125,7 @@ CLASSIC: Final = Kind(
 
 QUORUM: Final = Kind(
     "quorum",
-    partial(make_local_queue, LocalParts(_quorum_line, QuorumConsumers, RoundOffering, QuorumReturns)),
+    partial(make_local_queue, LocalParts(_quorum_line, QuorumConsumers, RoundDispatcher, QuorumReturns)),
     arguments=(
         DEAD_LETTER_EXCHANGE,
         "x-dead-letter-routing-key",

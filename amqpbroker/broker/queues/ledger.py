@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.disposal import Disposal
-from amqpbroker.broker.fates.fates import DELETED, NO_FATES, PURGED, Fates
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.tracking.copy_tracker import DELETED, NO_TRACKER, PURGED, CopyTracker
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import UNSTORED, Store
 
@@ -52,11 +52,11 @@ class Ledger:
         store: Store,
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
-        disposal: Disposal,
-        fates: Fates = NO_FATES,
+        deferred_free: DeferredFree,
+        tracker: CopyTracker = NO_TRACKER,
     ) -> None:
         """letter_counts: see `BrokerTotals.dead_letters`."""
-        self.fates: Fates = fates
+        self.tracker: CopyTracker = tracker
         self.store: Store = store
         self.stores: bool = store.keeps
         self.entered: int = 0
@@ -73,7 +73,7 @@ class Ledger:
         self._settings: QueueSettings = settings
         self._dead_letters: DeadLetters = dead_letters
         self._letter_counts = letter_counts
-        self._disposal = disposal
+        self._deferred_free = deferred_free
         self._kind: Kind = kind
         self._stores_all: bool = kind.stores_all
         self._closed: bool = False
@@ -112,36 +112,36 @@ class Ledger:
                 self.store.enqueue(entry)
         elif self.in_memory and (message.persistent or self._stores_all):
             self.unsaved += 1
-        if self.fates.active:
-            self.fates.entered(entry, queue.name)
+        if self.tracker.active:
+            self.tracker.entered(entry, queue.name)
         return entry
 
     def pass_on(self, queue: "Queue", message: Message) -> None:
         """Count a message that is delivered to a no-ack consumer without an entry."""
         # Short, as the type of `passed` makes it, so that the C compiler inlines it.
         self.passed += 1
-        if self.fates.active:
+        if self.tracker.active:
             self._follow_passed(queue, message)
 
     def _follow_passed(self, queue: "Queue", message: Message) -> None:
         passed = Entry(message, queue, 0, 0)
-        self.fates.entered(passed, queue.name)
-        self.fates.acknowledged(passed, queue.name)
+        self.tracker.entered(passed, queue.name)
+        self.tracker.acknowledged(passed, queue.name)
 
     def replace(self, entry: Entry) -> Entry:
         """Replace an entry with a new one, which has the highest sequence number; the store records a single change."""
-        store, fates = self.store, self.fates
-        followed = fates.active
+        store, tracker = self.store, self.tracker
+        followed = tracker.active
         store.begin()
         try:
             if followed:
-                fates.begin_move(entry, entry.queue.name)
+                tracker.begin_move(entry, entry.queue.name)
             self.leave(entry)
             again = self.enter(entry.queue, entry.message, entry.deadline_ms)
             again.restore(entry.acquired_count, entry.delivery_count)
             store.returned(again)
             if followed:
-                fates.end_move("")
+                tracker.end_move("")
         finally:
             store.end()
         self.before += 1
@@ -159,8 +159,8 @@ class Ledger:
             self.store.enqueue(entry)
         elif self.in_memory and (entry.message.persistent or self._stores_all):
             self.unsaved += 1
-        if self.fates.active:
-            self.fates.entered(entry, entry.queue.name)
+        if self.tracker.active:
+            self.tracker.entered(entry, entry.queue.name)
 
     def returned(self, entry: Entry) -> None:
         """Record in the store that a stored entry was delivered or returned: from then on it is redelivered."""
@@ -191,12 +191,12 @@ class Ledger:
 
         While messages are followed, each is removed by this method; otherwise `leave` is the same.
         """
-        if not self.fates.active or not self.fates.follows(entry.message):
+        if not self.tracker.active or not self.tracker.follows(entry.message):
             self.leave(entry)
             return
         self.store.begin()
         try:
-            self.fates.acknowledged(entry, entry.queue.name)
+            self.tracker.acknowledged(entry, entry.queue.name)
             self.leave(entry)
         finally:
             self.store.end()
@@ -242,8 +242,8 @@ class Ledger:
         """Dead-letter a message that the queue refused, and that therefore never became an entry."""
         self.never_entered(message)
         refused = Entry(message, queue, 0, 0)
-        if self.fates.active:
-            self.fates.entered(refused, queue.name)
+        if self.tracker.active:
+            self.tracker.entered(refused, queue.name)
         self.dead_letter([refused], MAXLEN)
 
     def never_entered(self, message: Message) -> None:
@@ -255,32 +255,32 @@ class Ledger:
     def move(self, entry: Entry, message: Message, destinations: Iterable["Destination"]) -> None:
         """Move a message, as `message`, to destinations that do not refuse it. To the store, that is one operation."""
         self.left += 1
-        store, fates = self.store, self.fates
-        followed = fates.active
+        store, tracker = self.store, self.tracker
+        followed = tracker.active
         store.begin()
         try:
             if followed:
-                fates.begin_move(entry, entry.queue.name)
+                tracker.begin_move(entry, entry.queue.name)
             self.leave(entry)
             for destination in destinations:
                 destination.publish_moved(message)
             if followed:
-                fates.end_move(DELETED)
+                tracker.end_move(DELETED)
         finally:
             store.end()
 
     def discard(self, entries: list[Entry], reason: str) -> None:
-        """Remove messages without dead-lettering them. reason: see `Fates.failed`."""
+        """Remove messages without dead-lettering them. reason: see `CopyTracker.failed`."""
         self.left += len(entries)
         self._discard(entries, reason)
 
     def _discard(self, entries: list[Entry], reason: str) -> None:
         """Remove messages that nobody takes."""
         for entry in entries:
-            if self.fates.active and self.fates.follows(entry.message):
+            if self.tracker.active and self.tracker.follows(entry.message):
                 self.store.begin()
                 try:
-                    self.fates.failed(entry, entry.queue.name, reason)
+                    self.tracker.failed(entry, entry.queue.name, reason)
                     self.leave(entry)
                 finally:
                     self.store.end()
@@ -290,24 +290,24 @@ class Ledger:
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
         """Count purged messages, and remove and free those in memory, many of them later. lines: these messages."""
         self.left += count
-        disposal, followed = self._disposal, self.fates.active
+        deferred_free, followed = self._deferred_free, self.tracker.active
         if not (self.stores or self.sees_all or followed):
             for line in lines:
-                disposal.add(line)
+                deferred_free.add(line)
             return
         record = partial(self._discard, reason=DELETED if self._closed else PURGED)
         for line in lines:
-            disposal.record(line, record, disposal.few if followed else disposal.most)
+            deferred_free.record(line, record, deferred_free.few if followed else deferred_free.most)
 
     def purged_pages(self, pages: "deque[Page]", delete: Callable[[str, list["Page"]], None], page_count: int) -> None:
         """Remove and free purged messages that are paged out, many of them later.
 
         delete(reason, pages): removes and frees those of some pages. page_count: number of messages in a page.
         """
-        disposal = self._disposal
-        most = disposal.few if self.fates.active else disposal.most
+        deferred_free = self._deferred_free
+        most = deferred_free.few if self.tracker.active else deferred_free.most
         reason = DELETED if self._closed else PURGED
-        disposal.record(pages, partial(delete, reason), max(1, most // page_count))
+        deferred_free.record(pages, partial(delete, reason), max(1, most // page_count))
 
     def discard_paged(self, entries: list[Entry], reason: str) -> None:
         """Remove purged messages that were read back; they are counted already."""

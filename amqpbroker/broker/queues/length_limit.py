@@ -1,10 +1,10 @@
 """Limits of a queue's length, and messages that exceed them (x-max-length, x-max-length-bytes, x-overflow)."""
 
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
+from amqpbroker.broker.queues.dispatcher import Dispatcher
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import BEHIND, Expiry
 from amqpbroker.broker.queues.ledger import MAXLEN, Ledger
-from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
@@ -25,7 +25,7 @@ class LengthLimit:
         self,
         settings: QueueSettings,
         clock: Clock,
-        offering: Offering,
+        dispatcher: Dispatcher,
         expiry: Expiry,
         ledger: Ledger,
         shuts: bool,
@@ -34,7 +34,7 @@ class LengthLimit:
         self.shut: bool = False
         self._clock: Clock = clock
         self._settings: QueueSettings = settings
-        self._offering: Offering = offering
+        self._dispatcher: Dispatcher = dispatcher
         self._expiry: Expiry = expiry
         self._ledger: Ledger = ledger
         self._shuts: bool = shuts
@@ -81,9 +81,9 @@ class LengthLimit:
         (rabbit_fifo:evaluate_limit). Must be called before anything is added.
         """
         if self.shut:
-            settings, offering = self._settings, self._offering
-            count = offering.ready.waiting + offering.delayed_count
-            size = offering.ready.size + offering.delayed_size
+            settings, dispatcher = self._settings, self._dispatcher
+            count = dispatcher.ready.waiting + dispatcher.delayed_count
+            size = dispatcher.ready.size + dispatcher.delayed_size
             if (settings.max_length < 0 or count <= int(settings.max_length * REOPENED_AT)) and (
                 settings.max_length_bytes < 0 or size <= int(settings.max_length_bytes * REOPENED_AT)
             ):
@@ -129,15 +129,15 @@ class LengthLimit:
 
         Delayed returns are not dropped, as in RabbitMQ 4.3, unless the queue has delivery times, too.
         """
-        offering = self._offering
-        if offering.ready.waiting:
-            return offering.pop_oldest()
-        if self._settings.delivery_time_header is None or offering.delayed is None:
+        dispatcher = self._dispatcher
+        if dispatcher.ready.waiting:
+            return dispatcher.pop_oldest()
+        if self._settings.delivery_time_header is None or dispatcher.delayed is None:
             return None
-        return offering.remove_delayed()
+        return dispatcher.remove_delayed()
 
     def _exceeds(self, more_count: int, more_size: int) -> bool:
-        settings, ready, delayed = self._settings, self._offering.ready, self._offering.delayed
+        settings, ready, delayed = self._settings, self._dispatcher.ready, self._dispatcher.delayed
         if delayed is not None:
             more_count += delayed.count
             more_size += delayed.size

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple, final
 
 from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.dispatcher import Dispatcher
 from amqpbroker.broker.queues.lines.pages import Pager
 from amqpbroker.broker.queues.lines.ready_line import ReadyLine
-from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.compat import Compat
 
@@ -16,10 +16,10 @@ class LocalParts(NamedTuple):
     """The components of a `LocalQueue` that its kind chooses.
 
     line(max_priority, compat, pager): returns the line of waiting messages. consumers: distributes messages among
-    consumers. offering: delivers waiting messages. returns: handles returned messages.
+    consumers. dispatcher: delivers waiting messages. returns: handles returned messages.
     """
 
     line: Callable[[int, Compat, Pager | None], ReadyLine]
     consumers: type[Consumers]
-    offering: type[Offering]
+    dispatcher: type[Dispatcher]
     returns: type[Returns]

@@ -3,7 +3,7 @@
 The queue consists of components, each with its own state:
 
 - `Ledger`: creation and removal of messages;
-- `Offering`: waiting messages, and the consumers that they are offered to;
+- `Dispatcher`: waiting messages, and the consumers that they are offered to;
 - `Expiry`: deadlines of ready messages;
 - `Outstanding`: messages that are delivered and not settled;
 - `Returns`: messages that are returned by consumers;
@@ -18,11 +18,11 @@ and the returns.
 from collections.abc import Iterable, Sequence
 
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.fates.fates import PURGED, Fates
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.dispatcher import Dispatcher
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.host import Host
@@ -31,16 +31,16 @@ from amqpbroker.broker.queues.ledger import REJECTED, Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.broker.queues.lines.paging import QueuePages
+from amqpbroker.broker.queues.lines.read_retry import ReadRetry
 from amqpbroker.broker.queues.lines.ready_line import Placed, ReadyLine
-from amqpbroker.broker.queues.lines.rereading import Rereading
 from amqpbroker.broker.queues.local_parts import LocalParts
-from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_expiry import QueueExpiry
 from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.schedule import Schedule
+from amqpbroker.broker.tracking.copy_tracker import PURGED, CopyTracker
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
@@ -73,7 +73,7 @@ class LocalQueue(Queue):
         self.clock = vhost.clock
         compat, bounds = vhost.config.compat, vhost.config.bounds
         self.store: Store = vhost.store if durable else UNSTORED
-        self._fates: Fates = vhost.fates
+        self._tracker: CopyTracker = vhost.tracker
         self._prepare()
         self.ledger: Ledger = self._new_ledger()
         self._sees_all: bool = self.ledger.sees_all
@@ -84,17 +84,17 @@ class LocalQueue(Queue):
         self.expiry = Expiry(
             self.clock, self.ready, self.consumers, self.ledger, settings, bounds.expiries, bounds.leaving_bytes
         )
-        self.offering: Offering = parts.offering(
+        self.dispatcher: Dispatcher = parts.dispatcher(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger, bounds
         )
-        self.limit = LengthLimit(settings, self.clock, self.offering, self.expiry, self.ledger, kind.shuts, bounds)
+        self.limit = LengthLimit(settings, self.clock, self.dispatcher, self.expiry, self.ledger, kind.shuts, bounds)
         self.returns: Returns = parts.returns(
             settings,
             compat,
             self.clock,
             bounds.releases,
             pager,
-            self.offering,
+            self.dispatcher,
             self.outstanding,
             self.limit,
             self.ledger,
@@ -110,7 +110,7 @@ class LocalQueue(Queue):
         self.got: int = 0
         self.got_no_ack: int = 0
         self.got_empty: int = 0
-        self._rereading: Rereading | None = None
+        self._read_retry: ReadRetry | None = None
         self._queue_expiry: QueueExpiry | None = None
         self.touch()
 
@@ -120,7 +120,9 @@ class LocalQueue(Queue):
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
         totals = vhost.totals.dead_letters
-        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, vhost.fates)
+        return Ledger(
+            self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.deferred_free, vhost.tracker
+        )
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
         """Return the ready line, made of that of the queue's kind."""
@@ -148,17 +150,17 @@ class LocalQueue(Queue):
 
     @property
     def delayed_count(self) -> int:
-        return self.offering.delayed_count
+        return self.dispatcher.delayed_count
 
     def ready_entries(self) -> Iterable[Entry]:
         return self.ready
 
     def delayed_entries(self) -> Iterable[tuple[int, Entry]]:
-        delayed, ahead_ms = self.offering.delayed, self.clock.ahead_ms
+        delayed, ahead_ms = self.dispatcher.delayed, self.clock.ahead_ms
         return [] if delayed is None else [(due_ms + ahead_ms, entry) for due_ms, entry in delayed.with_due_times()]
 
     def delayed_entry(self, sequence: int) -> tuple[int, Entry] | None:
-        delayed = self.offering.delayed
+        delayed = self.dispatcher.delayed
         found = None if delayed is None else delayed.find(sequence)
         return None if found is None else (found[0] + self.clock.ahead_ms, found[1])
 
@@ -166,7 +168,7 @@ class LocalQueue(Queue):
         return self.ready.following(place, count)
 
     def delayed_following(self, due_ms: int, sequence: int, count: int) -> list[tuple[int, Entry]]:
-        delayed, ahead_ms = self.offering.delayed, self.clock.ahead_ms
+        delayed, ahead_ms = self.dispatcher.delayed, self.clock.ahead_ms
         if delayed is None:
             return []
         return [(due + ahead_ms, entry) for due, entry in delayed.following(due_ms - ahead_ms, sequence, count)]
@@ -190,7 +192,7 @@ class LocalQueue(Queue):
         return len(self.consumers.all) + self.outstanding.holders()
 
     def counters(self) -> tuple[int, ...]:
-        ledger, outstanding, no_ack = self.ledger, self.outstanding, self.offering.no_ack
+        ledger, outstanding, no_ack = self.ledger, self.outstanding, self.dispatcher.no_ack
         ready, unacked = self.ready.waiting, outstanding.count
         gone = ledger.left + no_ack + self.got_no_ack + self.delayed_count
         acked = ledger.came + ledger.recovered - ready - unacked - gone
@@ -235,7 +237,7 @@ class LocalQueue(Queue):
                     self.ledger.pass_on(self, message)
                     consumer.hand(message, 0, 0)
                     return True
-                # Same as `Offering.deliver` for a message that is not written yet.
+                # Same as `Dispatcher.deliver` for a message that is not written yet.
                 entry = self.ledger.enter(self, message, deadline_ms)
                 self.outstanding.add(entry, consumer, self.clock.turn_ms)
                 consumer.deliver(entry)
@@ -281,22 +283,22 @@ class LocalQueue(Queue):
         self.outstanding.consumer_removed(consumer)
         if self.consumers.all:
             if not gives_back:
-                self.offering.offer_rest()
+                self.dispatcher.offer_rest()
         elif self.auto_delete:
             self.vhost.remove_queue(self)
         else:
             self.touch()
 
     def offer(self, consumer: Consumer) -> None:
-        self.offering.offer(consumer)
+        self.dispatcher.offer(consumer)
 
     def offer_all(self, consumers: Sequence[Consumer]) -> None:
-        self.offering.offer_all(consumers)
+        self.dispatcher.offer_all(consumers)
 
     def get(self, no_ack: bool) -> Entry | None:
         self.touch()
         waited = self.ready.count
-        entry = self.offering.take_head()
+        entry = self.dispatcher.take_head()
         if entry is None and self.expiry.goes_on:
             return None
         if entry is None:
@@ -318,7 +320,7 @@ class LocalQueue(Queue):
         else:
             self.expiry.expire()
         if waited and not self.ready.count:
-            self.offering.emptied()
+            self.dispatcher.emptied()
         return entry
 
     # --- settlement ---------------------------------------------------------------------------------------------------
@@ -330,19 +332,19 @@ class LocalQueue(Queue):
         self.ledger.leave(entry)
 
     def ack(self, entry: Entry) -> None:
-        if self._fates.active:
+        if self._tracker.active:
             self.ledger.acknowledge(entry)
         elif entry.position or self._sees_all:  # saves a call for messages that are not stored
             self.ledger.leave(entry)
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
             if self.ready.count:
-                self.offering.offer(consumer)
+                self.dispatcher.offer(consumer)
             elif not consumer.ringed:
                 self.consumers.settled(consumer)
 
     def ack_all(self, entries: list[Entry]) -> None:
-        followed = self._fates.active
+        followed = self._tracker.active
         for entry in entries:
             if followed:
                 self.ledger.acknowledge(entry)
@@ -350,7 +352,7 @@ class LocalQueue(Queue):
                 self.ledger.leave(entry)
         for consumer in self.outstanding.settle_all(entries):
             if self.ready.count:
-                self.offering.offer(consumer)
+                self.dispatcher.offer(consumer)
             elif not consumer.ringed:
                 self.consumers.settled(consumer)
 
@@ -361,7 +363,7 @@ class LocalQueue(Queue):
         with self.vhost.dead_letters:
             self.ledger.dead_letter(self.ready.ranked(entries), REJECTED)
             for consumer in consumers:
-                self.offering.offer(consumer)
+                self.dispatcher.offer(consumer)
 
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
         self.returns.requeue(entries, failed)
@@ -376,7 +378,7 @@ class LocalQueue(Queue):
         self.returns.reclaim(entries)
 
     def purge(self) -> int:
-        return self.offering.clear()
+        return self.dispatcher.clear()
 
     def ready_entry(self, sequence: int) -> Entry | None:
         found = self.ready.lookup(sequence)
@@ -403,7 +405,7 @@ class LocalQueue(Queue):
     def _pop_ready(self, sequence: int, level: int) -> Entry:
         """Remove and return a ready message at any position. Raises UnreadableError."""
         if self.ready.count and self.ready.load_head() and self.ready.head().sequence == sequence:
-            return self.offering.pop()
+            return self.dispatcher.pop()
         entry = self.ready.remove(sequence, level)
         if entry is None:
             raise UnreadableError(f"a message of queue '{self.name}' cannot be read")
@@ -414,7 +416,7 @@ class LocalQueue(Queue):
     def _left_ready(self, waited: int) -> None:
         """Act on ready messages that left without being delivered. waited: number that could be delivered before."""
         if waited and not self.ready.count:
-            self.offering.emptied()
+            self.dispatcher.emptied()
         self.expiry.arm()
 
     def move(self, destination: Queue, count: int, size: int) -> int:
@@ -426,7 +428,7 @@ class LocalQueue(Queue):
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(*destination.demand(message)):
                     break
-                self.ledger.move(self.offering.pop(), message, (destination,))
+                self.ledger.move(self.dispatcher.pop(), message, (destination,))
                 moved += 1
                 size -= message.size
         self._left_ready(moved)
@@ -457,8 +459,8 @@ class LocalQueue(Queue):
         self.ready.start_after(self.ledger.newest)
 
     def recovered(self) -> None:
-        if self.offering.delayed is not None:
-            self.offering.delayed.release_due()
+        if self.dispatcher.delayed is not None:
+            self.dispatcher.delayed.release_due()
         self.expiry.expire()
         self.limit.trim()
 
@@ -477,17 +479,17 @@ class LocalQueue(Queue):
 
     def unreadable(self, error: Exception) -> None:
         """Note that stored messages temporarily cannot be read, and stop delivering them until they can."""
-        if self._rereading is None:
-            self._rereading = Rereading(self.clock, self.name, self.vhost.name)
-        self._rereading.failed(error, self.read_again)
+        if self._read_retry is None:
+            self._read_retry = ReadRetry(self.clock, self.name, self.vhost.name)
+        self._read_retry.failed(error, self.read_again)
 
     def read_again(self) -> bool:
         """Resume after a failed read: release due returns, apply the length limit, offer messages to consumers.
 
         Always return True, which counts if no read has failed.
         """
-        if self.offering.delayed is not None:
-            self.offering.delayed.release_due()
+        if self.dispatcher.delayed is not None:
+            self.dispatcher.delayed.release_due()
         self.limit.trim()
         self.offer_all(self.consumers.all)
         return True
@@ -546,15 +548,15 @@ class LocalQueue(Queue):
 
     def _let_go(self) -> None:
         """Break reference cycles: discard entries, bindings and timers, but retain consumers."""
-        self.offering.discard()
+        self.dispatcher.discard()
         self.limit.stop()
-        self.ready = self.offering.ready
+        self.ready = self.dispatcher.ready
         self.returns.discard()
         self.outstanding.discard()
         if self._queue_expiry is not None:
             self._queue_expiry.stop()
-        if self._rereading is not None:
-            self._rereading.stop()
+        if self._read_retry is not None:
+            self._read_retry.stop()
         self.incoming.clear()
 
     def _unregister(self, consumer: Consumer) -> None:

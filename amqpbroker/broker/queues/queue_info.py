@@ -16,13 +16,13 @@ _QUEUE_BYTES: Final = 4600
 def queue_info(queue: "LocalQueue") -> QueueInfo:
     """Describe the present state of a queue."""
     ready, consumers, sample = queue.ready, queue.consumers, queue.sample
-    offering, outstanding = queue.offering, queue.outstanding
+    dispatcher, outstanding = queue.dispatcher, queue.outstanding
     unacked = outstanding.count
-    delayed, ahead_ms = offering.delayed, queue.clock.ahead_ms
+    delayed, ahead_ms = dispatcher.delayed, queue.clock.ahead_ms
     next_ms = None if delayed is None else delayed.next_ms
     last_ms = None if delayed is None else delayed.last_ms
-    waiting_size = ready.size + offering.delayed_size
-    count = ready.waiting + offering.delayed_count + unacked
+    waiting_size = ready.size + dispatcher.delayed_size
+    count = ready.waiting + dispatcher.delayed_count + unacked
     size = waiting_size + outstanding.size
     persistent = queue.ledger.persistent
     ready_paged_out = ready.paged_out
@@ -60,7 +60,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         memory=_QUEUE_BYTES + MESSAGE_BYTES * (count - paged_out) + size - paged_size,
         idle_since=None if sample is None else sample.idle_since,
         messages_by_priority=ready.by_priority(),
-        messages_delayed=offering.delayed_count,
+        messages_delayed=dispatcher.delayed_count,
         next_delayed_at=None if next_ms is None else next_ms + ahead_ms,
         last_delayed_at=None if last_ms is None else last_ms + ahead_ms,
         delayed_retry=_delayed_retry(queue),
@@ -72,5 +72,5 @@ def _delayed_retry(queue: "LocalQueue") -> str | None:
     retry = queue.returns.retry
     if retry is not None:
         return str(retry)
-    shown = queue.offering.delayed_count or queue.kind.shows_delayed_retry(queue.vhost.config.compat)
+    shown = queue.dispatcher.delayed_count or queue.kind.shows_delayed_retry(queue.vhost.config.compat)
     return "disabled" if shown else None

@@ -1,17 +1,17 @@
 """Messages that are returned to a queue unacknowledged: their position, and their next delivery."""
 
-from amqpbroker.broker.fates.fates import DELETED
 from amqpbroker.broker.queues.arguments.retry_delay import RetryDelay
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
 from amqpbroker.broker.queues.delayed_messages import DelayedMessages
+from amqpbroker.broker.queues.dispatcher import Dispatcher
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.lines.pages import Pager
-from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.tracking.copy_tracker import DELETED
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
 from amqpbroker.store.recovered import Copies
@@ -30,7 +30,7 @@ class Returns:
         clock: Clock,
         releases: int,
         pager: Pager | None,
-        offering: Offering,
+        dispatcher: Dispatcher,
         outstanding: Outstanding,
         limit: LengthLimit,
         ledger: Ledger,
@@ -42,7 +42,7 @@ class Returns:
         self._clock: Clock = clock
         self._releases: int = releases
         self._pager: Pager | None = pager
-        self._offering: Offering = offering
+        self._dispatcher: Dispatcher = dispatcher
         self._outstanding: Outstanding = outstanding
         self._limit: LengthLimit = limit
         self._ledger: Ledger = ledger
@@ -104,7 +104,7 @@ class Returns:
         if late:
             self.delay(late)
         if back:
-            self._offering.requeue(back)
+            self._dispatcher.requeue(back)
         self._move_on(consumers, exhausted)
 
     def _count(self, entry: Entry, failed: bool) -> None:
@@ -130,15 +130,15 @@ class Returns:
         self._delayed().recover(copies)
 
     def _delayed(self) -> DelayedMessages:
-        delayed = self._offering.delayed
+        delayed = self._dispatcher.delayed
         if delayed is None:
             delayed = DelayedMessages(self._clock, self._ledger, self._rejoin, self._releases, self._pager)
-            self._offering.hold_back(delayed)
+            self._dispatcher.hold_back(delayed)
         return delayed
 
     def _rejoin(self, entries: list[Entry]) -> None:
         """Make delayed entries ready that are due."""
-        self._offering.requeue(entries)
+        self._dispatcher.requeue(entries)
         self._move_on({}, [])
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
@@ -149,7 +149,7 @@ class Returns:
         """
         if exhausted:
             with self._dead_letters:
-                self._ledger.dead_letter(self._offering.ready.ranked(exhausted), DELIVERY_LIMIT)
+                self._ledger.dead_letter(self._dispatcher.ready.ranked(exhausted), DELIVERY_LIMIT)
                 self._deliver(consumers)
         else:
             self._deliver(consumers)
@@ -157,7 +157,7 @@ class Returns:
     def _deliver(self, consumers: dict[Consumer, None]) -> None:
         """Drop messages over the limit, then deliver messages to consumers."""
         self._limit.trim()
-        self._offering.offer_after_settling(consumers)
+        self._dispatcher.offer_after_settling(consumers)
 
 
 class QuorumReturns(Returns):
@@ -185,7 +185,7 @@ class QuorumReturns(Returns):
         self._count(entry, failed)
         if self._limit.shut:
             self._limit.is_shut()
-        self._offering.requeue_last(self._ledger.replace(entry))
+        self._dispatcher.requeue_last(self._ledger.replace(entry))
         self._move_on(consumers, [])
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
@@ -195,7 +195,7 @@ class QuorumReturns(Returns):
         """
         with self._dead_letters as letters:
             self._ledger.dead_letter(exhausted, DELIVERY_LIMIT)
-            self._offering.offer_after_settling(consumers)
+            self._dispatcher.offer_after_settling(consumers)
             before = letters.waiting
             self._limit.trim()
             letters.postpone(before)

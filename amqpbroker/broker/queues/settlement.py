@@ -35,15 +35,15 @@ def settle_in_slices(host: Host, groups: Groups, count: int, how: str) -> bool:
     """Settle deliveries like `settle`, many of them in later event loop iterations. count: their number.
 
     Deliveries that return to their old places are settled at once, before their queue delivers later messages. Return
-    whether some are not settled yet. `host.disposal.when_recorded` calls back when they are.
+    whether some are not settled yet. `host.deferred_free.when_recorded` calls back when they are.
     """
-    disposal = host.disposal
-    most = disposal.most if how == ACK and not host.fates.active else disposal.few
+    deferred_free = host.deferred_free
+    most = deferred_free.most if how == ACK and not host.tracker.active else deferred_free.few
     if count <= most:
         settle(groups, how)
         return False
     slices = _sliced(groups, most, how)
-    return not disposal.record(slices, partial(_settle_all, how), 1)
+    return not deferred_free.record(slices, partial(_settle_all, how), 1)
 
 
 def _settle_all(how: str, slices: list[Groups]) -> None:

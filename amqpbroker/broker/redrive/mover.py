@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
-from amqpbroker.broker.queues.dead_letters.revival import Death, absolved, last_death, revived
+from amqpbroker.broker.queues.dead_letters.original_message import Death, absolved, last_death, revived
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.groups.key import key_type, shown_key
 from amqpbroker.broker.queues.groups.letters import LETTER_REASONS, letter_key
@@ -92,7 +92,7 @@ class Mover:
         self._check_source(message, death)
         if death is not None:
             message = revived(message, death, options.keep_history, options.restore_expiration)
-            if options.keep_history and self._vhost.fates.follows(message):
+            if options.keep_history and self._vhost.tracker.follows(message):
                 message = absolved(message)
         return MOVED if source.move_ready(entry, message, self._accepting(message, death)) else GONE
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple, final
 
-from amqpbroker.broker.queues.dead_letters.revival import Death
+from amqpbroker.broker.queues.dead_letters.original_message import Death
 from amqpbroker.broker.queues.groups.group import GROUP
-from amqpbroker.broker.queues.groups.superseding import SUPERSEDED
+from amqpbroker.broker.queues.groups.stale_versions import SUPERSEDED
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, REPLACED
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message

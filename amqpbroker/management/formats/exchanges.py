@@ -39,8 +39,8 @@ def exchange_row(vhost: str, exchange: Exchange, details: Details | None) -> dic
         "user_who_performed_action": UNKNOWN_USER,
         "vhost": vhost,
     }
-    if exchange.gate is not None and details is not None:
-        row["messages_deduplicated"] = exchange.gate.dropped
+    if exchange.duplicate_filter is not None and details is not None:
+        row["messages_deduplicated"] = exchange.duplicate_filter.dropped
     if details is not None:
         stats = exchange.message_stats()
         if stats:

@@ -3,41 +3,41 @@
 from typing import Any
 
 from amqpbroker.broker.jobs.job import Job
-from amqpbroker.broker.jobs.standing import FAILED, Standings
+from amqpbroker.broker.jobs.job_status import FAILED, JobStatuses
 from amqpbroker.management.formats.messages import shown_payload, shown_properties
 from amqpbroker.management.formats.shared import iso
 from amqpbroker.management.formats.tables import plain_value, shown_bytes, shown_name
 from amqpbroker.wire.values import decode_value
 
 
-def job_row(job: Job, standings: Standings) -> dict[str, Any]:
+def job_row(job: Job, job_statuses: JobStatuses) -> dict[str, Any]:
     """Return a job as a list shows it. queue: null if no queue has or had the message."""
-    standing = standings.of(job)
+    job_status = job_statuses.of(job)
     row: dict[str, Any] = {
         "id": shown_bytes(job.id),
         "vhost": job.vhost,
-        "state": standing.state,
+        "state": job_status.state,
         "user": shown_name(job.user),
         "exchange": shown_name(job.exchange),
         "routing_key": shown_bytes(job.routing_key),
-        "queue": None if standing.queue is None else shown_name(standing.queue),
+        "queue": None if job_status.queue is None else shown_name(job_status.queue),
         "created_at": iso(job.created_ms),
     }
     if job.has_ended:
         row["ended_at"] = iso(job.ended_ms)
         row["expires_at"] = iso(job.expires_ms)
-    if standing.attempt:
-        row["attempt"] = standing.attempt
-    if standing.until_ms:
-        row["until"] = iso(standing.until_ms)
-    if standing.since_ms:
-        row["since"] = iso(standing.since_ms)
+    if job_status.attempt:
+        row["attempt"] = job_status.attempt
+    if job_status.until_ms:
+        row["until"] = iso(job_status.until_ms)
+    if job_status.since_ms:
+        row["since"] = iso(job_status.since_ms)
         row["consumer"] = {
-            "consumer_tag": None if standing.consumer_tag is None else shown_name(standing.consumer_tag),
-            "connection": standing.connection,
+            "consumer_tag": None if job_status.consumer_tag is None else shown_name(job_status.consumer_tag),
+            "connection": job_status.connection,
         }
-    if standing.group is not None:
-        group = standing.group
+    if job_status.group is not None:
+        group = job_status.group
         row["group"] = {
             "queue": shown_name(group.queue),
             "key": group.key,
@@ -45,16 +45,16 @@ def job_row(job: Job, standings: Standings) -> dict[str, Any]:
             "state": group.state,
         }
     failure = job.failure
-    if standing.state == FAILED and failure is not None:
+    if job_status.state == FAILED and failure is not None:
         row["reason"] = failure.reason
     return row
 
 
-def job(job: Job, standings: Standings) -> dict[str, Any]:
+def job(job: Job, job_statuses: JobStatuses) -> dict[str, Any]:
     """Return a job with its position in the queue, or with its result."""
-    row = job_row(job, standings)
+    row = job_row(job, job_statuses)
     if not job.has_ended:
-        ahead = standings.ahead(standings.of(job))
+        ahead = job_statuses.ahead(job_statuses.of(job))
         if ahead is not None:
             row["position"] = ahead + 1
         return row

@@ -9,11 +9,11 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.completion import all_synced
 from amqpbroker.management.formats import batches as formats
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import By, Resource
-from amqpbroker.management.synced import all_synced
+from amqpbroker.management.resource import AnsweredBy, Resource
 from amqpbroker.wire.values import text
 
 
@@ -99,7 +99,7 @@ def _may_delete(call: Call, batch: Batch) -> bool:
 
 
 RESOURCES = (
-    Resource("/batches", Access.USER, get=batches, read_by=By.ALL),
+    Resource("/batches", Access.USER, get=batches, read_by=AnsweredBy.ALL),
     Resource("/batches/{vhost}", Access.VHOST, get=vhost_batches),
     Resource("/batches/{vhost}/{id}", Access.VHOST, get=batch, delete=delete),
 )

@@ -13,7 +13,7 @@ from amqpbroker.management.definitions.export import Exported, exported, exporte
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import By, Piece, Resource
+from amqpbroker.management.resource import AnsweredBy, Resource, SubRequest
 from amqpbroker.management.streamed import encoded
 
 
@@ -57,14 +57,14 @@ async def _import(call: Call, document: dict[str, Any], vhost: str | None) -> An
     return NO_CONTENT
 
 
-def pieces(call: Call) -> list[Piece]:
+def pieces(call: Call) -> list[SubRequest]:
     """Return the parts of a document for the brokers that import them. Together they are not atomic."""
     vhost = call.path.get("vhost")
     found = []
     for of, document in divided(_document(call), vhost):
         part = vhost if of is None else of
         path = "/definitions" if part is None else f"/definitions/{quote(part, safe='')}"
-        found.append(Piece(of, path, encoded(document), partial(_import, document=document, vhost=part)))
+        found.append(SubRequest(of, path, encoded(document), partial(_import, document=document, vhost=part)))
     return found
 
 
@@ -76,7 +76,14 @@ def _check_is_there(call: Call) -> None:
 
 def _all(path: str) -> Resource:
     return Resource(
-        path, Access.ADMIN, get=export, post=load, read_by=By.ALL, merged=merged_exports, complete=True, pieces=pieces
+        path,
+        Access.ADMIN,
+        get=export,
+        post=load,
+        read_by=AnsweredBy.ALL,
+        merged=merged_exports,
+        complete=True,
+        pieces=pieces,
     )
 
 
@@ -89,7 +96,7 @@ RESOURCES = (
         get=export_vhost,
         post=load,
         any_vhost=True,
-        changed_by=By.WRITER,
+        changed_by=AnsweredBy.WRITER,
         pieces=pieces,
     ),
 )

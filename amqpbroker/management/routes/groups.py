@@ -13,11 +13,11 @@ from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import Answer, Call
+from amqpbroker.management.completion import all_synced
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.messages import may_read
-from amqpbroker.management.synced import all_synced
 
 _STATES: Final = ("free", "busy", "waiting", "parked", "closed")
 #: Keys of the body of an action.

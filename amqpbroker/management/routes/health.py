@@ -12,7 +12,7 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.resource import AnsweredBy, Resource
 from amqpbroker.management.values import whole_number
 from amqpbroker.message.message import Message
 
@@ -256,14 +256,14 @@ def aliveness(call: Call) -> Any:
 
 
 def _check(path: str, check: Callable[[Call], Any], access: Access = Access.USER) -> Resource:
-    return Resource(f"/health/checks/{path}", access, get=check, read_by=By.HERE)
+    return Resource(f"/health/checks/{path}", access, get=check, read_by=AnsweredBy.HERE)
 
 
 RESOURCES = (
     Resource("/aliveness-test/{vhost}", Access.VHOST, get=aliveness),
     Resource("/healthchecks/node", Access.USER, get=node),
     Resource("/healthchecks/node/{node}", Access.USER, get=node),
-    Resource("/health/checks/alarms", Access.USER, get=alarms, read_by=By.ALL, merged=merged_alarms),
+    Resource("/health/checks/alarms", Access.USER, get=alarms, read_by=AnsweredBy.ALL, merged=merged_alarms),
     _check("local-alarms", local_alarms),
     _check("metadata-store/initialized", fine),
     _check("metadata-store/initialized/with-data", fine),

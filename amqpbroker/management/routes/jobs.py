@@ -6,24 +6,24 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from amqpbroker.broker.jobs.job import Job
+from amqpbroker.broker.jobs.job_status import JobStatuses
 from amqpbroker.broker.jobs.jobs import Jobs
 from amqpbroker.broker.jobs.request import JOB, NO_IDS
-from amqpbroker.broker.jobs.standing import Standings
 from amqpbroker.broker.queues.lines.pages import UnreadableError
 from amqpbroker.broker.users.permissions import Kind, Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.completion import all_synced
 from amqpbroker.management.formats import jobs as formats
 from amqpbroker.management.formats.messages import PROPERTY_NAMES, published
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.peeking import check_keys, unreadable, whole
-from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.resource import AnsweredBy, Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.routes.messages import may_publish
-from amqpbroker.management.synced import all_synced
 
 #: The longest time that a request waits for the end of a job.
 MOST_WAIT_S: Final = 20
@@ -71,7 +71,7 @@ async def publish(call: Call) -> Answer:
         reason = f"exchange '{exchange}' routes no message with the routing key {failure.shown(body['routing_key'])}"
         raise failure.ApiError(422, "unroutable", reason)
     # The job may be forgotten during the sync, with its reply.
-    shown = None if job is None else formats.job(job, _standings(call, call.vhost))
+    shown = None if job is None else formats.job(job, _job_statuses(call, call.vhost))
     await all_synced(call.broker)
     if not accepted:
         return _again("queue_full", "a queue has refused the message, because it is full; send the job again later")
@@ -166,7 +166,7 @@ def _visible(call: Call, vhost: Vhost) -> list[Job]:
 
 
 def _listed(call: Call, found: list[Job]) -> Listing:
-    by_vhost = {name: _standings(call, vhost) for name, vhost in call.broker.vhosts.items()}
+    by_vhost = {name: _job_statuses(call, vhost) for name, vhost in call.broker.vhosts.items()}
     return Listing(
         found, lambda job: formats.job_row(job, by_vhost[job.vhost]), lambda job: job.id.decode("utf-8", "replace")
     )
@@ -180,7 +180,7 @@ async def job(call: Call) -> Answer:
         await _end_of(call, found, wait_s)
         call.check()
         found = _job(call)
-    shown = formats.job(found, _standings(call, call.vhost))
+    shown = formats.job(found, _job_statuses(call, call.vhost))
     if found.has_ended:
         # The job may be forgotten during the sync, with its reply.
         await all_synced(call.broker)
@@ -228,14 +228,14 @@ async def cancel(call: Call) -> Answer:
     else:
         if not _may_read(found.queues, call.permissions):
             raise failure.not_authorised("Access refused.")
-        standings = _standings(call, call.vhost)
+        job_statuses = _job_statuses(call, call.vhost)
         try:
-            jobs.lose(found, standings.lost(found))
-            cancelled = found.has_ended or standings.cancel(found)
+            jobs.lose(found, job_statuses.lost(found))
+            cancelled = found.has_ended or job_statuses.cancel(found)
         except UnreadableError as error:
             raise unreadable(error) from None
         if not cancelled:
-            state = standings.latest(found).state
+            state = job_statuses.latest(found).state
             reason = f"the job is {state}; only a job that waits in queues can be cancelled; force=true forgets any job"
             raise failure.ApiError(409, "conflict", reason)
     await all_synced(call.broker)
@@ -300,12 +300,12 @@ def _is_allowed(permissions: Permissions, kind: Kind, name: str) -> bool:
     return True
 
 
-def _standings(call: Call, vhost: Vhost) -> Standings:
-    return Standings(vhost.queues, call.broker.sessions, call.broker.clock.ahead_ms)
+def _job_statuses(call: Call, vhost: Vhost) -> JobStatuses:
+    return JobStatuses(vhost.queues, call.broker.sessions, call.broker.clock.ahead_ms)
 
 
 RESOURCES = (
-    Resource("/jobs", Access.USER, get=jobs, read_by=By.ALL),
+    Resource("/jobs", Access.USER, get=jobs, read_by=AnsweredBy.ALL),
     Resource("/jobs/{vhost}", Access.VHOST, get=vhost_jobs),
     Resource(
         "/jobs/{vhost}/{name}",

@@ -14,14 +14,14 @@ from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
+from amqpbroker.management.completion import all_synced
 from amqpbroker.management.formats.messages import published
-from amqpbroker.management.getting import ACK_MODES, Getting
+from amqpbroker.management.get_request import ACK_MODES, GetRequest
 from amqpbroker.management.identity import Access
 from amqpbroker.management.peeking import Peeking, check_keys, named_messages, unreadable
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.streamed import answer
-from amqpbroker.management.synced import all_synced
 from amqpbroker.management.values import integer
 
 # --- publish ----------------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ async def get(call: Call) -> Response | list[Any]:
     if not count:
         return []  # the queue is not accessed, so no permission is required
     queue = _queue_to_get_from(call)
-    getting = Getting(call, queue, count, ack_mode, encoding, truncate)
+    getting = GetRequest(call, queue, count, ack_mode, encoding, truncate)
     try:
         return await answer(getting.parts(partial(may_read, call)), partial(may_read, call))
     except AmqpError as error:  # a stream

@@ -11,7 +11,7 @@ from amqpbroker.management.formats import members
 from amqpbroker.management.formats import nodes as formats
 from amqpbroker.management.formats.rates import asked_ranges
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import By, Handler, Resource
+from amqpbroker.management.resource import AnsweredBy, Handler, Resource
 from amqpbroker.row_slices import RowSlices
 
 log = logging.getLogger(__name__)
@@ -122,12 +122,12 @@ def merged_node(here: dict[str, Any], others: list[dict[str, Any]]) -> dict[str,
 
 
 def _of_node(path: str, get: Handler) -> Resource:
-    return Resource(f"/nodes/{{node}}/{path}", Access.MONITOR, get=get, read_by=By.HOLDER)
+    return Resource(f"/nodes/{{node}}/{path}", Access.MONITOR, get=get, read_by=AnsweredBy.HOLDER)
 
 
 RESOURCES = (
-    Resource("/nodes", Access.MONITOR, get=nodes, read_by=By.ALL, merged=merged_nodes),
-    Resource("/nodes/{node}", Access.MONITOR, get=node, read_by=By.ALL, merged=merged_node),
+    Resource("/nodes", Access.MONITOR, get=nodes, read_by=AnsweredBy.ALL, merged=merged_nodes),
+    Resource("/nodes/{node}", Access.MONITOR, get=node, read_by=AnsweredBy.ALL, merged=merged_node),
     _of_node("memory", memory),
     _of_node("memory/relative", relative_memory),
     _of_node("memory/ets", ets_memory),

@@ -9,14 +9,14 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
+from amqpbroker.management.completion import all_recorded
 from amqpbroker.management.formats import queues as formats
 from amqpbroker.management.formats.queue_values import value_of
 from amqpbroker.management.formats.rates import asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import By, Resource
-from amqpbroker.management.synced import all_recorded
+from amqpbroker.management.resource import AnsweredBy, Resource
 from amqpbroker.management.values import boolean, check_name
 
 #: A queue with its vhost.
@@ -32,7 +32,7 @@ def _of_vhost(call: Call) -> list[Found]:
 
 
 def _in_order(vhost: Vhost) -> list[Found]:
-    """By name; quicker than a sort by a key."""
+    """AnsweredBy name; quicker than a sort by a key."""
     queues = vhost.queues
     return [(vhost, queues[name]) for name in sorted(queues)]
 
@@ -159,10 +159,10 @@ def replica_status(call: Call) -> Answer | list[dict[str, Any]]:
     ]
 
 
-_LIST: tuple[tuple[str, Access, Callable[[Call], Listing], By], ...] = (
-    ("/queues", Access.USER, queues, By.ALL),
-    ("/queues/detailed", Access.USER, detailed, By.ALL),
-    ("/queues/{vhost}", Access.VHOST, vhost_queues, By.VHOST),
+_LIST: tuple[tuple[str, Access, Callable[[Call], Listing], AnsweredBy], ...] = (
+    ("/queues", Access.USER, queues, AnsweredBy.ALL),
+    ("/queues/detailed", Access.USER, detailed, AnsweredBy.ALL),
+    ("/queues/{vhost}", Access.VHOST, vhost_queues, AnsweredBy.VHOST),
 )
 
 RESOURCES = (

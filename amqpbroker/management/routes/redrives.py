@@ -12,10 +12,10 @@ from amqpbroker.broker.redrive.redrives import RedriveRunsError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.completion import all_synced
 from amqpbroker.management.identity import Access
 from amqpbroker.management.peeking import named_messages, one_of, wanted_headers
 from amqpbroker.management.resource import Resource
-from amqpbroker.management.synced import all_synced
 from amqpbroker.management.values import MAX_NAME_BYTES
 
 #: The largest rate and limit.

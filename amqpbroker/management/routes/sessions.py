@@ -7,7 +7,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import By, Resource
+from amqpbroker.management.resource import AnsweredBy, Resource
 from amqpbroker.management.sessions import COOKIE
 
 
@@ -42,5 +42,12 @@ def _cookie(call: Call, token: str, max_age_s: int) -> str:
 
 RESOURCES = (
     Resource("/whoami", Access.USER, get=whoami),
-    Resource("/login", Access.ANYBODY, post=log_in, delete=log_out, max_body_bytes=MAX_LOGIN_BYTES, changed_by=By.HERE),
+    Resource(
+        "/login",
+        Access.ANYBODY,
+        post=log_in,
+        delete=log_out,
+        max_body_bytes=MAX_LOGIN_BYTES,
+        changed_by=AnsweredBy.HERE,
+    ),
 )

@@ -12,7 +12,7 @@ from amqpbroker.management.formats.users import shown_permission, shown_topic_pe
 from amqpbroker.management.formats.vhosts import DefinedVhost, described_vhost, description, put_vhost
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import By, Piece, Resource
+from amqpbroker.management.resource import AnsweredBy, Resource, SubRequest
 from amqpbroker.management.streamed import encoded
 from amqpbroker.management.values import boolean
 
@@ -78,7 +78,7 @@ def _trace(call: Call, on: bool) -> Answer:
     return NO_CONTENT
 
 
-def pieces(call: Call) -> list[Piece]:
+def pieces(call: Call) -> list[SubRequest]:
     """Return a change of tracing apart, which is made by the broker of the vhost, and kept in no definition."""
     body, path = call.body(), f"/vhosts/{quote(call.path['vhost'], safe='')}"
     if "tracing" not in body:
@@ -86,8 +86,8 @@ def pieces(call: Call) -> list[Piece]:
     trace = boolean(body, "tracing")
     rest = {key: value for key, value in body.items() if key != "tracing"}
     return [
-        Piece(None, path, encoded(rest), partial(_put, body=rest)),
-        Piece(call.path["vhost"], path, encoded({"tracing": trace}), partial(_trace, on=trace)),
+        SubRequest(None, path, encoded(rest), partial(_put, body=rest)),
+        SubRequest(call.path["vhost"], path, encoded({"tracing": trace}), partial(_trace, on=trace)),
     ]
 
 
@@ -136,7 +136,7 @@ def unprotect(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/vhosts", Access.USER, get=vhosts, read_by=By.ALL),
+    Resource("/vhosts", Access.USER, get=vhosts, read_by=AnsweredBy.ALL),
     Resource(
         "/vhosts/{vhost}",
         Access.ADMIN,
@@ -144,19 +144,19 @@ RESOURCES = (
         put=put,
         delete=delete,
         any_vhost=True,
-        changed_by=By.WRITER,
+        changed_by=AnsweredBy.WRITER,
         pieces=pieces,
     ),
-    Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions, read_by=By.HERE),
-    Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions, read_by=By.HERE),
+    Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions, read_by=AnsweredBy.HERE),
+    Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions, read_by=AnsweredBy.HERE),
     Resource("/vhosts/{vhost}/tracing/{name}", Access.ADMIN, put=trace_for, max_body_bytes=0),
-    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start, max_body_bytes=0, changed_by=By.HERE),
+    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start, max_body_bytes=0, changed_by=AnsweredBy.HERE),
     Resource(
         "/vhosts/{vhost}/deletion/protection",
         Access.ADMIN,
         post=protect,
         delete=unprotect,
         max_body_bytes=0,
-        changed_by=By.WRITER,
+        changed_by=AnsweredBy.WRITER,
     ),
 )

@@ -81,7 +81,7 @@ class Merging:
 
 
 class Taken(NamedTuple):
-    """An id record in the target. See `TakenId` for the fields."""
+    """An id record in the target. See `MessageIdRecord` for the fields."""
 
     to: Merging
     holder_id: int

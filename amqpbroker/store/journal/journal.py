@@ -15,7 +15,7 @@ from typing import NoReturn
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
-from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.live_entries import LiveEntriesBySegment
 from amqpbroker.store.log import Batch, Log, Span, StoreError, UnwrittenError
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.recovered import Recovered
@@ -90,7 +90,7 @@ class Journal(Log):
         self.durable = 0
         self.files = files
         self.segments: dict[int, Segment] = {}
-        self.living = LivingBySegment()
+        self.living = LiveEntriesBySegment()
         self.batches: int = 0
         self.segment_bytes = segment_bytes
         self.concurrency = files.concurrency

@@ -60,8 +60,8 @@ def test_duplicate_is_confirmed_and_not_routed(broker: Broker, kind: str) -> Non
         assert publisher.send_id(id_, mandatory=True) == ["basic.ack"]
     assert publisher.depths() == (4, 4)
     exchange = broker.vhosts["/"].exchanges["e"]
-    assert exchange.gate is not None
-    assert exchange.gate.dropped == 1
+    assert exchange.duplicate_filter is not None
+    assert exchange.duplicate_filter.dropped == 1
     assert exchange.counters() == (5, 8)
     assert isinstance(broker.clock, ManualClock)
     broker.clock.advance(1000)
@@ -196,7 +196,7 @@ def test_without_extensions_the_arguments_have_no_effect_and_the_type_is_unknown
     compat = make_broker().config.compat.configured({}, extensions=False)
     broker = make_broker(compat=compat)
     assert declared(broker, message_deduplication="x").name == "exchange.declare-ok"
-    assert broker.vhosts["/"].exchanges["e"].gate is None
+    assert broker.vhosts["/"].exchanges["e"].duplicate_filter is None
     got = declared(broker, "x-message-deduplication")
     assert "unknown exchange type 'x-message-deduplication'" in got.arguments["reply_text"]
 
@@ -205,7 +205,7 @@ def test_invalid_stored_declaration_is_restored_without_deduplication(broker: Br
     exchange = broker.vhosts["/"].declare_exchange(
         "e", "fanout", True, False, False, table(message_deduplication=True, cache_size=0), stored_id=1
     )
-    assert exchange.gate is None
+    assert exchange.duplicate_filter is None
     with pytest.raises(AmqpError):
         broker.vhosts["/"].declare_exchange("f", "fanout", True, False, False, table(cache_size=0))
 
@@ -274,6 +274,6 @@ def test_id_of_an_exchange_is_that_of_its_stored_definition() -> None:
     again = Broker(Config(), ManualClock(), MemoryStore(), definitions)
     (definition,) = definitions.all(ExchangeDefinition)
     for each in broker, again:
-        gate = each.vhosts["/"].exchanges["e"].gate
-        assert gate is not None
-        assert gate.id == definition.id > 0
+        duplicate_filter = each.vhosts["/"].exchanges["e"].duplicate_filter
+        assert duplicate_filter is not None
+        assert duplicate_filter.id == definition.id > 0

@@ -559,7 +559,7 @@ def test_messages_of_a_deleted_exchange_are_settled_in_slices(node: Node) -> Non
     node.turn()
     node.crash()
     vhost = node.broker.vhosts["/"]
-    vhost.disposal.most = 2
+    vhost.deferred_free.most = 2
     (held,) = [exchange.type.held for exchange in vhost.exchanges.values() if exchange.type.held is not None]
     assert held.count == 5
     vhost.delete_exchange("late")

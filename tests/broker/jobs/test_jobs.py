@@ -6,8 +6,8 @@ from amqpbroker.broker.jobs.job import Job, recovered_job
 from amqpbroker.broker.jobs.jobs import Jobs
 from amqpbroker.compiled import is_compiled
 from amqpbroker.store.keys import JOB_NUMBERS, PLACE
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.record import JOBS_ID
-from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.jobs.working import KINDS, TO_GRAVE, Work
 from tests.harness import Wire
@@ -52,7 +52,7 @@ def test_returned_job_is_retrying_until_it_is_delivered_again(kind: dict[str, Fi
     work.consume()
     work.settle(work.take(), "nack", requeue=True)
     assert work.state() == "running"  # delivered again
-    assert work.standing().attempt == 2
+    assert work.job_status().attempt == 2
     work.worker.send(1, "channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
     work.advance()
     assert work.state() == "retrying"
@@ -170,7 +170,7 @@ def test_least_advanced_copy_counts() -> None:
     work.send(via="all")
     work.consume()
     got = work.take()
-    assert (work.state(), work.standing().queue) == ("queued", "other")
+    assert (work.state(), work.job_status().queue) == ("queued", "other")
     work.settle(got)
     assert work.state() == "queued"
     work.get("other")
@@ -201,7 +201,7 @@ def test_held_job_is_delayed() -> None:
     work.client.call(1, "queue.bind", queue="q", exchange="later", routing_key="q")
     now_ms = work.node.clock.wall_ms()
     work.send(via="later", headers={"x-delay": Field("l", 500)})
-    assert (work.state(), work.standing().until_ms) == ("delayed", now_ms + 500)
+    assert (work.state(), work.job_status().until_ms) == ("delayed", now_ms + 500)
     work.advance(500)
     assert work.state() == "queued"
     work.ack()
@@ -213,9 +213,9 @@ def test_job_with_a_delayed_retry_is_retrying_until_then() -> None:
     work.send()
     now_ms = work.node.clock.wall_ms()
     work.reject(requeue=True)
-    assert (work.state(), work.standing().until_ms) == ("retrying", now_ms + 500)
+    assert (work.state(), work.job_status().until_ms) == ("retrying", now_ms + 500)
     work.advance(500)
-    assert (work.state(), work.standing().until_ms) == ("retrying", 0)
+    assert (work.state(), work.job_status().until_ms) == ("retrying", 0)
 
 
 # --- publishing again -------------------------------------------------------------------------------------------------
@@ -599,7 +599,7 @@ def test_failed_and_delayed_jobs_survive_a_crash() -> None:
     work.crash()
     assert (work.state("failed"), work.reason("failed")) == ("failed", "rejected")
     assert work.state("delayed") == "retrying"
-    assert work.standing("delayed").until_ms
+    assert work.job_status("delayed").until_ms
 
 
 def test_transient_job_is_lost_at_a_crash() -> None:
@@ -657,7 +657,7 @@ def test_record_without_first_queues_is_read_and_written_without_them() -> None:
     names = [b"/", b"1", b"guest", b"", b"q", b"token", b"", b"grave", b"rejected", b""]
     key = b"J" + JOB_NUMBERS.pack(1000, 2000, 0, 3, 4, 5, 1)
     key += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + PLACE.pack(7, 8, 0, 1, 0)
-    job = recovered_job(TakenId(key, JOBS_ID, 9, 0, True), {7: "q"})
+    job = recovered_job(MessageIdRecord(key, JOBS_ID, 9, 0, True), {7: "q"})
     assert (job.vhost, job.id, job.user, job.token, job.named) == ("/", b"1", "guest", "token", False)
     assert (job.queues, job.first_queues, job.guards) == (["q"], [], ["q"])
     assert job.new_record().key == key

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amqpbroker.broker.jobs.job import Job
-from amqpbroker.broker.jobs.standing import Standing, Standings
+from amqpbroker.broker.jobs.job_status import JobStatus, JobStatuses
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire.values import Field, longstr
@@ -118,15 +118,15 @@ class Work:
         assert found is not None
         return found
 
-    def standings(self) -> Standings:
+    def job_statuses(self) -> JobStatuses:
         broker = self.node.broker
-        return Standings(broker.vhosts["/"].queues, broker.sessions, broker.clock.ahead_ms)
+        return JobStatuses(broker.vhosts["/"].queues, broker.sessions, broker.clock.ahead_ms)
 
-    def standing(self, id_: str = "1") -> Standing:
-        return self.standings().of(self.job(id_))
+    def job_status(self, id_: str = "1") -> JobStatus:
+        return self.job_statuses().of(self.job(id_))
 
     def state(self, id_: str = "1") -> str:
-        return self.standing(id_).state
+        return self.job_status(id_).state
 
     def reason(self, id_: str = "1") -> str | None:
         failure = self.job(id_).failure

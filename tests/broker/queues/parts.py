@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
+from amqpbroker.broker.queues.dispatcher import Dispatcher, RoundDispatcher
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
@@ -14,7 +15,6 @@ from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.lines.fifo_line import FifoLine
 from amqpbroker.broker.queues.lines.quorum_lines import QuorumLine
 from amqpbroker.broker.queues.lines.ready_line import ReadyLine
-from amqpbroker.broker.queues.offering import Offering, RoundOffering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.clock import ManualClock
@@ -68,23 +68,23 @@ class Parts:
         self.letter_counts: dict[tuple[str, str, str], int] = {}
         self.owner = make_vhost().reply_queue()
         dead_letters = DeadLetters({}, self.clock, self.store)
-        disposal = Disposal(self.clock)
-        self.ledger = Ledger(self.settings, kind, self.store, dead_letters, self.letter_counts, disposal)
+        deferred_free = DeferredFree(self.clock)
+        self.ledger = Ledger(self.settings, kind, self.store, dead_letters, self.letter_counts, deferred_free)
         self.ready: ReadyLine = QuorumLine() if quorum else FifoLine()
         self.consumers = Consumers("q", "/")
         self.outstanding = Outstanding(counts_holders=quorum)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, self.settings, expiries)
-        self.offering: Offering = (RoundOffering if quorum else Offering)(
+        self.dispatcher: Dispatcher = (RoundDispatcher if quorum else Dispatcher)(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger, BOUNDS
         )
-        self.limit = LengthLimit(self.settings, self.clock, self.offering, self.expiry, self.ledger, quorum)
+        self.limit = LengthLimit(self.settings, self.clock, self.dispatcher, self.expiry, self.ledger, quorum)
         self.returns: Returns = (QuorumReturns if quorum else Returns)(
             self.settings,
             COMPATS[compat],
             self.clock,
             1_000,
             None,
-            self.offering,
+            self.dispatcher,
             self.outstanding,
             self.limit,
             self.ledger,

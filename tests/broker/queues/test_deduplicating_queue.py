@@ -488,7 +488,7 @@ def removed_ids(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 @pytest.mark.skipif(is_compiled(), reason="methods of compiled classes cannot be replaced")
 @pytest.mark.parametrize("scope", ["queue", "window"])
 def test_ids_of_a_deleted_queue_are_removed_in_slices(scope: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    vhost = make_broker(bounds=BOUNDS._replace(disposal=10)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(deferred_free=10)).vhosts["/"]
     arguments = {"deduplication_scope": "window"} if scope == "window" else {}
     queue = declare(vhost, durable=True, **arguments)
     assert send(queue, *map(str, range(25))) == 25
@@ -504,7 +504,7 @@ def test_ids_of_a_deleted_queue_are_removed_in_slices(scope: str, monkeypatch: p
 
 
 def test_ids_of_purged_messages_are_free_at_once() -> None:
-    vhost = make_broker(bounds=BOUNDS._replace(disposal=10)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(deferred_free=10)).vhosts["/"]
     queue = declare(vhost, durable=True)
     send(queue, *map(str, range(25)))
     get(queue)

@@ -8,7 +8,7 @@ import pytest
 
 from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.lines.rereading import RETRY_MS
+from amqpbroker.broker.queues.lines.read_retry import RETRY_MS
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
@@ -175,7 +175,7 @@ def test_returned_message_is_not_delayed_before_release_4_3_without_extensions(s
     queue = declare(make_broker(compat=compat).vhosts["/"], **RETRY)
     publish(queue, b"1")
     take_back(queue)
-    assert (ready(queue), queue.offering.delayed, queue.info().delayed_retry) == ([b"1"], None, None)
+    assert (ready(queue), queue.dispatcher.delayed, queue.info().delayed_retry) == ([b"1"], None, None)
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_deleted_queue_leaves_no_delayed_messages(end: str) -> None:
         vhost.close()
     else:
         vhost.discard()
-    assert (queue.offering.delayed, timers(clock)) == (None, before)
+    assert (queue.dispatcher.delayed, timers(clock)) == (None, before)
 
 
 def test_message_returned_to_a_deleted_queue_is_dropped(vhost: Vhost) -> None:
@@ -396,7 +396,7 @@ def test_message_returned_to_a_deleted_queue_is_dropped(vhost: Vhost) -> None:
     held = get(queue)
     vhost.delete_queue(queue)
     queue.requeue([held])
-    assert (queue.offering.delayed, timers(clock_of(vhost))) == (None, 0)
+    assert (queue.dispatcher.delayed, timers(clock_of(vhost))) == (None, 0)
 
 
 def test_changed_policy_does_not_affect_delayed_messages(vhost: Vhost) -> None:
@@ -721,20 +721,20 @@ def numbers(queue: LocalQueue) -> list[int]:
 def test_many_delayed_messages_are_paged_out_and_released_in_order() -> None:
     node = RetryNode(q=table(**RETRY))
     queue = delaying(node)
-    assert queue.offering.delayed is not None
-    assert (queue.delayed_count, queue.offering.delayed_size) == (DEEP, 6 * DEEP)
-    assert DEEP - 2 * BOUNDS.page_count <= queue.offering.delayed.paged_out < DEEP
+    assert queue.dispatcher.delayed is not None
+    assert (queue.delayed_count, queue.dispatcher.delayed_size) == (DEEP, 6 * DEEP)
+    assert DEEP - 2 * BOUNDS.page_count <= queue.dispatcher.delayed.paged_out < DEEP
     info = queue.info()
     assert (info.messages, info.message_bytes) == (DEEP, 6 * DEEP)
     assert (info.messages_ram, info.messages_paged_out) == (
         DEEP - info.messages_paged_out,
-        queue.offering.delayed.paged_out,
+        queue.dispatcher.delayed.paged_out,
     )
     assert timers(node.clock) == 1
     node.clock.advance(100)
     assert numbers(queue) == list(range(DEEP))
     assert {(entry.acquired_count, entry.delivery_count) for entry in queue.ready} == {(1, 1)}
-    assert (queue.delayed_count, queue.offering.delayed.paged_out, timers(node.clock)) == (0, 0, 0)
+    assert (queue.delayed_count, queue.dispatcher.delayed.paged_out, timers(node.clock)) == (0, 0, 0)
 
 
 def test_paged_messages_with_different_delays_are_released_in_order() -> None:
@@ -751,13 +751,16 @@ def test_paged_messages_with_different_delays_are_released_in_order() -> None:
         queue.requeue([entry], failed=True)
         due[number] = node.clock.now_ms() + 100 * (number * 7 % 50 + 1)
     node.broker.sync()
-    assert queue.offering.delayed is not None
-    assert queue.offering.delayed.paged_out
-    assert (queue.offering.delayed.next_ms, queue.offering.delayed.last_ms) == (min(due.values()), max(due.values()))
+    assert queue.dispatcher.delayed is not None
+    assert queue.dispatcher.delayed.paged_out
+    assert (queue.dispatcher.delayed.next_ms, queue.dispatcher.delayed.last_ms) == (
+        min(due.values()),
+        max(due.values()),
+    )
     for _ in range(50):
         node.clock.advance(100)
         node.broker.sync()
-        assert queue.delayed_count - queue.offering.delayed.paged_out <= 2 * BOUNDS.page_count
+        assert queue.delayed_count - queue.dispatcher.delayed.paged_out <= 2 * BOUNDS.page_count
     assert numbers(queue) == sorted(range(count), key=lambda number: (due[number], number))
     assert [entry.acquired_count for entry in queue.ready] == [
         int(entry.message.body) * 7 % 50 + 1 for entry in queue.ready
@@ -767,8 +770,8 @@ def test_paged_messages_with_different_delays_are_released_in_order() -> None:
 def test_large_messages_are_paged_out_by_size() -> None:
     node = RetryNode(q=table(**RETRY))
     queue = delaying(node, 40, size=BOUNDS.page_bytes // 4, gap=1)
-    assert queue.offering.delayed is not None
-    assert queue.offering.delayed.paged_out >= 28
+    assert queue.dispatcher.delayed is not None
+    assert queue.dispatcher.delayed.paged_out >= 28
     node.clock.advance(100)
     assert numbers(queue) == list(range(40))
 
@@ -799,7 +802,7 @@ def due_at_once(count: int, seed: int | None = None) -> tuple[SmallNode, LocalQu
 
 def loads_by_iteration(node: Node, queue: LocalQueue) -> list[int]:
     """Release all messages. Return the number of messages that were read in each event loop iteration."""
-    delayed = queue.offering.delayed
+    delayed = queue.dispatcher.delayed
     assert delayed is not None
     assert delayed.next_ms is not None
     node.clock._now_ms = delayed.next_ms
@@ -818,7 +821,7 @@ def loads_by_iteration(node: Node, queue: LocalQueue) -> list[int]:
 @pytest.mark.parametrize("count", [200, 400])
 def test_messages_due_at_one_time_are_read_once(count: int) -> None:
     node, queue = due_at_once(count)
-    paged = queue.offering.delayed.paged_out if queue.offering.delayed else 0
+    paged = queue.dispatcher.delayed.paged_out if queue.dispatcher.delayed else 0
     assert paged > count - 2 * SMALL.page_count
     loads = loads_by_iteration(node, queue)
     assert sum(loads) == paged
@@ -846,7 +849,7 @@ def test_recovered_messages_due_at_one_time_are_read_once() -> None:
 @pytest.mark.parametrize("seed", [None, 1])
 def test_removing_the_first_of_many_messages_due_at_one_time_reads_few(seed: int | None) -> None:
     node, queue = due_at_once(400, seed)
-    delayed = queue.offering.delayed
+    delayed = queue.dispatcher.delayed
     assert delayed is not None
     most = 0
     start = queue.ledger.loaded
@@ -883,11 +886,11 @@ def test_recovered_messages_are_paged_out_and_released_in_order() -> None:
     delaying(node).vhost.discard()
     node = node.crash()
     queue = stored_queue(node)
-    assert queue.offering.delayed is not None
-    assert (queue.delayed_count, queue.offering.delayed_size) == (DEEP, 6 * DEEP)
-    assert (queue.offering.delayed.paged_out, queue.ledger.loaded, timers(node.clock)) == (DEEP, 0, 1)
-    due = [due_ms for due_ms, _ in queue.offering.delayed.with_due_times()]
-    assert (min(due), max(due)) == (queue.offering.delayed.next_ms, queue.offering.delayed.last_ms)
+    assert queue.dispatcher.delayed is not None
+    assert (queue.delayed_count, queue.dispatcher.delayed_size) == (DEEP, 6 * DEEP)
+    assert (queue.dispatcher.delayed.paged_out, queue.ledger.loaded, timers(node.clock)) == (DEEP, 0, 1)
+    due = [due_ms for due_ms, _ in queue.dispatcher.delayed.with_due_times()]
+    assert (min(due), max(due)) == (queue.dispatcher.delayed.next_ms, queue.dispatcher.delayed.last_ms)
     for _ in range(100):
         node.clock.advance(1)
     assert numbers(queue) == list(range(DEEP))
@@ -901,7 +904,7 @@ def test_messages_unreadable_when_due_are_released_later_in_order(caplog: pytest
     queue = delaying(node)
     files.share = 1.0
     node.clock.advance(100)
-    assert queue.offering.delayed is not None
+    assert queue.dispatcher.delayed is not None
     in_time = queue.ready_count
     assert 0 < in_time < DEEP
     assert queue.delayed_count == DEEP - in_time

@@ -50,10 +50,10 @@ def test_head_that_expires_earlier_advances_the_expiry_timer() -> None:
     parts = Parts()
     (late,) = parts.add(b"late", expiration_ms=90)
     parts.expiry.arm()
-    parts.offering.pop()
+    parts.dispatcher.pop()
     parts.add(b"early", expiration_ms=10)
-    parts.offering.requeue([late])
-    parts.offering.pop()
+    parts.dispatcher.requeue([late])
+    parts.dispatcher.pop()
     parts.expiry.arm()
     assert parts.clock.next_due_ms() == parts.clock.now_ms() + 10
 
@@ -97,7 +97,7 @@ def test_consumers_wait_until_all_expired_heads_have_left() -> None:
     parts.add(b"stays")
     parts.clock._now_ms += 5
     consumer.limit = 1
-    parts.offering.offer(consumer)
+    parts.dispatcher.offer(consumer)
     assert consumer.bodies == []
     assert 25 - 10 - 2 <= parts.expiry.count <= 25 - 10
     parts.clock.advance(0)
@@ -176,10 +176,10 @@ def test_unacknowledged_message_expires_when_it_returns() -> None:
     parts = anywhere()
     parts.add(b"1", expiration_ms=10)
     parts.expiry.arm()
-    entry = parts.offering.pop()
+    entry = parts.dispatcher.pop()
     parts.clock.advance(10)
     assert parts.letter_counts == {}
-    parts.offering.requeue([entry])
+    parts.dispatcher.requeue([entry])
     parts.expiry.expire()
     assert (parts.bodies(), parts.letter_counts) == ([], {EXPIRED: 1})
 
@@ -209,7 +209,7 @@ def test_overdue_head_is_dead_lettered_after_messages_with_earlier_deadlines() -
     parts.add(b"early", expiration_ms=10)
     parts.add(b"later", expiration_ms=21)
     parts.clock.advance(20)
-    assert parts.offering.take_head() is not None
+    assert parts.dispatcher.take_head() is not None
     assert died == [b"early", b"late"]
 
 
@@ -259,12 +259,12 @@ def test_consumers_get_no_message_before_all_expired_ones_are_removed(consumers:
     parts.add(b"1", b"2")
     taking = [parts.subscriber(f"c{number}", limit=0) for number in range(consumers)]
     parts.clock.advance(10)
-    parts.offering.drain()
+    parts.dispatcher.drain()
     for number in 10, 20:
         assert number <= 55 - parts.expiry.count < 55
         for each in taking:
             each.limit = 1 << 30
-            parts.offering.offer(each)
+            parts.dispatcher.offer(each)
             assert each.bodies == []
         parts.clock.fire_due()
     for _ in range(4):
@@ -278,7 +278,7 @@ def test_expired_head_waits_until_messages_with_earlier_deadlines_are_removed() 
     parts.add(b"head", expiration_ms=20)
     parts.add(*[b"early"] * 11, expiration_ms=10)
     parts.clock.advance(20)
-    assert parts.offering.take_head() is None
+    assert parts.dispatcher.take_head() is None
     assert parts.bodies() == [b"head", b"early"]
     assert parts.expiry.count == 2
     parts.clock.fire_due()
@@ -288,7 +288,7 @@ def test_expired_head_waits_until_messages_with_earlier_deadlines_are_removed() 
 def test_stale_deadlines_do_not_keep_consumers_waiting() -> None:
     parts = anywhere(expiries=1)
     parts.add(*[b"taken"] * 5, expiration_ms=10)
-    held = [parts.offering.pop() for _ in range(4)]
+    held = [parts.dispatcher.pop() for _ in range(4)]
     parts.clock.advance(10)
     assert parts.expiry.expire()
     parts.add(b"later", expiration_ms=1000)

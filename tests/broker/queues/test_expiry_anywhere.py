@@ -8,7 +8,7 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.kinds import policy_keys
-from amqpbroker.broker.queues.lines.rereading import RETRY_MS
+from amqpbroker.broker.queues.lines.read_retry import RETRY_MS
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock

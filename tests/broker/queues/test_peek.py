@@ -310,4 +310,4 @@ def test_unreadable_messages_are_reported_and_the_queue_is_not_told() -> None:
     assert [each.entry.sequence for each in peek.following(Place(0, page.first - 1), 3)] == [
         page.first + i for i in range(3)
     ]
-    assert life.queue._rereading is None
+    assert life.queue._read_retry is None

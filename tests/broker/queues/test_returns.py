@@ -113,9 +113,9 @@ def test_failed_message_is_ready_after_the_retry_delay() -> None:
     failed, returned = held(parts, b"failed", b"returned")
     parts.returns.requeue([failed], failed=True)
     parts.returns.requeue([returned], failed=False)
-    assert (parts.bodies(), parts.offering.delayed_count, parts.offering.delayed_size) == ([b"returned"], 1, 6)
+    assert (parts.bodies(), parts.dispatcher.delayed_count, parts.dispatcher.delayed_size) == ([b"returned"], 1, 6)
     parts.clock.advance(100)
-    assert (sorted(parts.bodies()), parts.offering.delayed_count) == ([b"failed", b"returned"], 0)
+    assert (sorted(parts.bodies()), parts.dispatcher.delayed_count) == ([b"failed", b"returned"], 0)
 
 
 def test_settings_without_retry_delay_apply_to_later_returns() -> None:

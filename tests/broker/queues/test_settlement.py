@@ -17,7 +17,7 @@ DELAYED = {"delayed_retry_type": "failed", "delayed_retry_min": 100}
 
 @pytest.fixture
 def vhost() -> Vhost:
-    return make_broker(bounds=BOUNDS._replace(departures=4, disposal=6)).vhosts["/"]
+    return make_broker(bounds=BOUNDS._replace(departures=4, deferred_free=6)).vhosts["/"]
 
 
 def held(queue: LocalQueue, count: int) -> tuple[Queue, list]:
@@ -29,7 +29,7 @@ def slices(vhost: Vhost, groups: Groups, how: str) -> list[list[int]]:
     """Settle deliveries; return the unacknowledged messages of each queue, after each iteration."""
     some_left = settle_in_slices(vhost, groups, sum([len(group) for _, group in groups]), how)
     counts = [[queue.unacked_count for queue, _ in groups]]
-    while vhost.disposal.is_recording:
+    while vhost.deferred_free.is_recording:
         clock_of(vhost).fire_due()
         counts.append([queue.unacked_count for queue, _ in groups])
     assert some_left == (len(counts) > 1)

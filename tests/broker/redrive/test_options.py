@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.broker.queues.dead_letters.revival import Death
+from amqpbroker.broker.queues.dead_letters.original_message import Death
 from amqpbroker.broker.redrive.options import RedriveFilter
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.wire.values import Field

@@ -550,7 +550,7 @@ async def test_status_of_a_streams_replica_is_refused_as_in_rabbitmq(api, stream
 async def test_purge_over_http_is_answered_when_everything_is_recorded(api, client):
     client.declare("q", durable=True)
     vhost = client.broker.vhosts["/"]
-    vhost.disposal.most = 2
+    vhost.deferred_free.most = 2
     for _ in range(5):
         client.publish("q", b"x", delivery_mode=2)
     client.receive()

@@ -21,8 +21,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         head = None if waits_to_read else _head(queue.ready)
         if head is not None and head.deadline_ms and not _fires(queue.expiry._timer, head.deadline_ms):
             yield f"the head of {queue.name} expires at {head.deadline_ms}, and no timer waits for it"
-        delayed = queue.offering.delayed
-        if waits_to_read and not _is_set(queue._rereading._timer):  # type: ignore[union-attr]
+        delayed = queue.dispatcher.delayed
+        if waits_to_read and not _is_set(queue._read_retry._timer):  # type: ignore[union-attr]
             yield f"{queue.name} has messages that could not be read, and no timer waits to read them again"
         if delayed is not None and delayed.count and not waits_to_read and not _is_set(delayed._timer):
             yield f"{queue.name} has {delayed.count} delayed messages, and no timer waits for them"

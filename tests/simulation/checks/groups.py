@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.queues.groups.dispatcher import GroupDispatcher
 from amqpbroker.broker.queues.groups.group import CLOSED, PARKED
-from amqpbroker.broker.queues.groups.offering import GroupOffering
 from amqpbroker.broker.queues.groups.queue import GroupQueue
 from tests.simulation.parts import channels, is_reading_again, queues
 
@@ -27,7 +27,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
 def _faults(queue: GroupQueue, unacked: set[int], disk: "Disk") -> Iterator[str]:
     groups = queue.line.groups
     # Deliveries that are settled in slices are not held any more.
-    if set(groups._taken) != unacked and not (queue.vhost.disposal.is_recording and set(groups._taken) > unacked):
+    if set(groups._taken) != unacked and not (queue.vhost.deferred_free.is_recording and set(groups._taken) > unacked):
         yield f"{queue.name} has {len(groups._taken)} taken messages, and {len(unacked)} are not acknowledged"
     with disk.observed():
         delayed = {entry.sequence for _, entry in queue.delayed_entries()}
@@ -47,10 +47,10 @@ def _faults(queue: GroupQueue, unacked: set[int], disk: "Disk") -> Iterator[str]
             yield f"the group {group.key!r} of {queue.name} counts {group.out} taken and {group.late} late messages"
         if group.is_over:
             yield f"the group {group.key!r} of {queue.name} has no messages, and is there"
-    offering = queue.offering
-    assert isinstance(offering, GroupOffering)
+    dispatcher = queue.dispatcher
+    assert isinstance(dispatcher, GroupDispatcher)
     # Messages that cannot be read now follow when they can be.
-    if groups.following and offering._following._timer is None and not is_reading_again(queue):
+    if groups.following and dispatcher._following._timer is None and not is_reading_again(queue):
         yield f"{queue.name} has closed groups with messages that do not follow"
     if not queue.line.paged_out:
         yield from _differences(queue)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from anyio._backends._asyncio import _task_states
 
-from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
+from amqpbroker.broker.exchanges.deduplicated import MessageIdFilter
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.groups.queue import GroupQueue
@@ -66,8 +66,8 @@ SINCE_START = (
     "StreamSegment.indexed",
     "DeadLetters.runs",
     # The number of the last run in which messages returned to closed groups, and their number in it.
-    "GroupOffering._run",
-    "GroupOffering._returned",
+    "GroupDispatcher._run",
+    "GroupDispatcher._returned",
     # The lead of the wall clock when the last batch was written.
     "Groups.ahead_ms",
     # A priority line creates a line for each priority at its first use.
@@ -75,7 +75,7 @@ SINCE_START = (
     # One is reused for the next.
     "Group",
     # The time of the last departures, and how many there were then.
-    "Disposal._used*",
+    "DeferredFree._used*",
     "HeldMessages._sequence",
     "HeldMessages._new_bytes",
     "HeldMessages._*_ms",
@@ -84,17 +84,17 @@ SINCE_START = (
     "DeduplicatingQueue.*",
     "LastValueQueue.*",
     "GroupQueue.*",
-    "DuplicateGate.dropped",
+    "MessageIdFilter.dropped",
     # An id whose message was settled in the same batch is not written.
     "Window._sequence",
-    "TakenId.*",
-    "Offering.no_ack",
-    "*Offering.no_ack",
+    "MessageIdRecord.*",
+    "Dispatcher.no_ack",
+    "*Dispatcher.no_ack",
     "Service.recovered",
     "SystemClock.*",
     # Counted by the check of the journal's files.
     "Journal.segments",
-    "Living*",
+    "LiveEntries*",
     "*Outstanding.returned",
     # The last redrives of a queue are remembered.
     "Redrive*",
@@ -105,13 +105,13 @@ SINCE_START = (
     "Persistence._doubted",
     "QuorumLine._newest",
     # The notes of a queue are numbered, and so are the messages that came back before all others.
-    "GroupNotes._newest",
-    "LettersOut._newest",
+    "StoppedGroupRecords._newest",
+    "DeadLetterIndex._newest",
     "GroupLedger._lowest",
     "QuorumLine.turn",
     "QueueSettings.*",
     # Created with the first message that cannot be read.
-    "Rereading*",
+    "ReadRetry*",
     # Counters that were used have samples.
     "History*",
     "Rates.*",
@@ -124,10 +124,10 @@ SINCE_START = (
 #: Containers that may be larger than in a new broker, as patterns of attributes.
 LARGER = (
     # Counted by the check of the journal's files. With short segments, a few large records exceed their bound.
-    "Living._*",
+    "LiveEntries._*",
     # The newest segment has its file, and exists in a new broker, with its first batch.
     "Journal.segments",
-    "LivingBySegment._segments",
+    "LiveEntriesBySegment._segments",
     # See "Effective*".
     "Effective.definition",
     # Each ledger refers to the broker's counts of dead letters, by kind of queue and reason.
@@ -150,7 +150,7 @@ LARGER = (
 )
 
 #: Containers and numbers that may be larger while there are records that compaction may have moved.
-MOVED = ("Moves*", "_Map*", "_Table*", "Segment")
+MOVED = ("Relocations*", "_Map*", "_Table*", "Segment")
 
 
 def is_compared(world: "World") -> bool:
@@ -240,15 +240,15 @@ def _remove_what_ends(process: BrokerProcess) -> None:
     for queue in list(queues(process)):
         queue.purge()
         if isinstance(queue, DeduplicatingQueue) and queue.window is not None:
-            queue.window.close(queue.vhost.disposal)  # it remembers ids of messages that are gone
+            queue.window.close(queue.vhost.deferred_free)  # it remembers ids of messages that are gone
         if not queue.durable:
             queue.vhost.delete_queue(queue)
     for vhost in process.broker.vhosts.values():
         for name in [name for name, exchange in vhost.exchanges.items() if not exchange.durable]:
             vhost.delete_exchange(name)
         for exchange in vhost.exchanges.values():
-            if isinstance(exchange.gate, DuplicateGate):
-                exchange.gate.window.close(vhost.disposal)
+            if isinstance(exchange.duplicate_filter, MessageIdFilter):
+                exchange.duplicate_filter.window.close(vhost.deferred_free)
     permissions = process.broker.users._permissions
     for key, each in list(permissions.items()):
         if each.grants is None and not each.topic_grants:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.delivery import ChannelConsumer
-from amqpbroker.broker.queues.groups.offering import GroupOffering
+from amqpbroker.broker.queues.groups.dispatcher import GroupDispatcher
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from tests.simulation.parts import is_reading_again, queues
 
@@ -34,8 +34,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
 
 def _is_superseding(queue: LocalQueue) -> bool:
     """Return whether consumers wait for the next iteration, in which more messages with old versions are removed."""
-    superseding = queue.offering.superseding if isinstance(queue.offering, GroupOffering) else None
-    return superseding is not None and superseding.is_behind and superseding._timer is not None
+    stale_versions = queue.dispatcher.stale_versions if isinstance(queue.dispatcher, GroupDispatcher) else None
+    return stale_versions is not None and stale_versions.is_behind and stale_versions._timer is not None
 
 
 def _can_take(consumer: ChannelConsumer) -> bool:

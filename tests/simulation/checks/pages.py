@@ -25,7 +25,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
                 yield from _at_head(queue, line, most)
         if isinstance(queue.ready, GroupLine) and len(queue.ready._beside) > 2 * bounds.page_count + 1:
             yield f"{queue.name} has {len(queue.ready._beside)} messages in memory beside its line"
-        delayed = queue.offering.delayed
+        delayed = queue.dispatcher.delayed
         if delayed is None or delayed._pager is None:
             continue
         count, read = len(delayed._heap), min(bounds.read_count, 2 * bounds.page_count)

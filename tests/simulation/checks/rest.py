@@ -41,8 +41,8 @@ def busy(world: "World") -> list[str]:
         # Segments that could not be removed stay until the next one is free.
         "segments to be removed": 0 if files.removal_failed else len(store.log._freed),
         "callbacks for safe copies": len(store._unsafe),
-        "entries to be freed": sum(len(vhost.disposal._lines) for vhost in broker.vhosts.values()),
-        "departures to be recorded": sum(len(vhost.disposal._departures) for vhost in broker.vhosts.values()),
+        "entries to be freed": sum(len(vhost.deferred_free._lines) for vhost in broker.vhosts.values()),
+        "departures to be recorded": sum(len(vhost.deferred_free._departures) for vhost in broker.vhosts.values()),
         "dead letters on their way": sum(vhost.dead_letters.waiting for vhost in broker.vhosts.values()),
         **{f"unacknowledged of {name}": count for name, count in _unacked(process).items()},
     }

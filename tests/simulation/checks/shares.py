@@ -75,7 +75,7 @@ class Shares:
             if 0 < left < count - bounds.expiries - BEHIND * max(0, queue.ledger.came - came):
                 yield f"{count - left} messages of {queue.name} expire in one iteration"
         for name, count in self._disposed.items():
-            if name in process.broker.vhosts and _disposed(process, name) < count - bounds.disposal:
+            if name in process.broker.vhosts and _disposed(process, name) < count - bounds.deferred_free:
                 yield f"{count - _disposed(process, name)} messages of {name} are freed in one iteration"
         # References to disconnected clients are not retained here.
         self._read.clear()
@@ -89,4 +89,4 @@ def _written(connection: Connection) -> int:
 
 def _disposed(process: "BrokerProcess", vhost: str) -> int:
     """Return the number of messages that wait to be freed."""
-    return sum(len(line) for line in process.broker.vhosts[vhost].disposal._lines)
+    return sum(len(line) for line in process.broker.vhosts[vhost].deferred_free._lines)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.binding_cleanup import Job
 from amqpbroker.broker.exchanges.exchange import Binding, Exchange
 from amqpbroker.broker.redrive.redrive import Redrive
-from amqpbroker.broker.sweep import Job
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.metrics.page import SAMPLES_PER_ROW
 from tests.simulation.checks.memory import MESSAGE_BYTES

@@ -42,7 +42,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             most = consumer._prefetch_before if consumer.paused else consumer.prefetch
             if consumer.unacked > most and consumer.registered:
                 yield f"{consumer.tag} of {channel.name} has {consumer.unacked}, more than {most}"
-    is_recording = any(vhost.disposal.is_recording for vhost in process.broker.vhosts.values())
+    is_recording = any(vhost.deferred_free.is_recording for vhost in process.broker.vhosts.values())
     for consumer, count in of_consumer.items():
         # Deliveries that are settled in slices are not held any more.
         may_be_more = is_recording and consumer.unacked > count
@@ -53,7 +53,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     for queue in queues(process):
         count, size = queue.outstanding.count, queue.outstanding.size
         # Deliveries may be settled in slices, those of a channel that has ended as well.
-        may_be_more = is_getting or queue.vhost.disposal.is_recording
+        may_be_more = is_getting or queue.vhost.deferred_free.is_recording
         if count != of_queue[queue] and not (may_be_more and count > of_queue[queue]):
             yield f"{queue.name} counts {count} unacknowledged messages; {of_queue[queue]} are"
         if size != sizes[queue] and not (may_be_more and size > sizes[queue]):

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from amqpbroker.config import Config
 from amqpbroker.management.peers import NotSentError, Peer, PeerAnswer, PeerRequest
 from amqpbroker.management.routes.maintenance import leader_rows
-from amqpbroker.server import cut_off, peers, shared_database, vhost_following, vhost_recovery, vhost_serving
+from amqpbroker.server import partition_monitor, peers, shared_database, vhost_following, vhost_recovery, vhost_serving
 from amqpbroker.store import committer
 from amqpbroker.store.database import fence, leaderships, members, reporting, session, sessions, vhost_followers
 from amqpbroker.store.database.leadership import Leader, Target
@@ -130,7 +130,7 @@ def simulated() -> Iterator[None]:
             # libpq reads the URL each time.
             (session, "described", cache(session.described)),
             (session.Session, "_options", lambda _: {}),
-            (cut_off, "log", log),
+            (partition_monitor, "log", log),
             (shared_database, "DatabaseListeners", Listeners),
             (shared_database, "EndedLeaders", EndedLeaders),
             (shared_database, "HttpPeers", Peers),

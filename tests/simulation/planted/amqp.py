@@ -265,7 +265,7 @@ AMQP = (
     # --- locks ------------------------------------------------------------------------------------------------------
     Planted(
         "a late acknowledgement that is refused",
-        "taken_back.py",
+        "overdue_deliveries.py",
         "return tag in self.consumers or 0 < tag <= self.accepted",
         "return tag in self.consumers",
     ),

@@ -112,7 +112,7 @@ LIMITS = (
     ),
     Planted(
         "bindings of a deleted exchange removed all at once",
-        "sweep.py",
+        "binding_cleanup.py",
         "list(islice(job.bindings, self._most))",
         "list(job.bindings)",
     ),
@@ -155,13 +155,13 @@ LIMITS = (
     ),
     Planted(
         "all messages of a get at once",
-        "getting.py",
+        "get_request.py",
         "while self._left and len(shown) < self._slice_count and size",
         "while self._left and size",
     ),
     Planted(
         "all bytes of a get at once",
-        "getting.py",
+        "get_request.py",
         "len(shown) < self._slice_count and size < self._slice_bytes:",
         "len(shown) < self._slice_count:",
     ),

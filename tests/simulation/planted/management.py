@@ -159,13 +159,13 @@ MANAGEMENT = (
     ),
     Planted(
         "got messages that are not returned",
-        "getting.py",
+        "get_request.py",
         "        return settle_in_slices(self._vhost, [(self._queue, held)], len(held), how)",
         "        return False",
     ),
     Planted(
         "more got than may be held",
-        "getting.py",
+        "get_request.py",
         "if self._queue.closed or self._held_bytes >= self._most_held:",
         "if self._queue.closed:",
     ),

@@ -49,13 +49,13 @@ QUEUES = (
     ),
     Planted(
         "a queue that is read once more, and not again",
-        "rereading.py",
+        "read_retry.py",
         "if self._failed:\n            self._arm(read_again)",
         "if self._failed:\n            pass",
     ),
     Planted(
         "a large purge freed in part",
-        "disposal.py",
+        "deferred_free.py",
         "            if self._departures or self._lines:\n                self._arm()",
         "            pass",
     ),
@@ -75,7 +75,7 @@ QUEUES = (
     ),
     Planted(
         "a returned message that never expires",
-        "offering.py",
+        "dispatcher.py",
         "                self._expiry.added(entry)\n        self.ready.requeue(entries)",
         "                pass\n        self.ready.requeue(entries)",
     ),
@@ -225,13 +225,13 @@ QUEUES = (
     Planted(
         "nobody offered what came back",
         "returns.py",
-        "self._limit.trim()\n        self._offering.offer_after_settling(consumers)",
+        "self._limit.trim()\n        self._dispatcher.offer_after_settling(consumers)",
         "self._limit.trim()",
     ),
     Planted(
         "a lost wake-up of a consumer",
         "local_queue.py",
-        "                self.offering.offer(consumer)\n            elif not consumer.ringed:\n"
+        "                self.dispatcher.offer(consumer)\n            elif not consumer.ringed:\n"
         "                self.consumers.settled(consumer)\n\n    def ack_all",
         "                pass\n\n    def ack_all",
     ),
@@ -286,7 +286,7 @@ QUEUES = (
     ),
     Planted(
         "a dead letter that expires again",
-        "departure.py",
+        "dead_letter_builder.py",
         "set_headers(without_expiration(message.properties), deaths.headers(more))",
         "set_headers(message.properties, deaths.headers(more))",
     ),

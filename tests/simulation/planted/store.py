@@ -19,17 +19,17 @@ STORE = (
     ),
     Planted(
         "synced too far",
-        "gathering.py",
+        "pending_writes.py",
         "self.synced = max(self.synced, taken.number)",
         "self.synced = max(self.synced, taken.number + 1)",
     ),
     Planted(
         "a settling not stored",
-        "gathering.py",
+        "pending_writes.py",
         "            self._open.settled.append(copy.position)\n",
         "            pass\n",
     ),
-    Planted("a delay not stored", "gathering.py", "        group.delayed[key] = due_ms\n", "        pass\n"),
+    Planted("a delay not stored", "pending_writes.py", "        group.delayed[key] = due_ms\n", "        pass\n"),
     Planted(
         "a failed write is taken as done",
         "writer.py",
@@ -57,19 +57,19 @@ STORE = (
     ),
     Planted(
         "a lost wake-up of the gathering",
-        "gathering.py",
+        "pending_writes.py",
         "self._is_due = True\n        self._on_gathered()",
         "self._is_due = True",
     ),
     Planted(
         "a group left open",
-        "gathering.py",
+        "pending_writes.py",
         "            self._open = self.loose\n            self._pending = PENDING\n",
         "            pass\n",
     ),
     Planted(
         "a transaction not as one group",
-        "gathering.py",
+        "pending_writes.py",
         "self._depth += 1\n        if self._depth > 1:\n            return",
         "self._depth += 1\n        return",
     ),
@@ -88,13 +88,13 @@ STORE = (
     Planted(
         "a moved copy looked for at its old place",
         "persistence.py",
-        "self._moves.move(copy.old, copy.new)",
+        "self._relocations.move(copy.old, copy.new)",
         "pass",
     ),
     Planted(
         "a settling of a moved copy at its old place",
         "batches.py",
-        "positions = [self._moves.settle(position) for position in positions]",
+        "positions = [self._relocations.settle(position) for position in positions]",
         "pass",
     ),
     Planted(
@@ -105,7 +105,7 @@ STORE = (
     ),
     Planted(
         "a purge of a paged queue not stored",
-        "gathering.py",
+        "pending_writes.py",
         "self._open.swept.append(positions)",
         "pass",
     ),
@@ -117,7 +117,7 @@ STORE = (
     ),
     Planted(
         "a return not stored",
-        "gathering.py",
+        "pending_writes.py",
         "self._open.returned.append(copy)",
         "pass",
     ),

@@ -47,7 +47,7 @@ STREAMS = (
     ),
     Planted(
         "a message of a stream that does not count as unwritten",
-        "gathering.py",
+        "pending_writes.py",
         "        self.streamed = True\n        self.waiting_bytes += size\n        self.appended = self._number\n",
         "        self.streamed = True\n",
     ),

@@ -50,7 +50,7 @@ WORK_QUEUES = (
     Planted(
         "a message that does not follow its group",
         "queue.py",
-        "        elif line.groups.following:\n            offering.follow()",
+        "        elif line.groups.following:\n            dispatcher.follow()",
         "        elif line.groups.following:\n            pass",
     ),
     Planted(

@@ -274,7 +274,7 @@ class Limits(Workload):
     def _check_length_of(self, queue: Any, untouched: bool) -> None:
         if self._overflow != "drop-head" and not untouched:
             return  # a queue that rejects retains returned messages
-        if queue._rereading is not None and queue._rereading._timer is not None:
+        if queue._read_retry is not None and queue._read_retry._timer is not None:
             return  # its head cannot be read, and is dropped later
         held, unit = (queue.ready_count, 1) if self._counts else (queue.ready.size, self._largest)
         # A quorum queue that rejects accepts the message that exceeds its limit.

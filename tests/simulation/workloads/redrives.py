@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from amqpbroker.broker.queues.dead_letters.revival import last_death
+from amqpbroker.broker.queues.dead_letters.original_message import last_death
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import Received, published

@@ -20,10 +20,10 @@ from amqpbroker.store.definitions.definitions import (
     VhostDefinition,
 )
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.moves import Moves
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.reading import Reader
 from amqpbroker.store.record import BATCHES_ID, JOBS_ID
+from amqpbroker.store.relocations import Relocations
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.store.streams.segment import parsed_name
 from amqpbroker.store.streams.streams import Streams
@@ -161,7 +161,7 @@ def _of_journal(part, names):
         if number not in names:
             continue
         vhost, *holder = names[number]
-        reading = Reader(journal, Moves()).start(copies.positions)
+        reading = Reader(journal, Relocations()).start(copies.positions)
         dues_ms = copies.dues_ms or [0] * len(copies.positions)
         rows = [
             (sequence, deadline_ms, size, priority, found.returned.get(position), due_ms, shown(reading, position))

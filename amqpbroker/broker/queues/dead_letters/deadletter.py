@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.exchanges.routing import Route, route
-from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
-from amqpbroker.broker.queues.dead_letters.departure import Departure, exchange_of_letters
-from amqpbroker.broker.queues.dead_letters.promised_letters import PromisedLetters
+from amqpbroker.broker.queues.dead_letters.dead_letter_builder import DeadLetterBuilder, exchange_of_letters
+from amqpbroker.broker.queues.dead_letters.dead_letter_reservations import DeadLetterReservations
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.tracking.copy_tracker import NO_TRACKER, CopyTracker
 from amqpbroker.clock import Clock
 from amqpbroker.message.deaths import without_redriven_rejections
 from amqpbroker.message.message import NOT_STORED
@@ -49,9 +49,9 @@ class DeadLetters:
     """
 
     def __init__(
-        self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store, fates: Fates = NO_FATES
+        self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store, tracker: CopyTracker = NO_TRACKER
     ) -> None:
-        self._fates: Fates = fates
+        self._tracker: CopyTracker = tracker
         self._exchanges = exchanges
         self._clock = clock
         self._store = store
@@ -59,8 +59,8 @@ class DeadLetters:
         self._depth: int = 0
         #: Number of times that waiting letters were sent, with all that died because of them.
         self.runs: int = 0
-        self._departure = Departure("", QueueSettings(), "")
-        self.promised = PromisedLetters(exchanges, clock)
+        self._departure = DeadLetterBuilder("", QueueSettings(), "")
+        self.promised = DeadLetterReservations(exchanges, clock)
 
     def __enter__(self) -> "DeadLetters":
         self._depth += 1
@@ -94,7 +94,7 @@ class DeadLetters:
             exchange = exchange_of_letters(queue, self._exchanges)
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
-                departure = self._departure = Departure(queue.name, queue.settings, reason)
+                departure = self._departure = DeadLetterBuilder(queue.name, queue.settings, reason)
             departure.time_s = self._clock.wall_ms() // 1000
             found: Route | None = None
             for entry in entries:
@@ -105,7 +105,7 @@ class DeadLetters:
                         continue
                     promised.others_sent()
                 # To the store, leaving this queue and entering the next is one operation.
-                followed = self._fates.active and self._fates.follows(entry.message)
+                followed = self._tracker.active and self._tracker.follows(entry.message)
                 stored = followed or entry.position != NOT_STORED
                 if stored:
                     self._store.begin()
@@ -114,12 +114,12 @@ class DeadLetters:
                         if not entry.message.died:
                             _remove_redriven_rejections(entry)
                         rejected = reason in REJECTIONS and not queue.settings.ignores_rejects
-                        self._fates.begin_letter(entry, queue.name, reason, rejected)
+                        self._tracker.begin_letter(entry, queue.name, reason, rejected)
                     queue.leave(entry)
                     if exchange is not None:
                         found = self._send(departure, exchange, entry, found)
                     if followed:
-                        self._fates.end_move(reason)
+                        self._tracker.end_move(reason)
                 finally:
                     if stored:
                         self._store.end()
@@ -127,7 +127,9 @@ class DeadLetters:
             promised.all_sent()
         self.runs += 1
 
-    def _send(self, departure: Departure, exchange: "Exchange", entry: Entry, found: Route | None) -> Route | None:
+    def _send(
+        self, departure: DeadLetterBuilder, exchange: "Exchange", entry: Entry, found: Route | None
+    ) -> Route | None:
         """Publish a dead letter to the destinations of its exchange, except to queues that would close a cycle.
 
         found: the route of the previous letter, if there was one. Return that which the next letter may take.
@@ -144,9 +146,9 @@ class DeadLetters:
         else:
             letter, deaths = promised.message, promised.deaths
             destinations = tuple([each for each in promised.destinations if not each.closed])
-        if exchange.gate is not None:
+        if exchange.duplicate_filter is not None:
             others = tuple([each for each in destinations if not deaths.is_cycle(each.name)])
-            destinations = exchange.gate.guard(exchange, letter, others, counted=False)
+            destinations = exchange.duplicate_filter.guard(exchange, letter, others, counted=False)
         for destination in destinations:
             if not deaths.is_cycle(destination.name):
                 destination.count_letter(letter)

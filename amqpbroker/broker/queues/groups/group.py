@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 from typing import Final
 
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.store.taken_id import TakenId
+from amqpbroker.store.message_id_record import MessageIdRecord
 
 #: Reasons why no message of a group is delivered until an operator decides. OPEN: there is none.
 OPEN: Final = 0
@@ -37,7 +37,7 @@ class Group:
         self.out: int = 0
         self.late: list[int] | None = None
         self.state: int = OPEN
-        self.note: TakenId | None = None
+        self.note: MessageIdRecord | None = None
         self.holder: Consumer | None = None
         self.item: int = 0
         self.queued: int = 0
@@ -148,7 +148,7 @@ class Group:
 
     # --- state and order ----------------------------------------------------------------------------------------------
 
-    def set_state(self, state: int, note: TakenId | None) -> None:
+    def set_state(self, state: int, note: MessageIdRecord | None) -> None:
         self.state = state
         self.note = note
 

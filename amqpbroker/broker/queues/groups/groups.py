@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.dead_letters.letter_numbers import LetterNumbers
+from amqpbroker.broker.queues.groups.dead_letter_index import DeadLetterIndex
 from amqpbroker.broker.queues.groups.group import CLOSED, GROUP, OPEN, PARKED, Group
 from amqpbroker.broker.queues.groups.key import group_key
-from amqpbroker.broker.queues.groups.letters_out import LettersOut
-from amqpbroker.broker.queues.groups.notes import GroupNotes
 from amqpbroker.broker.queues.groups.options import Grouping
+from amqpbroker.broker.queues.groups.stopped_group_records import StoppedGroupRecords
 from amqpbroker.broker.queues.lines.number_set import NumberSet
 from amqpbroker.broker.queues.lines.ready_line import SLACK
 from amqpbroker.message.message import Message
-from amqpbroker.store.taken_id import TakenId
+from amqpbroker.store.message_id_record import MessageIdRecord
 
 #: Number of bits of a sequence number in an item.
 _SEQUENCE_BITS: Final = 56
@@ -35,10 +35,10 @@ class Groups:
     stopped_count: number of groups by state. following: closed groups with waiting messages that nothing precedes.
     """
 
-    def __init__(self, options: Grouping, notes: GroupNotes, numbers: LetterNumbers) -> None:
+    def __init__(self, options: Grouping, notes: StoppedGroupRecords, numbers: LetterNumbers) -> None:
         """notes: of stopped groups. numbers: of the dead letters of closed groups."""
-        self.notes: GroupNotes = notes
-        self.letters: LettersOut = LettersOut(notes, numbers)
+        self.notes: StoppedGroupRecords = notes
+        self.letters: DeadLetterIndex = DeadLetterIndex(notes, numbers)
         self.options: Grouping = options
         self.offered: int = 0
         self.parked: NumberSet = NumberSet()
@@ -60,7 +60,7 @@ class Groups:
         self._early: list[tuple[int, Group]] = []
         #: Removed groups that are not freed yet.
         self._cleared: list[deque[Any] | list[Any] | dict[Any, Any]] = []
-        self._cleared_notes: deque[TakenId] = deque()
+        self._cleared_notes: deque[MessageIdRecord] = deque()
         #: Groups that a consumer may get more of: they have waiting messages.
         self._fed: dict[Consumer, dict[Group, None]] = {}
 
@@ -192,7 +192,7 @@ class Groups:
             del self._stopped[group]
         self.stopped_count[PARKED] -= len(parked)
 
-    def end_cleared_notes(self) -> deque[TakenId]:
+    def end_cleared_notes(self) -> deque[MessageIdRecord]:
         """Return the notes of groups that `clear` has ended, for the caller to remove them."""
         notes, self._cleared_notes = self._cleared_notes, deque()
         return notes
@@ -239,7 +239,7 @@ class Groups:
 
     # --- states -------------------------------------------------------------------------------------------------------
 
-    def stop(self, group: Group, state: int, note: TakenId | None) -> None:
+    def stop(self, group: Group, state: int, note: MessageIdRecord | None) -> None:
         """Stop a group. note: the record of that."""
         self.stopped_count[group.state] -= 1
         self.stopped_count[state] += 1
@@ -293,13 +293,13 @@ class Groups:
         return self._group(key)
 
     def record(self, key: bytes, state: int, failed: int, since_ms: int, holder_id: int) -> Group:
-        """Stop a group, and store that. failed: sequence number of the message that failed. See `GroupNotes.add`."""
+        """Stop a group, and store that. failed: sequence number of the message; see `StoppedGroupRecords.add`."""
         group = self._group(key)
         self.stop(group, state, self.notes.add(failed.to_bytes(_SEQUENCE_BYTES) + key, state, since_ms, holder_id))
         self._remove_if_over(group)
         return group
 
-    def recover_state(self, note: TakenId) -> None:
+    def recover_state(self, note: MessageIdRecord) -> None:
         """Stop the group of a recovered note. A parked group without messages is over."""
         group = self._group(note.key[1 + _SEQUENCE_BYTES :])
         self.stop(group, note.key[0], note)

@@ -5,8 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from amqpbroker.broker.disposal import Disposal
-from amqpbroker.broker.fates.fates import Fates
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.entry import Entry
@@ -16,6 +15,7 @@ from amqpbroker.broker.queues.groups.line import GroupLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import REJECTED, Ledger
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.tracking.copy_tracker import CopyTracker
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Store
 
@@ -33,11 +33,11 @@ class GroupLedger(Ledger):
         store: Store,
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
-        disposal: Disposal,
-        fates: Fates,
+        deferred_free: DeferredFree,
+        tracker: CopyTracker,
         line: GroupLine,
     ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
+        super().__init__(settings, kind, store, dead_letters, letter_counts, deferred_free, tracker)
         self.sees_all = True
         self._line: GroupLine = line
         self.entered = self.before = _FIRST
@@ -158,10 +158,10 @@ class GroupLedger(Ledger):
 
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
         super().purged(lines, count)
-        groups, disposal = self._line.groups, self._disposal
-        disposal.record(groups.end_cleared_notes(), groups.notes.remove_all, disposal.few)
+        groups, deferred_free = self._line.groups, self._deferred_free
+        deferred_free.record(groups.end_cleared_notes(), groups.notes.remove_all, deferred_free.few)
         for cleared in groups.end_cleared():
-            disposal.add(cleared)
+            deferred_free.add(cleared)
 
     def dead_letter(self, entries: list[Entry], reason: str) -> None:
         # The next messages of their groups do not wait until the letters are sent.

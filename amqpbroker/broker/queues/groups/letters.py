@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from amqpbroker.broker.queues.dead_letters.revival import LETTER_KEY, LETTER_NUMBER, last_death, revived
+from amqpbroker.broker.queues.dead_letters.original_message import LETTER_KEY, LETTER_NUMBER, last_death, revived
 from amqpbroker.broker.queues.groups.group import GROUP
 from amqpbroker.broker.queues.groups.key import group_key
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, REJECTED

@@ -13,23 +13,23 @@ from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.groups.dispatcher import GroupDispatcher
 from amqpbroker.broker.queues.groups.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.groups.groups import Groups
 from amqpbroker.broker.queues.groups.key import group_key, key_type, shown_key
 from amqpbroker.broker.queues.groups.ledger import GroupLedger
 from amqpbroker.broker.queues.groups.letters import former_number, is_letter, letter_number, returned_key
 from amqpbroker.broker.queues.groups.line import GroupLine
-from amqpbroker.broker.queues.groups.notes import GroupNotes
-from amqpbroker.broker.queues.groups.offering import GroupOffering
 from amqpbroker.broker.queues.groups.redrive import (
     GroupRedrive,
     GroupRedriveRunsError,
     nobody_holds,
 )
+from amqpbroker.broker.queues.groups.resume import GroupResume
 from amqpbroker.broker.queues.groups.returns import GroupReturns, in_order
 from amqpbroker.broker.queues.groups.stopped_group import StoppedGroup
+from amqpbroker.broker.queues.groups.stopped_group_records import StoppedGroupRecords
 from amqpbroker.broker.queues.groups.task import COMPLETED, FAILED, RUNNING, GroupTask
-from amqpbroker.broker.queues.groups.unparking import GroupUnparking
 from amqpbroker.broker.queues.groups.versions import VERSION, GroupVersions
 from amqpbroker.broker.queues.ledger import REJECTED, Ledger
 from amqpbroker.broker.queues.lines.pages import UnreadableError
@@ -40,13 +40,13 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.store.recovered import Copies
-from amqpbroker.store.taken_id import TakenId
 
 
 def group_parts(parts: LocalParts) -> LocalParts:
     """Return the components of a queue with groups, made of those of its kind."""
-    return parts._replace(offering=GroupOffering, returns=GroupReturns)
+    return parts._replace(dispatcher=GroupDispatcher, returns=GroupReturns)
 
 
 class GroupQueue(LocalQueue):
@@ -57,7 +57,7 @@ class GroupQueue(LocalQueue):
 
     def _prepare(self) -> None:
         assert self.settings.groups is not None
-        options, notes, versions = self.settings.groups, GroupNotes(self.store), None
+        options, notes, versions = self.settings.groups, StoppedGroupRecords(self.store), None
         if options.version_header:
             versions = GroupVersions(
                 self.clock,
@@ -74,7 +74,14 @@ class GroupQueue(LocalQueue):
         vhost = self.vhost
         totals = vhost.totals.dead_letters
         return GroupLedger(
-            self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, vhost.fates, self.line
+            self.settings,
+            self.kind,
+            self.store,
+            vhost.dead_letters,
+            totals,
+            vhost.deferred_free,
+            vhost.tracker,
+            self.line,
         )
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
@@ -177,23 +184,23 @@ class GroupQueue(LocalQueue):
             if due_ms:
                 return self._delay(self.schedule, message, due_ms)
         deadline_ms = self.expiry.deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
-        line, offering = self.line, self._offering()
+        line, dispatcher = self.line, self._dispatcher()
         before = line.count
         entry = self.ledger.enter(self, message, deadline_ms)
         line.push(entry)
         if deadline_ms:
             self.expiry.added(entry)
-        superseding = offering.superseding
-        if superseding is not None and superseding.is_behind:
-            offering.catch_up(superseding)
+        stale_versions = dispatcher.stale_versions
+        if stale_versions is not None and stale_versions.is_behind:
+            dispatcher.catch_up(stale_versions)
         elif not before and line.count:
-            offering.drain()
+            dispatcher.drain()
         elif line.groups.following:
-            offering.follow()
+            dispatcher.follow()
         elif line.groups.options.prefetch > 1:
             consumer = line.holder(message)
             if consumer is not None:
-                offering.feed(consumer)
+                dispatcher.feed(consumer)
         if limited:
             # A message that a consumer takes at once does not wait.
             self.limit.trim()
@@ -215,10 +222,10 @@ class GroupQueue(LocalQueue):
             if isinstance(redrive, GroupRedrive):
                 redrive.letter_returned()
 
-    def _offering(self) -> GroupOffering:
-        offering = self.offering
-        assert isinstance(offering, GroupOffering)
-        return offering
+    def _dispatcher(self) -> GroupDispatcher:
+        dispatcher = self.dispatcher
+        assert isinstance(dispatcher, GroupDispatcher)
+        return dispatcher
 
     # --- settlement ---------------------------------------------------------------------------------------------------
 
@@ -231,11 +238,11 @@ class GroupQueue(LocalQueue):
     def ack(self, entry: Entry) -> None:
         self._leave_acked([entry])
         consumer = self.outstanding.settle(entry)
-        self.offering.offer_after_settling(() if consumer is None else (consumer,))
+        self.dispatcher.offer_after_settling(() if consumer is None else (consumer,))
 
     def ack_all(self, entries: list[Entry]) -> None:
         self._leave_acked(entries)
-        self.offering.offer_after_settling(self.outstanding.settle_all(entries))
+        self.dispatcher.offer_after_settling(self.outstanding.settle_all(entries))
 
     def _leave_acked(self, entries: list[Entry]) -> None:
         """Remove acknowledged messages. To the store, a message and its version are one operation."""
@@ -258,7 +265,7 @@ class GroupQueue(LocalQueue):
         assert isinstance(returns, GroupReturns)
         with self.vhost.dead_letters:
             returns.fail(entries, REJECTED)
-            self.offering.offer_after_settling(consumers)
+            self.dispatcher.offer_after_settling(consumers)
         self._announce()
 
     def ranked(self, entries: list[Entry]) -> list[Entry]:
@@ -333,7 +340,7 @@ class GroupQueue(LocalQueue):
         if redrive.state == COMPLETED:
             self.redrives.pop(group, None)
         self.line.groups_changed()
-        self.offering.offer_all(self.consumers.all)
+        self.dispatcher.offer_all(self.consumers.all)
 
     def _resume(
         self,
@@ -350,12 +357,12 @@ class GroupQueue(LocalQueue):
             )
         if group.state == CLOSED:
             return self._reopen(group, queues, held, discards, forced)
-        unparking = self.redrives[group] = GroupUnparking(self, group, discards)
-        unparking.run()
-        if unparking.state == FAILED:
+        group_resume = self.redrives[group] = GroupResume(self, group, discards)
+        group_resume.run()
+        if group_resume.state == FAILED:
             del self.redrives[group]
-            raise UnreadableError(unparking.reason)
-        return unparking.moved
+            raise UnreadableError(group_resume.reason)
+        return group_resume.moved
 
     def _reopen(
         self,
@@ -404,7 +411,7 @@ class GroupQueue(LocalQueue):
                 keys[index] = group_key(reading.message(positions[index]), header)
         return keys
 
-    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+    def recover_ids(self, ids: list[MessageIdRecord]) -> list[MessageIdRecord]:
         """Recover the stopped groups. See `IdKeeper`."""
         groups, versions = self.line.groups, self.line.versions
         groups.notes.recover(ids)
@@ -432,7 +439,7 @@ class GroupQueue(LocalQueue):
         # The broker ended before these were opened, or the message that failed was not persistent.
         for group in self.line.groups.lost_failed():
             self._go_on(group)
-        self._offering().follow()
+        self._dispatcher().follow()
 
     def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
         super().inherit(entries, delayed)
@@ -462,7 +469,7 @@ class GroupQueue(LocalQueue):
                 self.line.versions.apply(settings.groups.version_ttl_ms)
             self.line.groups_changed()
         super().apply_settings(settings)
-        self.offering.offer_all(self.consumers.all)
+        self.dispatcher.offer_all(self.consumers.all)
 
     def _stop_redrives(self, reason: str) -> None:
         for redrive in self.redrives.values():
@@ -476,9 +483,9 @@ class GroupQueue(LocalQueue):
     def close(self) -> list[Consumer]:
         self._stop_redrives(f"queue '{self.name}' was deleted")
         consumers = super().close()
-        groups, disposal = self.line.groups, self.vhost.disposal
-        disposal.record(deque(groups.stopped()), groups.open_all, disposal.few)
+        groups, deferred_free = self.line.groups, self.vhost.deferred_free
+        deferred_free.record(deque(groups.stopped()), groups.open_all, deferred_free.few)
         groups.letters.close()
         if self.line.versions is not None:
-            disposal.record(self.line.versions.end(), groups.notes.remove_all, disposal.few)
+            deferred_free.record(self.line.versions.end(), groups.notes.remove_all, deferred_free.few)
         return consumers

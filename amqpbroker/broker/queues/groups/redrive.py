@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.broker.queues.dead_letters.revival import absolved
+from amqpbroker.broker.queues.dead_letters.original_message import absolved
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.groups.front import GroupFront
 from amqpbroker.broker.queues.groups.group import Group
+from amqpbroker.broker.queues.groups.head_of_queue import HeadOfQueue
 from amqpbroker.broker.queues.groups.letters import letter_number, restored
 from amqpbroker.broker.queues.groups.task import COMPLETED, GroupTask, StopError
 from amqpbroker.broker.queues.local_queue import LocalQueue
@@ -83,14 +83,14 @@ class GroupRedrive(GroupTask):
 
     def _slice(self) -> None:
         queue, before = self._queue, self.moved
-        front = GroupFront(queue, queue.group_ledger(), queue.expiry)
+        front = HeadOfQueue(queue, queue.group_ledger(), queue.expiry)
         try:
             self._check_sources()
             self._go_on(front)
         finally:
             assert self._group.key is not None
             queue.line.groups.letters.back(self._group.key, self.moved - before, queue.id)
-            queue.offering.requeue(front.entries)
+            queue.dispatcher.requeue(front.entries)
 
     def _check_sources(self) -> None:
         """Raises StopError if letters were lost, or may be where they have been looked for already."""
@@ -118,7 +118,7 @@ class GroupRedrive(GroupTask):
                     "the message, and redrive the group again"
                 )
 
-    def _go_on(self, front: GroupFront) -> None:
+    def _go_on(self, front: HeadOfQueue) -> None:
         size = 0
         if not self._found:
             size = self._find()
@@ -137,7 +137,7 @@ class GroupRedrive(GroupTask):
             if entry is not None:
                 size += entry.message.size
                 again = restored(entry.message, self._queue.line.groups.options.header)
-                if self._queue.vhost.fates.follows(again):
+                if self._queue.vhost.tracker.follows(again):
                     again = absolved(again)
                 source.move_ready(entry, again, (front,))
                 self.moved += 1

@@ -3,11 +3,11 @@
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.groups.dispatcher import GroupDispatcher
 from amqpbroker.broker.queues.groups.group import CLOSED, GROUP, OPEN, PARKED, Group
 from amqpbroker.broker.queues.groups.groups import Groups
 from amqpbroker.broker.queues.groups.ledger import GroupLedger
 from amqpbroker.broker.queues.groups.line import GroupLine
-from amqpbroker.broker.queues.groups.offering import GroupOffering
 from amqpbroker.broker.queues.groups.options import FOLLOW, SKIP
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT
 from amqpbroker.broker.queues.returns import Returns
@@ -39,7 +39,7 @@ class GroupReturns(Returns):
         if self._closed:
             self._ledger.dead_letter(entries, reason)
             return
-        line = self._offering.ready
+        line = self._dispatcher.ready
         assert isinstance(line, GroupLine)
         if line.groups.options.on_dead == SKIP and not any(line.groups.stopped_count[1:]):
             self._ledger.dead_letter(entries, reason)
@@ -65,15 +65,15 @@ class GroupReturns(Returns):
             ledger.send_letter(group, entry, reason)
             return
         self._return_failed(ledger, groups, group, entry, reason)
-        self._offering.requeue([entry])
+        self._dispatcher.requeue([entry])
 
     def retain(self, entry: Entry, reason: str) -> None:
         """Keep a message whose dead letter no queue takes any more: as if that had been known when it failed."""
-        ledger, offering = self._ledger, self._offering
+        ledger, dispatcher = self._ledger, self._dispatcher
         assert isinstance(ledger, GroupLedger)
-        assert isinstance(offering, GroupOffering)
-        assert isinstance(offering.ready, GroupLine)
-        groups, store, key = offering.ready.groups, ledger.store, ledger.not_sent(entry, reason)
+        assert isinstance(dispatcher, GroupDispatcher)
+        assert isinstance(dispatcher.ready, GroupLine)
+        groups, store, key = dispatcher.ready.groups, ledger.store, ledger.not_sent(entry, reason)
         if reason != GROUP:
             store.begin()
             try:
@@ -86,7 +86,7 @@ class GroupReturns(Returns):
                 self._return_failed(ledger, groups, group, entry, reason)
             finally:
                 store.end()
-        offering.retain(entry)
+        dispatcher.retain(entry)
 
     def _return_failed(self, ledger: GroupLedger, groups: Groups, group: Group, entry: Entry, reason: str) -> None:
         """Record that a message has failed for good and stays in its group, which stops."""
@@ -115,11 +115,11 @@ class GroupReturns(Returns):
         self.stopped.append(group)
 
     def _rejoin(self, entries: list[Entry]) -> None:
-        line = self._offering.ready
+        line = self._dispatcher.ready
         assert isinstance(line, GroupLine)
         # A consumer that has earlier messages of a group may take these ones, too.
         holders = {holder: None for entry in entries if (holder := line.holder(entry.message)) is not None}
-        self._offering.requeue(entries)
+        self._dispatcher.requeue(entries)
         self._move_on(holders, [])
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:

@@ -4,10 +4,10 @@ from collections import deque
 from typing import Final
 
 from amqpbroker.broker.queues.groups.key import group_key
-from amqpbroker.broker.queues.groups.notes import GroupNotes
+from amqpbroker.broker.queues.groups.stopped_group_records import StoppedGroupRecords
 from amqpbroker.clock import Clock
 from amqpbroker.message.message import Message
-from amqpbroker.store.taken_id import TakenId
+from amqpbroker.store.message_id_record import MessageIdRecord
 from amqpbroker.wire.raw_headers import header
 from amqpbroker.wire.values import INTEGER_KINDS
 
@@ -23,17 +23,19 @@ class GroupVersions:
     Of more than `most` keys, those whose version was acknowledged first are removed.
     """
 
-    def __init__(self, clock: Clock, notes: GroupNotes, most: int, header: bytes, name: bytes, ttl_ms: int) -> None:
+    def __init__(
+        self, clock: Clock, notes: StoppedGroupRecords, most: int, header: bytes, name: bytes, ttl_ms: int
+    ) -> None:
         """header: name of the header with the key, empty for the routing key. name: of the header with the version."""
         self._clock = clock
         clock.watch()
-        self._notes: GroupNotes = notes
+        self._notes: StoppedGroupRecords = notes
         self._most: int = most
         self._header: bytes = header
         self._name: bytes = name
         self._ttl_ms: int = ttl_ms
         #: Key -> version and its record, in the order of their expiry.
-        self._acked: dict[bytes, tuple[int, TakenId]] = {}
+        self._acked: dict[bytes, tuple[int, MessageIdRecord]] = {}
 
     def __len__(self) -> int:
         """Return the number of keys with a version."""
@@ -71,7 +73,7 @@ class GroupVersions:
         self._acked[key] = version, note
         self._remove_oldest(now_ms)
 
-    def recover(self, notes: list[TakenId]) -> None:
+    def recover(self, notes: list[MessageIdRecord]) -> None:
         """Recover the versions of these notes."""
         start = 1 + _VERSION_BYTES
         for note in sorted(notes, key=_expiry):
@@ -86,7 +88,7 @@ class GroupVersions:
             again.set_time(note.expires_ms, note.ahead_ms)
             self._acked[key] = version, again
 
-    def end(self) -> deque[TakenId]:
+    def end(self) -> deque[MessageIdRecord]:
         """Discard all versions, because the queue is deleted. Return their notes, which the caller removes."""
         notes = deque([note for _, note in self._acked.values()])
         self._acked.clear()
@@ -109,5 +111,5 @@ class GroupVersions:
         return version if -(1 << 63) <= version < 1 << 63 else None
 
 
-def _expiry(note: TakenId) -> int:
+def _expiry(note: MessageIdRecord) -> int:
     return note.expires_ms

@@ -6,9 +6,8 @@ A subclass, so that no message of another queue pays for it.
 from collections import deque
 from collections.abc import Sequence
 
-from amqpbroker.broker.disposal import Disposal
+from amqpbroker.broker.deferred_free import DeferredFree
 from amqpbroker.broker.exchanges.destination import Demand
-from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.dead_letters.deadletter import DeadLetters
@@ -21,6 +20,7 @@ from amqpbroker.broker.queues.ledger import REPLACED, Ledger
 from amqpbroker.broker.queues.lines.ready_line import ReadyLine
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.tracking.copy_tracker import CopyTracker
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import Store
@@ -36,11 +36,11 @@ class LastValueLedger(Ledger):
         store: Store,
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
-        disposal: Disposal,
-        fates: Fates,
+        deferred_free: DeferredFree,
+        tracker: CopyTracker,
         values: LastValues,
     ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
+        super().__init__(settings, kind, store, dead_letters, letter_counts, deferred_free, tracker)
         self._values: LastValues = values
 
     def delayed(self, entry: Entry, due_ms: int) -> None:
@@ -58,7 +58,7 @@ class LastValueLedger(Ledger):
         super().purged(lines, count)
         self._values.clear_late()
         for cleared in self._values.end_cleared():
-            self._disposal.add(cleared)
+            self._deferred_free.add(cleared)
 
 
 class LastValueOutstanding(Outstanding):
@@ -132,8 +132,8 @@ class LastValueQueue(LocalQueue):
             self.store,
             vhost.dead_letters,
             totals,
-            vhost.disposal,
-            vhost.fates,
+            vhost.deferred_free,
+            vhost.tracker,
             self.values,
         )
 
@@ -217,7 +217,7 @@ class LastValueQueue(LocalQueue):
         The number of messages remains, so only a limit in bytes can refuse it.
         """
         more = self._growth(entry, level)
-        if not more or self.ready.size + self.offering.delayed_size + more <= self.settings.max_length_bytes:
+        if not more or self.ready.size + self.dispatcher.delayed_size + more <= self.settings.max_length_bytes:
             return True
         if self.settings.overflow == "reject-publish-dlx":
             self.ledger.turn_away(self, entry.message)
@@ -264,8 +264,8 @@ class LastValueQueue(LocalQueue):
         else:
             self.ledger.never_entered(message)
             dropped = Entry(message, self, 0, 0)
-            if self.vhost.fates.active:
-                self.vhost.fates.entered(dropped, self.name)
+            if self.vhost.tracker.active:
+                self.vhost.tracker.entered(dropped, self.name)
             self._leave([dropped])
 
     # --- replaced messages --------------------------------------------------------------------------------------------

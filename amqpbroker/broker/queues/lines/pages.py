@@ -314,4 +314,4 @@ class Pager(metaclass=ABCMeta):
 
     @abstractmethod
     def delete_all(self, pages: "deque[Page]") -> None:
-        """Delete the copies of purged pages, and their storage; many of them later (see `Disposal`)."""
+        """Delete the copies of purged pages, and their storage; many of them later (see `DeferredFree`)."""

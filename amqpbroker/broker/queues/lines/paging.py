@@ -252,7 +252,7 @@ class QueuePages(Pager):
         self._ledger.purged_pages(pages, self._delete_all, self.page_count)
 
     def _delete_all(self, reason: str, pages: list[Page]) -> None:
-        followed = self._ledger.fates.active
+        followed = self._ledger.tracker.active
         for page in pages:
             if not (followed and self._discard(page, reason)):
                 self._delete(page)

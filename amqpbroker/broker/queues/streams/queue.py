@@ -12,7 +12,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.lines.pages import UnreadableError
-from amqpbroker.broker.queues.lines.rereading import Rereading
+from amqpbroker.broker.queues.lines.read_retry import ReadRetry
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.streams.filter import filter_of
@@ -59,7 +59,7 @@ class StreamQueue(Queue):
         self._readers: dict[Consumer, StreamReader] = {}
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}
-        self._rereading: Rereading | None = None
+        self._read_retry: ReadRetry | None = None
         #: Offset of the last message that a consumer could not read; -1 if none has failed in this attempt.
         self._unread: int = -1
         #: Exists from the first consumer on whose offset is tracked.
@@ -167,9 +167,9 @@ class StreamQueue(Queue):
 
     def _unreadable(self, offset: int, error: Exception) -> None:
         self._unread = offset
-        if self._rereading is None:
-            self._rereading = Rereading(self.vhost.clock, self.name, self.vhost.name)
-        self._rereading.failed(error, self._read_again)
+        if self._read_retry is None:
+            self._read_retry = ReadRetry(self.vhost.clock, self.name, self.vhost.name)
+        self._read_retry.failed(error, self._read_again)
 
     def _read_again(self) -> bool:
         """Offer messages to all consumers. Return whether the message that could not be read now can be, or is gone."""
@@ -405,6 +405,6 @@ class StreamQueue(Queue):
         self.outstanding.discard()
         if self._tracking is not None:
             self._tracking.close()
-        if self._rereading is not None:
-            self._rereading.stop()
+        if self._read_retry is not None:
+            self._read_retry.stop()
         self.incoming.clear()

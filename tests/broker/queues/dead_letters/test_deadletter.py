@@ -5,7 +5,7 @@ import time
 import pytest
 
 from amqpbroker.broker.queues.arguments.settings import QueueSettings
-from amqpbroker.broker.queues.dead_letters.departure import Departure
+from amqpbroker.broker.queues.dead_letters.dead_letter_builder import DeadLetterBuilder
 from amqpbroker.clock import ManualClock
 from amqpbroker.compiled import is_compiled
 from amqpbroker.message.deaths import Deaths
@@ -30,7 +30,7 @@ def die(
 ) -> Message:
     """Return the dead letter of a message: `key` is the queue's x-dead-letter-routing-key."""
     settings = QueueSettings(dead_letter_exchange=exchange, dead_letter_routing_key=key)
-    departure = Departure(queue, settings, reason)
+    departure = DeadLetterBuilder(queue, settings, reason)
     departure.time_s = now_ms // 1000
     return departure.letter(message, departure.record(message))
 
@@ -284,7 +284,7 @@ def test_dead_letter_is_equal_for_framed_pieced_and_plain_messages() -> None:
 
 
 def test_consecutive_dead_letters_with_equal_addresses_share_one_object() -> None:
-    departure = Departure("q", QueueSettings(dead_letter_exchange="dlx"), "expired")
+    departure = DeadLetterBuilder("q", QueueSettings(dead_letter_exchange="dlx"), "expired")
     addresses = []
     for key in (b"k1", b"k1", b"k2", b"k1"):
         message = publishing(key)

@@ -239,7 +239,7 @@ def test_purge_removes_waiting_messages_and_keeps_groups_busy(vhost: Vhost, kind
 
 @pytest.mark.parametrize("keyed", [True, False])
 def test_groups_of_purged_messages_are_freed_in_slices(keyed: bool) -> None:
-    vhost = make_broker(bounds=BOUNDS._replace(disposal=10, page_count=5)).vhosts["/"]
+    vhost = make_broker(bounds=BOUNDS._replace(deferred_free=10, page_count=5)).vhosts["/"]
     queue, clock = declare(vhost), clock_of(vhost)
     for number in range(21):
         queue.publish(message("k", key=Field("l", number)) if keyed else message("-"))
@@ -605,7 +605,7 @@ def test_large_returned_messages_leave_memory() -> None:
 
 def test_notes_of_purged_parked_groups_are_removed_in_slices() -> None:
     node = stored(group_on_dead="park")
-    node.broker.vhosts["/"].disposal.few = 3
+    node.broker.vhosts["/"].deferred_free.few = 3
     queue = queue_of(node)
     send(queue, *[f"{number}1" for number in range(10)])
     queue.reject([get(queue) for _ in range(10)])

@@ -670,10 +670,10 @@ def test_messages_of_a_parked_group_are_renewed_in_slices(vhost: Vhost, kind: di
     queue = parked(vhost, message_ttl_mode=mode, **kind)
     worker = work(queue, limit=1)
     assert queue.redrive_group(group(queue, "a")) == BOUNDS.slice_count
-    unparking, clock = queue.redrives[group(queue, "a")], clock_of(vhost)
+    group_resume, clock = queue.redrives[group(queue, "a")], clock_of(vhost)
     progress = []
-    while unparking.state == RUNNING:
-        progress.append((unparking.moved, unparking.left))
+    while group_resume.state == RUNNING:
+        progress.append((group_resume.moved, group_resume.left))
         assert (worker.texts(), states(queue), waiting(queue)) == ([], {"a": "parked"}, texts())
         with pytest.raises(GroupRedriveRunsError):
             queue.discard_first(group(queue, "a"))
@@ -682,7 +682,7 @@ def test_messages_of_a_parked_group_are_renewed_in_slices(vhost: Vhost, kind: di
         (BOUNDS.slice_count, COUNT - BOUNDS.slice_count),
         (2 * BOUNDS.slice_count, COUNT - 2 * BOUNDS.slice_count),
     ]
-    assert (unparking.moved, unparking.left, queue.redrives) == (COUNT, 0, {})
+    assert (group_resume.moved, group_resume.left, queue.redrives) == (COUNT, 0, {})
     assert (worker.texts(), waiting(queue), len(queue.line.groups.parked)) == (["a1"], texts(2), 0)
     # The others live as much longer as the group was parked.
     clock.advance(TTL_MS - 1)
@@ -744,13 +744,13 @@ def test_purge_ends_the_redrive_of_a_parked_group(vhost: Vhost) -> None:
 def test_redrive_of_a_parked_group_ends_with_its_queue_or_the_broker(vhost: Vhost, deleted: bool) -> None:
     queue = parked(vhost)
     queue.redrive_group(group(queue, "a"))
-    unparking = queue.redrives[group(queue, "a")]
+    group_resume = queue.redrives[group(queue, "a")]
     if deleted:
         vhost.remove_queue(queue)
     else:
         queue.discard()
     finish(queue)
-    assert (unparking.state, queue.redrives) == (FAILED, {})
+    assert (group_resume.state, queue.redrives) == (FAILED, {})
 
 
 @STORED_KINDS

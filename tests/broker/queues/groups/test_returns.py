@@ -241,7 +241,7 @@ def test_messages_with_a_ttl_stay_when_the_first_one_is_discarded(vhost: Vhost, 
     assert queue.discard_first(group(queue, "a")) == 1
     assert waiting(queue) == ["a2", "b1"]
     worker.limit = 2
-    queue.offering.offer_all([worker])
+    queue.dispatcher.offer_all([worker])
     assert worker.texts() == ["a1", "a2", "b1"]
 
 

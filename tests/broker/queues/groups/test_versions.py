@@ -8,7 +8,7 @@ from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.arguments.declaration import queue_settings
 from amqpbroker.broker.queues.groups.options import Grouping
 from amqpbroker.broker.queues.groups.queue import GroupQueue
-from amqpbroker.broker.queues.groups.superseding import MORE
+from amqpbroker.broker.queues.groups.stale_versions import MORE
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config.bounds import BOUNDS

@@ -6,7 +6,7 @@ import pytest
 
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.last_value.queue import LastValueQueue
-from amqpbroker.broker.queues.lines.rereading import RETRY_MS
+from amqpbroker.broker.queues.lines.read_retry import RETRY_MS
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import Bounds
