@@ -237,6 +237,32 @@ SCENARIOS = {
         ],
         hasty=True,
     ),
+    # The queue is looked at while the next iterations of the event loop have yet to drop messages.
+    "a limit that one iteration does not restore": Scenario(
+        seed=709262544150,
+        duration_ms=0,
+        bounds={"leaving_bytes": 1},
+        settings={},
+        workloads={
+            "limits0": {
+                "workload": "limits",
+                "kind": "quorum",
+                "overflow": "drop-head",
+                "limit": ("x-max-length-bytes", 300),
+                "dlx": True,
+                "copies": False,
+                "persistent": 1.0,
+                "consumes": False,
+                "prefetch": 0,
+                "publishers": 1,
+            }
+        },
+        steps=[
+            Step(10919, "limits0p0", "publish", (12, 0)),
+            Step(11812, "limits0p0", "publish", (1, 500)),
+        ],
+        hasty=True,
+    ),
 }
 
 #: Scenarios that end a broker in an unusual state -> the state.

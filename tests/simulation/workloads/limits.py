@@ -276,6 +276,8 @@ class Limits(Workload):
             return  # a queue that rejects retains returned messages
         if queue._read_retry is not None and queue._read_retry._timer is not None:
             return  # its head cannot be read, and is dropped later
+        if queue.limit._timer is not None:
+            return  # more than one iteration of the event loop may drop: the others follow
         held, unit = (queue.ready_count, 1) if self._counts else (queue.ready.size, self._largest)
         # A quorum queue that rejects accepts the message that exceeds its limit.
         most = self._limit + (unit if self._kind == "quorum" and self._overflow != "drop-head" else 0)
