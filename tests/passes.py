@@ -283,7 +283,6 @@ def run_parts(runs: Iterable[tuple[Pass, list[tuple[str, list[str]]]]], outcome:
 
 def run_both(kind: Pass, paths: list[str], outcome: Outcome) -> None:
     """Run the quick tests of paths, and then the long ones."""
-    DESELECTED.parent.mkdir(exist_ok=True)
     DESELECTED.write_text("")
     run_parts([(kind, parts(paths))], outcome)
     if files := sorted(set(DESELECTED.read_text().splitlines())):
@@ -323,6 +322,7 @@ def run_quick(kinds: list[Pass], outcome: Outcome) -> None:
 
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
+    DESELECTED.parent.mkdir(exist_ok=True)  # every run writes to it, and a new checkout has no build/
     taken = {"--interpreted", "--compiled", "--all", *STAGES}.intersection(arguments)
     arguments = [argument for argument in arguments if argument not in taken]
     if "--first" in taken:  # the core may still be being compiled

@@ -51,7 +51,7 @@ def runs(monkeypatch, tmp_path):
     monkeypatch.setattr(passes, "pytest", run)
     monkeypatch.setattr(passes, "QUICK_PROCESSES", 1)
     monkeypatch.setattr(passes, "OUTCOME", tmp_path / "tests.json")
-    monkeypatch.setattr(passes, "DESELECTED", tmp_path / "deselected.txt")
+    monkeypatch.setattr(passes, "DESELECTED", tmp_path / "build" / "deselected.txt")
     monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED, AS_COMPILED])
     made.append(says)
     return made
