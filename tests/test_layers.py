@@ -41,6 +41,19 @@ LAYERS = {
         "config",
         "clock",
     },
+    "cluster": {
+        "patterns",
+        "row_slices",
+        "server",
+        "management",
+        "amqp",
+        "broker",
+        "store",
+        "wire",
+        "errors",
+        "config",
+        "clock",
+    },
     "testing": {
         "server",
         "management",
@@ -54,7 +67,7 @@ LAYERS = {
         "config",
         "clock",
     },
-    "cli": {"compiled", "server", "testing", "client", "store", "wire", "errors", "config", "clock"},
+    "cli": {"compiled", "cluster", "server", "testing", "client", "store", "wire", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -92,7 +105,7 @@ FOLDERS = {
         "journal": {"files", "live_entries", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
         "copying": {"definitions", "files", "journal", "keys", "log", "record", "recovered", "streams"},
-        "database": {"copying", "definitions", "files", "log", "record", "recovered"},
+        "database": {"definitions", "files", "log", "record", "recovered"},
         "streams": {"checksum", "files", "log", "record", "stored"},
         "directory": {
             "copying",
@@ -107,13 +120,21 @@ FOLDERS = {
             "syscalls",
         },
     },
+    "cluster": {
+        "following": set(),
+        "leadership": set(),
+        "peers": {"leadership", "requests"},
+        "placement": {"leadership"},
+        "relaying": {"leadership", "peers"},
+        "requests": set(),
+    },
 }
 
 #: Modules, each with an import that violates the table.
 NOT_YET: set[tuple[str, str]] = set()
 
 #: Packages that may use an event loop.
-EVENT_LOOP = {"row_slices", "client", "server", "shovel", "management", "metrics", "testing", "cli"}
+EVENT_LOOP = {"row_slices", "client", "server", "shovel", "cluster", "management", "metrics", "testing", "cli"}
 
 
 def layer_of(path):
@@ -183,7 +204,15 @@ def test_every_folder_of_a_layer_has_a_row_in_its_table():
 
 
 #: layer -> maximum number of modules in an import cycle within it, including imports for types only.
-CIRCLES = dict.fromkeys(LAYERS, 3) | {"amqp": 2, "store": 0, "wire": 0, "management": 0, "testing": 0, "cli": 0}
+CIRCLES = dict.fromkeys(LAYERS, 3) | {
+    "amqp": 2,
+    "store": 0,
+    "wire": 0,
+    "management": 0,
+    "testing": 0,
+    "cli": 0,
+    "cluster": 0,
+}
 
 #: Modules of the layer `broker` that its package `events` may import, besides itself.
 BELOW_EVENTS = {"infos"}
@@ -229,23 +258,44 @@ def test_table_of_layers_has_no_cycle():
         assert all(layer not in LAYERS[other] for other in below)
 
 
+#: Layers that speak a protocol to clients. Code that two of them need is in `broker`, or below.
+PROTOCOLS = {"amqp", "management"}
+
+
+def test_no_protocol_imports_another():
+    assert LAYERS.keys() >= PROTOCOLS
+    assert [layer for layer in PROTOCOLS if LAYERS[layer] & PROTOCOLS] == []
+
+
+def test_only_a_command_imports_the_cluster():
+    """A broker of one machine loads nothing of it: tests/cli/test_start_imports.py."""
+    assert {layer for layer, below in LAYERS.items() if "cluster" in below} == {"cli"}
+
+
 def test_every_layer_is_in_the_table():
     assert {layer_of(path) for path in MODULES} == set(LAYERS)
 
 
-def test_only_the_server_and_the_store_depend_on_a_concrete_store():
+def test_only_the_layers_that_open_it_depend_on_a_concrete_store():
     """All others use a `Store`, whether it stores anything or not."""
     knowing = {
         layer_of(path)
         for path in MODULES
         if any(name.startswith("amqpbroker.store.persistence") for name in imported(path))
     }
-    assert "server" in knowing <= {"server", "store"}
+    assert "server" in knowing <= {"server", "cluster", "store"}
 
 
 #: Modules that may know that the log is in files: the journal itself, inspections of the data directory, and modules
 #: that open it.
-KNOW_THE_JOURNAL = {("store", "journal"), ("store", "directory"), ("store", "copying"), ("server",), ("cli",)}
+KNOW_THE_JOURNAL = {
+    ("store", "journal"),
+    ("store", "directory"),
+    ("store", "copying"),
+    ("cluster",),
+    ("server",),
+    ("cli",),
+}
 
 
 def knows_the_journal(path):

@@ -12,6 +12,7 @@ TEXTS = {
     "cli/ctl/commands/health.py": "a command of rabbitmqctl and its output",
     "cli/perf/load.py": "the value of the option --quorum-queue of PerfTest",
     "cli/perf/load_options.py": "an option of PerfTest",
+    "cluster/requests/answered_by.py": "paths of the management API",
     "config/environment.py": "an environment variable of RabbitMQ",
     "config/foreign.py": "keys of rabbitmq.conf",
     "config/rows/queues.py": "keys of rabbitmq.conf, and values of default_queue_type: config is below the broker",

@@ -5,14 +5,17 @@ import ipaddress
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from amqpbroker.cli.flags import loaded, with_settings
-from amqpbroker.config import Management
+from amqpbroker.config import Config, Management
 from amqpbroker.config.effective import effective
 from amqpbroker.server.log import set_up
+
+if TYPE_CHECKING:
+    from amqpbroker.server.shared_vhosts import SharedStore
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +81,7 @@ def serve(
         screen.ready(listening)
 
     try:
-        status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)}, make)
+        status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)}, make, _shared_store)
         screen.stopped()
     except (
         app.PatternError,
@@ -95,6 +98,17 @@ def serve(
         if ready_path is not None:
             ready_file.remove(ready_path)
     sys.exit(status)
+
+
+def _shared_store(config: Config, process: str) -> "SharedStore":
+    """Return the database of the settings. Raises StoreError, ListenError, PatternError."""
+    try:
+        from amqpbroker.cluster.shared_database import SharedDatabase
+    except ImportError as error:
+        from amqpbroker.store.log import NEEDS_PSYCOPG, StoreError
+
+        raise StoreError(NEEDS_PSYCOPG.format(error)) from error
+    return SharedDatabase(config, process)
 
 
 def _check_for_testing(management: Management) -> None:

@@ -154,7 +154,7 @@ def _source(where: str) -> "AbstractContextManager[Source]":
     """Return the store that is copied. Raises StoreError."""
     if _is_url(where):
         _require_psycopg()
-        from amqpbroker.store.database.copying import database_source
+        from amqpbroker.cluster.copying import database_source
 
         return database_source(where)
     from amqpbroker.store.directory.copying import directory_source
@@ -166,7 +166,7 @@ def _target(where: str) -> "AbstractContextManager[Target]":
     """Return the store into which the other one is copied. Raises StoreError."""
     if _is_url(where):
         _require_psycopg()
-        from amqpbroker.store.database.copying import database_target
+        from amqpbroker.cluster.copying import database_target
 
         return database_target(where)
     from amqpbroker.store.directory.copying import directory_target

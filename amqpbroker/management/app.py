@@ -29,14 +29,13 @@ from amqpbroker.management.definitions.export import Exported, written
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.identity import Access, Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
-from amqpbroker.management.peer_forwarding import ForwardedAnswer
-from amqpbroker.management.peers import Peers, is_from_peer
+from amqpbroker.management.peer_requests import MISSING_BROKERS, MISSING_VHOSTS, is_from_peer
 from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
-from amqpbroker.management.sharing import MISSING_BROKERS, MISSING_VHOSTS, Sharing
-from amqpbroker.management.streamed import Streamed, answer, encoded
+from amqpbroker.management.shared_requests import SharedRequests
+from amqpbroker.management.streamed import ClosableResponse, answer, encoded
 from amqpbroker.management.waiting import Place, Waiting
 
 if TYPE_CHECKING:
@@ -62,20 +61,22 @@ _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
 def build_app(
-    broker: "Broker", node: "Node", resources: Iterable[Resource] = RESOURCES, peers: Peers | None = None
+    broker: "Broker",
+    node: "Node",
+    resources: Iterable[Resource] = RESOURCES,
+    shared: SharedRequests | None = None,
 ) -> _App:
-    """The application, under management.path_prefix. peers: the brokers that share vhosts with this one."""
+    """Return the application, under management.path_prefix. shared: for requests that several brokers answer."""
     config = broker.config
     timeout_ms = config.management.login_session_timeout_min * 60_000
     sessions = Sessions(broker.clock, timeout_ms, config.bounds)
     authenticator = Authenticator(broker, sessions, node.token)
     bodies = Bodies(config.bounds.bodies_bytes)
     waiting = Waiting(config.bounds.waiting, config.bounds.user_waiting)
-    sharing = None if peers is None else Sharing(peers)
-    endpoint = partial(_Endpoint, broker, node, authenticator, bodies, waiting, sharing)
+    endpoint = partial(_Endpoint, broker, node, authenticator, bodies, waiting, shared)
     api = [Route(resource.path, endpoint(resource)) for resource in resources]
     api.append(Route("/{unknown:path}", endpoint(Resource("", Access.ANYBODY))))
-    routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(broker, node, peers))]
+    routes: list[Any] = [Mount("/api", routes=api), Route("/leader/{vhost}", _leads(broker, node, shared))]
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
     app: _App = Starlette(routes=routes)
@@ -94,7 +95,7 @@ def build_app(
     return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
 
 
-def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Request], Awaitable[Response]]:
+def _leads(broker: "Broker", node: "Node", shared: SharedRequests | None) -> Callable[[Request], Awaitable[Response]]:
     """Return the check of load balancers whether this broker serves a vhost.
 
     The answer is 503 if another one does, and names its leader. It is also 503 if another one may have taken the vhost
@@ -104,12 +105,12 @@ def _leads(broker: "Broker", node: "Node", peers: Peers | None) -> Callable[[Req
     async def answer_leads(request: Request) -> Response:
         vhost = unquote(request.path_params["vhost"])
         if broker.is_elsewhere(vhost):
-            leader = None if peers is None else peers.serving(vhost)
-            if leader is None or peers is None or leader == peers.here:
+            leader = None if shared is None else shared.leader_of(vhost)
+            if leader is None:
                 reason = f"no broker leads vhost '{vhost}' at the moment"
                 return _json(503, {"error": "not_leader", "reason": reason, "leader": None})
-            reason = f"{leader.name} leads vhost '{vhost}'"
-            return _json(503, {"error": "not_leader", "reason": reason, "leader": {"node": leader.name}})
+            reason = f"{leader} leads vhost '{vhost}'"
+            return _json(503, {"error": "not_leader", "reason": reason, "leader": {"node": leader}})
         if broker.shares_vhosts and vhost not in broker.defined_vhosts:
             return _json(404, {"error": "not_found", "reason": f"vhost '{vhost}' does not exist"})
         if node.cluster is not None and not node.cluster.leads_surely():
@@ -168,7 +169,7 @@ class _Endpoint:
         authenticator: Authenticator,
         bodies: Bodies,
         waiting: Waiting,
-        sharing: Sharing | None,
+        shared: SharedRequests | None,
         resource: Resource,
     ) -> None:
         self._broker = broker
@@ -176,7 +177,7 @@ class _Endpoint:
         self._authenticator = authenticator
         self._bodies = bodies
         self._waiting = waiting
-        self._sharing = sharing
+        self._shared = shared
         self._resource = resource
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -207,8 +208,8 @@ class _Endpoint:
     async def _answer(self, request: Request, place: Place) -> Response:
         resource = self._resource
         path = {name: unquote(value) for name, value in request.path_params.items()}
-        if self._sharing is not None and is_from_peer(request):
-            await self._sharing.catch_up_for(self._broker, request, path.get("vhost"))
+        if self._shared is not None and is_from_peer(request):
+            await self._shared.catch_up_for(self._broker, request, path.get("vhost"))
         identity = await self._authenticator.identify(request)
         handler = resource.handler(request.method)
         if not resource.path:
@@ -251,13 +252,13 @@ class _Endpoint:
             call.check()
             if resource.waits is not None and resource.waits(call):
                 wait()
-            if self._sharing is None:
+            if self._shared is None:
                 response = await _response(await self._result(handler, call), call)
             else:
-                response = await self._sharing.answer(resource, handler, call, self._result, _response)
+                response = await self._shared.answer(resource, handler, call, self._result, _response)
         if reading:
             call.check()
-            if isinstance(response, Streamed | ForwardedAnswer):
+            if isinstance(response, ClosableResponse):
                 await _while_sent(response, wait)
         return response
 
@@ -281,7 +282,7 @@ class _Endpoint:
         identity.require(access, vhost)
 
 
-async def _while_sent(response: Streamed | ForwardedAnswer, wait: Callable[[], None]) -> None:
+async def _while_sent(response: ClosableResponse, wait: Callable[[], None]) -> None:
     """Count the request as one that waits until its answer is sent. Raises ApiError 503."""
     try:
         wait()

@@ -14,7 +14,7 @@ from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.backend_answer import answered
 from amqpbroker.management.identity import Identity
-from amqpbroker.management.peers import is_from_peer, sender_of
+from amqpbroker.management.peer_requests import is_from_peer, sender_of
 from amqpbroker.management.sessions import COOKIE, Sessions
 
 if TYPE_CHECKING:

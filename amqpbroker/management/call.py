@@ -9,7 +9,7 @@ from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.management import failure
 from amqpbroker.management.decoding import DecodingError, decoded
 from amqpbroker.management.nesting import MAX_BODY_LEVELS
-from amqpbroker.management.peers import PART, is_from_peer
+from amqpbroker.management.peer_requests import PART, is_from_peer
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from amqpbroker.errors import AmqpError
-from amqpbroker.management.peers import MOVED
+from amqpbroker.management.peer_requests import MOVED
 
 #: How long a line can be before Erlang's ~p breaks it.
 _ERLANG_LINE = 80

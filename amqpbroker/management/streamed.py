@@ -2,6 +2,7 @@
 
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, final
 
@@ -57,8 +58,16 @@ async def encoded_rows(objects: Iterable[Any], show: Callable[[Any], Any], slice
         separator = b","
 
 
+class ClosableResponse(Response, ABC):
+    """An answer that has to be closed if it is not sent."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close an answer that is not sent after all."""
+
+
 @final
-class Streamed(Response):
+class Streamed(ClosableResponse):
     """An answer whose next part is made once the kernel has taken the earlier ones; stops if the client disconnects."""
 
     def __init__(self, made: list[bytes], rest: Parts, check: Callable[[], object], headers: Mapping[str, str]) -> None:
@@ -69,7 +78,6 @@ class Streamed(Response):
         self._check = check
 
     async def close(self) -> None:
-        """Close an answer that is not sent after all."""
         await self._rest.aclose()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:

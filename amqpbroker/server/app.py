@@ -25,7 +25,6 @@ from amqpbroker.server.control_file import ControlFile
 from amqpbroker.server.definitions import (
     UnusableDefinitionsError,
     import_definitions,
-    import_shared_definitions,
 )
 from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.http import App, HttpListener
@@ -37,13 +36,12 @@ from amqpbroker.server.service import Service
 from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.signals import RELOAD, STOP, Signals
 from amqpbroker.store.committer import ThreadCommitter
-from amqpbroker.store.log import NEEDS_PSYCOPG, Log
+from amqpbroker.store.log import Log
 from amqpbroker.wire.proxy_header import ProxyHeader
 
 if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
-    from amqpbroker.server.database_listeners import DatabaseListeners
-    from amqpbroker.server.shared_database import SharedDatabase
+    from amqpbroker.server.shared_vhosts import OpenSharedStore, SharedListeners, SharedVhosts
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +67,17 @@ OnReady = Callable[[list[Listening]], None]
 MakeServer = Callable[[Config, asyncio.AbstractEventLoop, data.Data, Mapping[str, str]], "Server"]
 
 
-def run(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer | None = None) -> int:
+def run(
+    config: Config,
+    on_ready: OnReady,
+    settings: Mapping[str, str],
+    make: MakeServer | None = None,
+    open_shared: "OpenSharedStore | None" = None,
+) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
 
-    settings: those in force, to be shown to administrators. make: what makes the server, None for a plain one.
+    settings: those in force, to be shown to administrators. make: makes the server, None for a plain one.
+    open_shared: opens the database of the configuration; needed only for `store.url`.
 
     Raises UnusableDefinitionsError, ListenError, StoreError, TlsError, PatternError (one of the settings).
     """
@@ -82,7 +87,7 @@ def run(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: Ma
     )
     collector.run_rarely()  # before the store is read, which creates millions of objects
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(config, on_ready, settings, make or make_server))
+        return runner.run(_serve(config, on_ready, settings, make or make_server, open_shared))
 
 
 def make_server(
@@ -91,14 +96,23 @@ def make_server(
     return Server(config, SystemClock(), loop, storage, settings)
 
 
-async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer) -> int:
+async def _serve(
+    config: Config,
+    on_ready: OnReady,
+    settings: Mapping[str, str],
+    make: MakeServer,
+    open_shared: "OpenSharedStore | None",
+) -> int:
     loop = asyncio.get_running_loop()
     process = secrets.token_hex(8)
     following: Config | None = config
     status = 0
     with closing(Signals(loop)) as signals:
         while following is not None:
-            database = _database(following, process)
+            database = None
+            if following.store_url:
+                assert open_shared is not None, "a database needs `cluster`"
+                database = open_shared(following, process)
             if database is not None:
                 signals.handle(STOP, database.stop)
                 if not await database.begin():
@@ -118,20 +132,6 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
                         # The process is about to end: a further signal must not change how.
                         signals.ignore(STOP)
     return status
-
-
-def _database(config: Config, process: str) -> "SharedDatabase | None":
-    """Return the database of the store; None for a store in files or in memory. Raises StoreError, ListenError.
-
-    process: unique to this process.
-    """
-    if not config.store_url:
-        return None
-    try:
-        from amqpbroker.server.shared_database import SharedDatabase
-    except ImportError as error:
-        raise data.StoreError(NEEDS_PSYCOPG.format(error)) from error
-    return SharedDatabase(config, process)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -185,7 +185,7 @@ class Server:
         self._directory = storage.directory
         self._share = storage.share
         #: None until `serve`, and if this broker shares no vhosts.
-        self._shared: data.Shared | None = None
+        self._shared: SharedVhosts | None = None
         #: Told of a store that cannot write, and with None when it can.
         self._on_stuck: Callable[[OSError | None], None] = _ignore
         self._node = self._watch_resources(storage.watched, storage.database is not None)
@@ -225,7 +225,7 @@ class Server:
     def _committer(self, log: Log, before: Callable[[], None]) -> ThreadCommitter:
         return ThreadCommitter(log, self._loop.call_soon_threadsafe, before)
 
-    async def serve(self, on_ready: OnReady, listeners: "DatabaseListeners | None" = None) -> int:
+    async def serve(self, on_ready: OnReady, listeners: "SharedListeners | None" = None) -> int:
         """Listen, call `on_ready`, and serve until `stop`; returns the exit status.
 
         listeners: of a broker with a database. Raises UnusableDefinitionsError, ListenError.
@@ -321,9 +321,7 @@ class Server:
         """
         if self._shared is None:
             return None
-        importing = self._loop.create_task(
-            import_shared_definitions(self.broker, self._node, self._shared.peers, self._config.definitions)
-        )
+        importing = self._loop.create_task(self._shared.import_definitions(self._node))
         await asyncio.wait([importing, self._stopping], return_when=asyncio.FIRST_COMPLETED)
         if not importing.done():
             importing.cancel()
@@ -345,8 +343,8 @@ class Server:
 
             testing = tuple(self.more_resources())
             self._node.has_testing_api = bool(testing)
-            peers = None if self._shared is None else self._shared.peers
-            return build_app(self.broker, self._node, (*RESOURCES, *testing), peers)
+            shared = None if self._shared is None else self._shared.requests()
+            return build_app(self.broker, self._node, (*RESOURCES, *testing), shared)
 
         def metrics() -> App:
             from amqpbroker.metrics.app import build_app

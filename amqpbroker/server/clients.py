@@ -18,7 +18,7 @@ from amqpbroker.server.transport import ClientTransport, Connect, Served
 from amqpbroker.wire.proxy_header import ProxyHeader
 
 if TYPE_CHECKING:
-    from amqpbroker.server.relaying import Relaying
+    from amqpbroker.server.shared_vhosts import RelayedConnections
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Clients:
     def __init__(self, broker: Broker, clock: Clock, tick: Tick, loop: asyncio.AbstractEventLoop, most: int) -> None:
         self.connect: Connect = self._connection
         #: Relays the connections whose vhosts other brokers lead.
-        self.relaying: Relaying | None = None
+        self.relaying: RelayedConnections | None = None
         self._broker = broker
         self._clock = clock
         self._tick = tick

@@ -1,14 +1,12 @@
 """Storage of a running broker: its data directory, or memory."""
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.cluster import Cluster
 from amqpbroker.broker.node import Database
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
@@ -22,10 +20,7 @@ from amqpbroker.store.spill import NO_SPILL, Spill, SpillFiles
 from amqpbroker.store.store import MemoryStore, Store
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.broker import Broker
-    from amqpbroker.management.peers import Peers
-    from amqpbroker.server.clients import Clients
-    from amqpbroker.server.tick import Tick
+    from amqpbroker.server.shared_vhosts import Share
     from amqpbroker.store.files import Files
     from amqpbroker.store.journal.journal import Journal
 
@@ -39,29 +34,6 @@ OnFailure = Callable[[Exception], None]
 def in_memory(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> Store:
     """Return a store that needs none of these."""
     return MemoryStore()
-
-
-class Shared(ABC):
-    """The part of a running broker in serving vhosts that brokers share.
-
-    peers: the other brokers, for requests to them. cluster: all brokers, for operators.
-    """
-
-    peers: "Peers"
-    cluster: Cluster
-
-    @abstractmethod
-    async def prepare_end(self, is_hurried: Callable[[], bool]) -> None:
-        """Serve vhosts until other brokers are ready to take them, for a limited time, or until `is_hurried`."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Leave all vhosts to other brokers."""
-
-
-#: Begins that, for a broker with its clients, with what writes, a clock for that, and a function that is told of the
-#: error of a store that cannot write, and None when all can again.
-Share = Callable[["Broker", "Clients", MakeCommitter, "Tick", Clock, Callable[[OSError | None], None]], Shared]
 
 
 @dataclass(frozen=True, slots=True)

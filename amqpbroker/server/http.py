@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.config.bounds import BOUNDS, Bounds
-from amqpbroker.management.peers import FROM_PEER
+from amqpbroker.management.peer_requests import FROM_PEER
 from amqpbroker.server.answers import Answers
 from amqpbroker.server.handshake_listener import HandshakeListener
 from amqpbroker.server.listeners import start_listening

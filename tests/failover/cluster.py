@@ -19,7 +19,7 @@ from typing import Literal
 from urllib.parse import quote
 from urllib.request import urlopen
 
-from amqpbroker.server.shared_database import STEP_S
+from amqpbroker.cluster.shared_database import STEP_S
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.session import Session
 from tests.failover.proxy import Proxy

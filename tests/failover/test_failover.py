@@ -13,7 +13,7 @@ import os
 import signal
 import time
 
-from amqpbroker.server.shared_database import READY_S
+from amqpbroker.cluster.shared_database import READY_S
 from amqpbroker.store.database.session import LOST
 from tests.crash import http_api
 from tests.crash.batches import BatchLedger, LetterRedriver

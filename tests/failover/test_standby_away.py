@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from amqpbroker.store.database.sessions import DEADLINE_S
+from amqpbroker.cluster.leadership.sessions import DEADLINE_S
 from tests.failover.cluster import LEASE_S, Brokers, Databases
 from tests.server.test_full_disk import WINDOW, Publisher, everything
 

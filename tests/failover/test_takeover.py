@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pika
 import pytest
 
-from amqpbroker.server.shared_database import STEP_S
+from amqpbroker.cluster.shared_database import STEP_S
 from tests.failover.cluster import PATIENCE_S
 
 

@@ -69,7 +69,7 @@ async def test_clients_in_a_tls_handshake_count_towards_the_limit(coming, full):
 
 
 class Relaying:
-    """Stands in for server.relaying.Relaying: relayed connections have so many files open."""
+    """Stands in for cluster.relaying.relaying.Relaying: relayed connections have so many files open."""
 
     def __init__(self, files=0):
         self.files = files

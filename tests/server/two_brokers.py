@@ -10,11 +10,11 @@ from dataclasses import replace
 import pika
 
 from amqpbroker.clock import SystemClock
+from amqpbroker.cluster.database_listeners import DatabaseListeners
+from amqpbroker.cluster.relaying.relaying import Relaying
 from amqpbroker.config import Config, Listener, Management, Prometheus
 from amqpbroker.server.app import Server
 from amqpbroker.server.data import Data
-from amqpbroker.server.database_listeners import DatabaseListeners
-from amqpbroker.server.relaying import Relaying
 from amqpbroker.store.definitions.definitions import MemoryDefinitions
 from tests.harness import lead_elsewhere
 

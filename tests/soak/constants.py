@@ -84,7 +84,7 @@ NOT_LIMITS = {
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
         wire.erlang_hash._MASK wire.erlang_hash._NIL
-        store.database.placement_order._DIGEST_BYTES store.database.placement_order._MASK
+        cluster.placement.order._DIGEST_BYTES cluster.placement.order._MASK
         broker.policies.ages._DIGITS
     """,
     "a time or an interval": """
@@ -108,10 +108,10 @@ NOT_LIMITS = {
         broker.queues.streams.tracking.STORE_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.binding_cleanup.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.bodies.PROMPT_S management.listing.FILTER_SLICE_S
-        management.peeking.REQUEST_MS management.sharing.SERVED_S management.sharing.LOOK_S
-        management.sharing.ANSWER_S management.sharing.PART_S management.sharing.KNOWN_S
-        management.definitions.shared_import.PAUSE_S
-        server.peers.PART_S server.resting.GIVE_WAY_S
+        management.peeking.REQUEST_MS cluster.requests.sharing.SERVED_S cluster.requests.sharing.LOOK_S
+        cluster.requests.sharing.ANSWER_S cluster.requests.sharing.PART_S cluster.requests.sharing.KNOWN_S
+        cluster.requests.shared_import.PAUSE_S
+        cluster.peers.http_peers.PART_S server.resting.GIVE_WAY_S
         management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
         server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
         server.http_protocol.REST_S server.handshake_listener._PAUSE_MS server.proxy_protocol.HEADER_S
@@ -122,24 +122,25 @@ NOT_LIMITS = {
         server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
         server.ending.LINGER_MS server.ending.CHECK_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
-        server.peer_port.GREETING_S server.peer_port.CONNECT_S server.peer_port.PAUSE_S
-        server.relay.LINGER_S server.relaying.LEADER_S server.relaying.LOOK_S server.relaying.OTHERS_S
-        server.http.MAKE_S server.ended_leaders.CONNECT_S server.ended_leaders.AGAIN_S
-        store.database.fence._BYTES_PER_S store.database.leadership.GRACE_S
-        server.vhost_serving._BUSY_S server.vhost_serving._KNOWN_S server.vhost_serving._WRITTEN_S
-        server.vhost_serving._DELETED_S
-        server.vhost_serving._LOOK_S server.vhost_serving._FOLLOWED_S server.vhost_serving._ATTEMPTS
-        server.vhost_serving._AGAIN_S store.database.vhost_followers.SHORTEST_S
-        store.database.vhost_followers.LONGEST_S store.database.vhost_followers.AGAIN_S
-        store.database.vhost_followers.RETRY_S server.shared_database.STEP_S server.shared_database.LOOK_S
-        server.shared_database.AWAITED_STEP_S server.shared_database.READY_S
-        store.database.sharing.SETTLING_STEPS store.database.sharing._PREPARING_STEPS
-        server.finished_shovels.RETRY_S server.finished_shovels.ANSWER_S
-        server.partition_monitor.REQUEST_S server.partition_monitor.LONGEST_S server.partition_monitor.ANSWER_S
-        store.database.members.REMOVED_S
-        store.database.reporting.REPORTS store.database.reporting.RETRY_S
-        store.database.session._POLL_S store.database.sessions.DEADLINE_S
-        store.database.sessions.READING_DEADLINE_S store.database.sessions.READING_REST_S
+        cluster.peers.peer_port.GREETING_S cluster.peers.peer_port.CONNECT_S cluster.peers.peer_port.PAUSE_S
+        cluster.relaying.relay.LINGER_S cluster.relaying.relaying.LEADER_S cluster.relaying.relaying.LOOK_S
+        cluster.relaying.relaying.OTHERS_S
+        server.http.MAKE_S cluster.ended_leaders.CONNECT_S cluster.ended_leaders.AGAIN_S
+        store.database.fence._BYTES_PER_S cluster.leadership.leadership.GRACE_S
+        cluster.vhost_serving._BUSY_S cluster.vhost_serving._KNOWN_S cluster.vhost_serving._WRITTEN_S
+        cluster.vhost_serving._DELETED_S
+        cluster.vhost_serving._LOOK_S cluster.vhost_serving._FOLLOWED_S cluster.vhost_serving._ATTEMPTS
+        cluster.vhost_serving._AGAIN_S cluster.following.vhost_followers.SHORTEST_S
+        cluster.following.vhost_followers.LONGEST_S cluster.following.vhost_followers.AGAIN_S
+        cluster.following.vhost_followers.RETRY_S cluster.shared_database.STEP_S cluster.shared_database.LOOK_S
+        cluster.shared_database.AWAITED_STEP_S cluster.shared_database.READY_S
+        cluster.placement.sharing.SETTLING_STEPS cluster.placement.sharing._PREPARING_STEPS
+        cluster.finished_shovels.RETRY_S cluster.finished_shovels.ANSWER_S
+        cluster.partition_monitor.REQUEST_S cluster.partition_monitor.LONGEST_S cluster.partition_monitor.ANSWER_S
+        cluster.leadership.members.REMOVED_S
+        cluster.leadership.reporting.REPORTS cluster.leadership.reporting.RETRY_S
+        store.database.session._POLL_S cluster.leadership.sessions.DEADLINE_S
+        cluster.leadership.sessions.READING_DEADLINE_S cluster.leadership.sessions.READING_REST_S
     """,
     "an estimate or a weight, which is added to what is counted": """
         broker.queues.streams.queue._STREAM_BYTES
@@ -163,17 +164,17 @@ NOT_LIMITS = {
     """,
     "of PostgreSQL, and numbers that the broker chose for it": """
         store.database.database_files._NAME_BYTES store.database.schema.VERSION store.database.schema._MAKING
-        store.database.schema.INCOMPLETE store.database.copying._FIRST_EPOCH
+        store.database.schema.INCOMPLETE cluster.copying._FIRST_EPOCH
     """,
     "a part of what is read or written whole": """
-        store.database.sharing._AT_ONCE store.streams.chunk._LARGE_BYTES
+        cluster.placement.sharing._AT_ONCE store.streams.chunk._LARGE_BYTES
         store.database.database_files.DatabaseFiles.at_once store.database.database_files._ROW_BYTES
-        store.database.follower.STEP_BYTES store.database.vhost_followers.STEP_BYTES
+        cluster.following.follower.STEP_BYTES cluster.following.vhost_followers.STEP_BYTES
         store.database.vhost_logs._FILES_AT_ONCE store.persistence.OVERLAP_BYTES
     """,
     "of the port for other brokers, which a test drives past its bound (server/test_peer_port.py)": """
-        server.peer_port.MOST_GREETINGS server.peer_port.MOST_GREETING_BYTES
-        server.peer_port.BACKLOG server.peer_port.NONCE_BYTES server.peer_port.PROOF_BYTES
+        cluster.peers.peer_port.MOST_GREETINGS cluster.peers.peer_port.MOST_GREETING_BYTES
+        cluster.peers.peer_port.BACKLOG cluster.peers.peer_port.NONCE_BYTES cluster.peers.peer_port.PROOF_BYTES
     """,
     "of a PROXY header, which a test drives past its bound (wire/test_proxy_header.py)": """
         wire.proxy_header.MOST_BYTES wire.proxy_header._MOST_LINE_BYTES wire.proxy_header._HEAD_BYTES
@@ -181,22 +182,24 @@ NOT_LIMITS = {
         wire.proxy_header._TLS_VERSION wire.proxy_header._TLS_CIPHER wire.proxy_header._POLYNOMIAL
     """,
     "of relayed connections, which a test drives past its bound (server/test_relaying.py)": """
-        server.leader_link._HEAD_BYTES server.leader_link._MOST_FRAME_BYTES server.relaying._TURNS
-        server.relaying._FILES_EACH server.relaying._PAUSE_S server.relaying.PART_BYTES
+        cluster.relaying.leader_link._HEAD_BYTES cluster.relaying.leader_link._MOST_FRAME_BYTES
+        cluster.relaying.relaying._TURNS
+        cluster.relaying.relaying._FILES_EACH cluster.relaying.relaying._PAUSE_S cluster.relaying.relaying.PART_BYTES
     """,
     "of the answers of other brokers, which a test drives past its bound (management/test_sharing.py)": """
-        management.part_memory.MOST_PART_BYTES management.part_memory.MOST_HELD_BYTES management.sharing.MOST_NAMES
-        server.peers.READ_BYTES
+        cluster.requests.part_memory.MOST_PART_BYTES cluster.requests.part_memory.MOST_HELD_BYTES
+        cluster.requests.sharing.MOST_NAMES
+        cluster.peers.http_peers.READ_BYTES
     """,
     "of `amqpbroker store copy`, which ends": """
         store.copying.journals._WAITING_BYTES store.copying.merging._AT_ONCE store.copying.reading._STEP_BYTES
-        store.copying.streams._PART_BYTES store.database.taking._DEADLINE_S store.database.taking._LEASE_S
-        store.database.taking._LOOK_S store.database.taking._RENEWED_S store.database.taking._WAIT_S
+        store.copying.streams._PART_BYTES cluster.leadership.taking._DEADLINE_S cluster.leadership.taking._LEASE_S
+        cluster.leadership.taking._LOOK_S cluster.leadership.taking._RENEWED_S cluster.leadership.taking._WAIT_S
     """,
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
     "the threads or sessions of a pool": """
-        server.vhost_serving._WORKERS server.cluster._WORKERS store.database.sessions.WRITERS
+        cluster.vhost_serving._WORKERS cluster.database_cluster._WORKERS cluster.leadership.sessions.WRITERS
         store.database.fence.ROWS_AT_ONCE store.files.Files.concurrency
     """,
     "how much of a value is shown": """

@@ -21,7 +21,6 @@ _Row = dict[str, Any]
 
 
 #: Sections of a document with what is in vhosts.
-_CONTENTS = ("queues", "exchanges", "bindings")
 
 
 class _Made(NamedTuple):
@@ -59,15 +58,6 @@ class Exported(NamedTuple):
 
     document: Mapping[str, Any]
     headers: Mapping[str, str]
-
-
-def merged_exports(here: Exported, others: list[dict[str, Any]]) -> Exported:
-    """Return the definitions of all brokers: those of vhosts from each, and those that concern all from this one."""
-    document = dict(here.document)
-    for section in _CONTENTS:
-        further = [row for other in others for row in other[section]]
-        document[section] = document[section].with_rows(further)
-    return here._replace(document=document)
 
 
 async def written(document: Mapping[str, Any], rows: int) -> Parts:

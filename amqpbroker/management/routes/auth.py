@@ -9,7 +9,7 @@ from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 #: RabbitMQ's default user and its password.
 GUEST = "guest"
@@ -85,13 +85,12 @@ def settings(call: Call) -> dict[str, str]:
 RESOURCES = (
     Resource("/auth", Access.ANYBODY, get=login_methods),
     Resource("/auth/hash_password/{password}", Access.ADMIN, get=hashed),
-    Resource("/auth/attempts/{node}", Access.MONITOR, get=attempts, delete=reset_attempts, changed_by=AnsweredBy.HERE),
+    Resource("/auth/attempts/{node}", Access.MONITOR, get=attempts, delete=reset_attempts),
     Resource(
         "/auth/attempts/{node}/source",
         Access.MONITOR,
         get=attempts_by_source,
         delete=reset_attempts_by_source,
-        changed_by=AnsweredBy.HERE,
     ),
     Resource("/config/effective", Access.ADMIN, get=settings),
 )

@@ -13,7 +13,7 @@ from amqpbroker.management.completion import all_synced
 from amqpbroker.management.formats import batches as formats
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.wire.values import text
 
 
@@ -99,7 +99,7 @@ def _may_delete(call: Call, batch: Batch) -> bool:
 
 
 RESOURCES = (
-    Resource("/batches", Access.USER, get=batches, read_by=AnsweredBy.ALL),
+    Resource("/batches", Access.USER, get=batches),
     Resource("/batches/{vhost}", Access.VHOST, get=vhost_batches),
     Resource("/batches/{vhost}/{id}", Access.VHOST, get=batch, delete=delete),
 )

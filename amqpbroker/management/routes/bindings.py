@@ -12,7 +12,7 @@ from amqpbroker.management.formats.bindings import Shown, binding_row, found_by,
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.values import string
 
@@ -138,7 +138,7 @@ _TO_QUEUE = "/bindings/{vhost}/e/{source}/q/{destination}"
 _TO_EXCHANGE = "/bindings/{vhost}/e/{source}/e/{destination}"
 
 RESOURCES = (
-    Resource("/bindings", Access.USER, get=bindings, read_by=AnsweredBy.ALL),
+    Resource("/bindings", Access.USER, get=bindings),
     Resource("/bindings/{vhost}", Access.VHOST, get=vhost_bindings),
     Resource(_TO_QUEUE, Access.VHOST, get=queue_bindings, post=bind_queue, may_send=may_bind),
     Resource(_TO_QUEUE + "/{properties_key}", Access.VHOST, get=queue_binding, delete=unbind_queue),

@@ -17,7 +17,7 @@ from amqpbroker.management.formats.queues import consumer_row
 from amqpbroker.management.formats.rates import Details, asked_ranges, listed, sampled
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import find_session, gather, sessions
 
 # --- connections ------------------------------------------------------------------------------------------------------
@@ -181,35 +181,30 @@ async def consumers(call: Call) -> Listing:
 
 
 RESOURCES = (
-    Resource("/connections", Access.USER, get=connections, read_by=AnsweredBy.ALL),
+    Resource("/connections", Access.USER, get=connections),
     Resource(
         "/connections/{name}",
         Access.USER,
         get=connection,
         delete=close,
-        read_by=AnsweredBy.HOLDER,
-        changed_by=AnsweredBy.HOLDER,
     ),
-    Resource("/connections/{name}/channels", Access.USER, get=connection_channels, read_by=AnsweredBy.HOLDER),
+    Resource("/connections/{name}/channels", Access.USER, get=connection_channels),
     Resource(
         "/connections/username/{user}",
         Access.USER,
         get=user_connections,
         delete=close_user_connections,
-        read_by=AnsweredBy.ALL,
-        changed_by=AnsweredBy.ALL,
     ),
     Resource("/vhosts/{vhost}/connections", Access.VHOST, get=vhost_connections),
-    Resource("/channels", Access.USER, get=channels, read_by=AnsweredBy.ALL),
-    Resource("/channels/{name}", Access.USER, get=channel, read_by=AnsweredBy.HOLDER),
+    Resource("/channels", Access.USER, get=channels),
+    Resource("/channels/{name}", Access.USER, get=channel),
     Resource(
         "/channels/{name}/deliveries/{tag}/renew",
         Access.USER,
         post=renew,
         max_body_bytes=SMALL_BYTES,
-        changed_by=AnsweredBy.HOLDER,
     ),
     Resource("/vhosts/{vhost}/channels", Access.VHOST, get=vhost_channels),
-    Resource("/consumers", Access.USER, get=consumers, read_by=AnsweredBy.ALL),
+    Resource("/consumers", Access.USER, get=consumers),
     Resource("/consumers/{vhost}", Access.USER, get=consumers),
 )

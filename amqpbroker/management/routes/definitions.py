@@ -3,18 +3,16 @@
 import re
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import form_field
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
-from amqpbroker.management.definitions.division import CONTENTS, divided
-from amqpbroker.management.definitions.export import Exported, exported, exported_vhost, merged_exports
+from amqpbroker.management.definitions.division import CONTENTS
+from amqpbroker.management.definitions.export import Exported, exported, exported_vhost
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import AnsweredBy, Resource, SubRequest
-from amqpbroker.management.streamed import encoded
+from amqpbroker.management.resource import Resource
 
 
 def export(call: Call) -> Exported:
@@ -37,10 +35,10 @@ def _offered(call: Call, document: dict[str, Any]) -> Exported:
 
 async def load(call: Call) -> Answer:
     """The body is the document, or a form with the document as `file`. Nothing changes if it cannot be imported."""
-    return await _import(call, _document(call), call.path.get("vhost"))
+    return await load_document(call, document_of(call), call.path.get("vhost"))
 
 
-def _document(call: Call) -> dict[str, Any]:
+def document_of(call: Call) -> dict[str, Any]:
     """Return the document of the body. Raises ValueError, ApiError if there is no vhost for it."""
     vhost = call.path.get("vhost")
     if vhost is not None and vhost not in call.broker.defined_vhosts:
@@ -49,23 +47,12 @@ def _document(call: Call) -> dict[str, Any]:
     return parsed(form_field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw)
 
 
-async def _import(call: Call, document: dict[str, Any], vhost: str | None) -> Answer:
+async def load_document(call: Call, document: dict[str, Any], vhost: str | None) -> Answer:
     if vhost is not None and call.broker.is_elsewhere(vhost) and any(document.get(section) for section in CONTENTS):
         raise failure.moved(vhost)
     plan = Plan(call.broker, document, vhost, call.identity.user.name)
     await imported(plan, call.rows, call.check, partial(_check_is_there, call))
     return NO_CONTENT
-
-
-def pieces(call: Call) -> list[SubRequest]:
-    """Return the parts of a document for the brokers that import them. Together they are not atomic."""
-    vhost = call.path.get("vhost")
-    found = []
-    for of, document in divided(_document(call), vhost):
-        part = vhost if of is None else of
-        path = "/definitions" if part is None else f"/definitions/{quote(part, safe='')}"
-        found.append(SubRequest(of, path, encoded(document), partial(_import, document=document, vhost=part)))
-    return found
 
 
 def _check_is_there(call: Call) -> None:
@@ -80,10 +67,6 @@ def _all(path: str) -> Resource:
         Access.ADMIN,
         get=export,
         post=load,
-        read_by=AnsweredBy.ALL,
-        merged=merged_exports,
-        complete=True,
-        pieces=pieces,
     )
 
 
@@ -96,7 +79,5 @@ RESOURCES = (
         get=export_vhost,
         post=load,
         any_vhost=True,
-        changed_by=AnsweredBy.WRITER,
-        pieces=pieces,
     ),
 )

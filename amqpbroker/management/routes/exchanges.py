@@ -13,7 +13,7 @@ from amqpbroker.management.formats.rates import Ranges, asked_ranges, listed, sa
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean, check_name
 
 #: Name of the default exchange in paths.
@@ -88,7 +88,7 @@ def delete(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/exchanges", Access.USER, get=exchanges, read_by=AnsweredBy.ALL),
+    Resource("/exchanges", Access.USER, get=exchanges),
     Resource("/exchanges/{vhost}", Access.VHOST, get=vhost_exchanges),
     Resource("/exchanges/{vhost}/{name}", Access.VHOST, get=exchange, put=put, delete=delete, may_send=may_put),
 )

@@ -6,8 +6,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.merged_lists import union
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 #: RabbitMQ 4.0's flags that are true here, and how stable it calls them. They are all enabled, and stay so.
 _FLAGS = {
@@ -75,7 +74,7 @@ def _shown(name: str, phase: str) -> dict[str, Any]:
 
 RESOURCES = (
     Resource("/feature-flags", Access.USER, get=flags),
-    Resource("/feature-flags/{name}/enable", Access.ADMIN, put=enable, max_body_bytes=0, changed_by=AnsweredBy.HERE),
+    Resource("/feature-flags/{name}/enable", Access.ADMIN, put=enable, max_body_bytes=0),
     Resource("/deprecated-features", Access.USER, get=deprecated),
-    Resource("/deprecated-features/used", Access.USER, get=used, read_by=AnsweredBy.ALL, merged=union),
+    Resource("/deprecated-features/used", Access.USER, get=used),
 )

@@ -12,7 +12,7 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import whole_number
 from amqpbroker.message.message import Message
 
@@ -134,14 +134,14 @@ def ready_to_serve(call: Call) -> Any:
 # --- alarms -----------------------------------------------------------------------------------------------------------
 
 
-_Alarms = list[dict[str, str]]
+Alarms = list[dict[str, str]]
 
 
-def _own_alarms(call: Call) -> _Alarms:
+def _own_alarms(call: Call) -> Alarms:
     return [{"node": call.node.distinct_name, "resource": resource} for resource in call.broker.alarms.resources]
 
 
-def _without_alarms(alarms: _Alarms, where: str) -> Any:
+def _without_alarms(alarms: Alarms, where: str) -> Any:
     return failed(f"There are alarms in effect {where}", alarms=alarms) if alarms else _OK
 
 
@@ -153,16 +153,10 @@ def local_alarms(call: Call) -> Any:
 def alarms(call: Call) -> Any:
     """Check that no broker with the same database has alarms; for a peer, return those of this one."""
     found = _own_alarms(call)
-    return found if call.from_peer else _in_cluster(found)
+    return found if call.from_peer else alarms_in_cluster(found)
 
 
-def merged_alarms(here: Any, others: list[_Alarms]) -> Any:
-    """Return the check of all brokers. here: the check of this one. others: alarms of each of the others."""
-    found: _Alarms = here.json["alarms"] if isinstance(here, Answer) else []
-    return _in_cluster([*found, *(alarm for each in others for alarm in each)])
-
-
-def _in_cluster(alarms: _Alarms) -> Any:
+def alarms_in_cluster(alarms: Alarms) -> Any:
     return _without_alarms(alarms, "in the cluster")
 
 
@@ -256,14 +250,14 @@ def aliveness(call: Call) -> Any:
 
 
 def _check(path: str, check: Callable[[Call], Any], access: Access = Access.USER) -> Resource:
-    return Resource(f"/health/checks/{path}", access, get=check, read_by=AnsweredBy.HERE)
+    return Resource(f"/health/checks/{path}", access, get=check)
 
 
 RESOURCES = (
     Resource("/aliveness-test/{vhost}", Access.VHOST, get=aliveness),
     Resource("/healthchecks/node", Access.USER, get=node),
     Resource("/healthchecks/node/{node}", Access.USER, get=node),
-    Resource("/health/checks/alarms", Access.USER, get=alarms, read_by=AnsweredBy.ALL, merged=merged_alarms),
+    Resource("/health/checks/alarms", Access.USER, get=alarms),
     _check("local-alarms", local_alarms),
     _check("metadata-store/initialized", fine),
     _check("metadata-store/initialized/with-data", fine),

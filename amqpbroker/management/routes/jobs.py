@@ -21,7 +21,7 @@ from amqpbroker.management.formats.messages import PROPERTY_NAMES, published
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.peeking import check_keys, unreadable, whole
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.routes.messages import may_publish
 
@@ -305,7 +305,7 @@ def _job_statuses(call: Call, vhost: Vhost) -> JobStatuses:
 
 
 RESOURCES = (
-    Resource("/jobs", Access.USER, get=jobs, read_by=AnsweredBy.ALL),
+    Resource("/jobs", Access.USER, get=jobs),
     Resource("/jobs/{vhost}", Access.VHOST, get=vhost_jobs),
     Resource(
         "/jobs/{vhost}/{name}",

@@ -5,7 +5,7 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 _Rows = list[dict[str, Any]]
 
@@ -60,13 +60,12 @@ def delete_user_limit(call: Call) -> Answer:
 
 RESOURCES = (
     Resource("/vhost-limits", Access.USER, get=vhost_limits),
-    Resource("/vhost-limits/{vhost}", Access.VISIBLE, get=vhost_limit, read_by=AnsweredBy.HERE),
+    Resource("/vhost-limits/{vhost}", Access.VISIBLE, get=vhost_limit),
     Resource(
         "/vhost-limits/{vhost}/{name}",
         Access.ADMIN,
         put=put_vhost_limit,
         delete=delete_vhost_limit,
-        changed_by=AnsweredBy.WRITER,
     ),
     Resource("/user-limits", Access.USER, get=user_limits),
     Resource("/user-limits/{user}", Access.USER, get=user_limit),

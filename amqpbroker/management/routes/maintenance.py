@@ -8,7 +8,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 T = TypeVar("T")
 
@@ -103,12 +103,10 @@ def _body(call: Call, *keys: str) -> dict[str, str]:
 
 
 RESOURCES = (
-    Resource(LEADERS, Access.ADMIN, get=leaders, read_by=AnsweredBy.HERE),
-    Resource(
-        "/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=SMALL_BYTES, changed_by=AnsweredBy.HERE
-    ),
-    Resource("/leadership/rebalance", Access.ADMIN, post=rebalance, max_body_bytes=0, changed_by=AnsweredBy.HERE),
-    Resource("/rebalance/queues", Access.ADMIN, post=rebalance_queues, max_body_bytes=0, changed_by=AnsweredBy.HERE),
-    Resource("/maintenance/drain", Access.ADMIN, post=drain, max_body_bytes=SMALL_BYTES, changed_by=AnsweredBy.HERE),
-    Resource("/maintenance/revive", Access.ADMIN, post=revive, max_body_bytes=SMALL_BYTES, changed_by=AnsweredBy.HERE),
+    Resource(LEADERS, Access.ADMIN, get=leaders),
+    Resource("/leadership/transfer", Access.ADMIN, post=transfer, max_body_bytes=SMALL_BYTES),
+    Resource("/leadership/rebalance", Access.ADMIN, post=rebalance, max_body_bytes=0),
+    Resource("/rebalance/queues", Access.ADMIN, post=rebalance_queues, max_body_bytes=0),
+    Resource("/maintenance/drain", Access.ADMIN, post=drain, max_body_bytes=SMALL_BYTES),
+    Resource("/maintenance/revive", Access.ADMIN, post=revive, max_body_bytes=SMALL_BYTES),
 )

@@ -11,7 +11,7 @@ from amqpbroker.management.formats import members
 from amqpbroker.management.formats import nodes as formats
 from amqpbroker.management.formats.rates import asked_ranges
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import AnsweredBy, Handler, Resource
+from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.row_slices import RowSlices
 
 log = logging.getLogger(__name__)
@@ -76,13 +76,6 @@ async def _check_name(call: Call) -> None:
         raise failure.not_found()
 
 
-def merged_nodes(here: list[dict[str, Any]], others: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the nodes that one broker knows, with what others say of themselves."""
-    own = {row.get("process", row["name"]): row for part in others for row in part}
-    shown = [own.pop(row.get("process", row["name"]), row) for row in here]
-    return [*shown, *own.values()]
-
-
 def _shown(call: Call) -> dict[str, Any]:
     if not call.stats:
         return formats.bare_node(call.node)
@@ -116,18 +109,13 @@ async def _queues_bytes(call: Call) -> dict[str, int]:
     return sizes
 
 
-def merged_node(here: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a node as it says of itself, or else as another broker knows it."""
-    return next((row for row in others if "name" in row), here)
-
-
 def _of_node(path: str, get: Handler) -> Resource:
-    return Resource(f"/nodes/{{node}}/{path}", Access.MONITOR, get=get, read_by=AnsweredBy.HOLDER)
+    return Resource(f"/nodes/{{node}}/{path}", Access.MONITOR, get=get)
 
 
 RESOURCES = (
-    Resource("/nodes", Access.MONITOR, get=nodes, read_by=AnsweredBy.ALL, merged=merged_nodes),
-    Resource("/nodes/{node}", Access.MONITOR, get=node, read_by=AnsweredBy.ALL, merged=merged_node),
+    Resource("/nodes", Access.MONITOR, get=nodes),
+    Resource("/nodes/{node}", Access.MONITOR, get=node),
     _of_node("memory", memory),
     _of_node("memory/relative", relative_memory),
     _of_node("memory/ets", ets_memory),

@@ -13,8 +13,7 @@ from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
 from amqpbroker.management.identity import Access
-from amqpbroker.management.merged_lists import merged_overview
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import sessions
 from amqpbroker.row_slices import RowSlices
 
@@ -145,10 +144,10 @@ def done(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/overview", Access.USER, get=overview, read_by=AnsweredBy.ALL, merged=merged_overview),
+    Resource("/overview", Access.USER, get=overview),
     Resource("/version", Access.ANYBODY, get=version),
     Resource("/extensions", Access.USER, get=extensions),
     Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
-    Resource("/reset", Access.ADMIN, delete=done, changed_by=AnsweredBy.HERE),
-    Resource("/reset/{node}", Access.ADMIN, delete=done, changed_by=AnsweredBy.HERE),
+    Resource("/reset", Access.ADMIN, delete=done),
+    Resource("/reset/{node}", Access.ADMIN, delete=done),
 )

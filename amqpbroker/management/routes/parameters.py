@@ -7,7 +7,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 
 def _shown(parameter: Parameter) -> dict[str, Any]:
@@ -79,15 +79,13 @@ def delete_global_parameter(call: Call) -> Answer:
 RESOURCES = (
     Resource("/parameters", Access.POLICYMAKER, get=parameters),
     Resource("/parameters/{component}", Access.POLICYMAKER, get=parameters),
-    Resource("/parameters/{component}/{vhost}", Access.POLICYMAKER, get=parameters, read_by=AnsweredBy.HERE),
+    Resource("/parameters/{component}/{vhost}", Access.POLICYMAKER, get=parameters),
     Resource(
         "/parameters/{component}/{vhost}/{name}",
         Access.POLICYMAKER,
         get=parameter,
         put=put_parameter,
         delete=delete_parameter,
-        read_by=AnsweredBy.HERE,
-        changed_by=AnsweredBy.WRITER,
     ),
     Resource("/global-parameters", Access.POLICYMAKER, get=global_parameters),
     Resource(

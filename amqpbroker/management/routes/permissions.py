@@ -7,7 +7,7 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.users import shown_permission, shown_topic_permission
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 
 def _patterns(call: Call, *names: str) -> list[str]:
@@ -89,8 +89,6 @@ def _topic(path: str) -> Resource:
         put=put_topic_permission,
         delete=delete_topic_permission,
         any_vhost=True,
-        read_by=AnsweredBy.HERE,
-        changed_by=AnsweredBy.WRITER,
     )
 
 
@@ -103,8 +101,6 @@ RESOURCES = (
         put=put_permission,
         delete=delete_permission,
         any_vhost=True,
-        read_by=AnsweredBy.HERE,
-        changed_by=AnsweredBy.WRITER,
     ),
     Resource("/topic-permissions", Access.ADMIN, get=topic_permissions),
     _topic("/topic-permissions/{vhost}/{user}"),

@@ -9,7 +9,7 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.vhosts import shown_policy
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 
 def policies(call: Call, operator: bool) -> Listing:
@@ -64,15 +64,13 @@ def _resources(path: str, access: Access, operator: bool) -> tuple[Resource, ...
     listed = partial(policies, operator=operator)
     return (
         Resource(path, Access.USER, get=listed),
-        Resource(path + "/{vhost}", Access.VHOST, get=listed, read_by=AnsweredBy.HERE),
+        Resource(path + "/{vhost}", Access.VHOST, get=listed),
         Resource(
             path + "/{vhost}/{name}",
             access,
             get=partial(policy, operator=operator),
             put=partial(put, operator=operator),
             delete=partial(delete, operator=operator),
-            read_by=AnsweredBy.HERE,
-            changed_by=AnsweredBy.WRITER,
         ),
     )
 

@@ -1,6 +1,6 @@
 """Queues (rabbit_mgmt_wm_queue*.erl)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
@@ -16,7 +16,7 @@ from amqpbroker.management.formats.rates import asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean, check_name
 
 #: A queue with its vhost.
@@ -32,7 +32,7 @@ def _of_vhost(call: Call) -> list[Found]:
 
 
 def _in_order(vhost: Vhost) -> list[Found]:
-    """AnsweredBy name; quicker than a sort by a key."""
+    """By name; quicker than a sort by a key."""
     queues = vhost.queues
     return [(vhost, queues[name]) for name in sorted(queues)]
 
@@ -159,14 +159,10 @@ def replica_status(call: Call) -> Answer | list[dict[str, Any]]:
     ]
 
 
-_LIST: tuple[tuple[str, Access, Callable[[Call], Listing], AnsweredBy], ...] = (
-    ("/queues", Access.USER, queues, AnsweredBy.ALL),
-    ("/queues/detailed", Access.USER, detailed, AnsweredBy.ALL),
-    ("/queues/{vhost}", Access.VHOST, vhost_queues, AnsweredBy.VHOST),
-)
-
 RESOURCES = (
-    *(Resource(path, access, get=get, read_by=by) for path, access, get, by in _LIST),
+    Resource("/queues", Access.USER, get=queues),
+    Resource("/queues/detailed", Access.USER, get=detailed),
+    Resource("/queues/{vhost}", Access.VHOST, get=vhost_queues),
     Resource("/queues/quorum/{vhost}/{name}/status", Access.VISIBLE, get=replica_status),
     Resource("/queues/{vhost}/{name}", Access.VHOST, get=queue, put=put, delete=delete, may_send=may_put),
     Resource("/queues/{vhost}/{name}/contents", Access.VHOST, delete=purge),

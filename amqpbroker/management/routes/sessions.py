@@ -7,7 +7,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.sessions import COOKIE
 
 
@@ -48,6 +48,5 @@ RESOURCES = (
         post=log_in,
         delete=log_out,
         max_body_bytes=MAX_LOGIN_BYTES,
-        changed_by=AnsweredBy.HERE,
     ),
 )

@@ -7,7 +7,7 @@ from amqpbroker.broker.shovels.shovels import SHOVEL, ShovelStatus
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource
+from amqpbroker.management.resource import Resource
 
 
 def _shown(call: Call, status: ShovelStatus) -> dict[str, Any]:
@@ -62,15 +62,13 @@ def restart(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/shovels", Access.MONITOR, get=shovels, read_by=AnsweredBy.ALL),
+    Resource("/shovels", Access.MONITOR, get=shovels),
     Resource("/shovels/{vhost}", Access.MONITOR, get=shovels),
     Resource(
         "/shovels/vhost/{vhost}/{name}",
         Access.POLICYMAKER,
         get=shovel,
         delete=delete,
-        read_by=AnsweredBy.HERE,
-        changed_by=AnsweredBy.WRITER,
     ),
     Resource("/shovels/vhost/{vhost}/{name}/restart", Access.POLICYMAKER, delete=restart),
 )

@@ -1,8 +1,6 @@
 """Virtual hosts (rabbit_mgmt_wm_vhost*.erl)."""
 
-from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, named
 from amqpbroker.management import failure
@@ -12,8 +10,7 @@ from amqpbroker.management.formats.users import shown_permission, shown_topic_pe
 from amqpbroker.management.formats.vhosts import DefinedVhost, described_vhost, description, put_vhost
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import AnsweredBy, Resource, SubRequest
-from amqpbroker.management.streamed import encoded
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean
 
 
@@ -56,39 +53,26 @@ def vhost(call: Call) -> dict[str, Any]:
 
 
 def put(call: Call) -> Answer:
-    return _put(call, call.body())
+    return put_body(call, call.body())
 
 
-def _put(call: Call, body: dict[str, Any]) -> Answer:
+def put_body(call: Call, body: dict[str, Any]) -> Answer:
     name = call.path["vhost"]
-    described, trace = description(body), boolean(body, "tracing")
+    described, traced = description(body), boolean(body, "tracing")
     if call.from_peer and set(body) == {"tracing"}:
-        return _trace(call, trace)
+        return trace(call, traced)
     answer = put_answer(put_vhost(call.broker, name, described, call.identity.user.name))
     if "tracing" in body:
-        _trace(call, trace)
+        trace(call, traced)
     return answer
 
 
-def _trace(call: Call, on: bool) -> Answer:
+def trace(call: Call, on: bool) -> Answer:
     if call.broker.is_elsewhere(call.path["vhost"]):
         raise failure.moved(call.path["vhost"])
     switch = call.broker.tracing.start if on else call.broker.tracing.stop
     switch(call.vhost)
     return NO_CONTENT
-
-
-def pieces(call: Call) -> list[SubRequest]:
-    """Return a change of tracing apart, which is made by the broker of the vhost, and kept in no definition."""
-    body, path = call.body(), f"/vhosts/{quote(call.path['vhost'], safe='')}"
-    if "tracing" not in body:
-        return []
-    trace = boolean(body, "tracing")
-    rest = {key: value for key, value in body.items() if key != "tracing"}
-    return [
-        SubRequest(None, path, encoded(rest), partial(_put, body=rest)),
-        SubRequest(call.path["vhost"], path, encoded({"tracing": trace}), partial(_trace, on=trace)),
-    ]
 
 
 def trace_for(call: Call) -> Answer:
@@ -136,7 +120,7 @@ def unprotect(call: Call) -> Answer:
 
 
 RESOURCES = (
-    Resource("/vhosts", Access.USER, get=vhosts, read_by=AnsweredBy.ALL),
+    Resource("/vhosts", Access.USER, get=vhosts),
     Resource(
         "/vhosts/{vhost}",
         Access.ADMIN,
@@ -144,19 +128,16 @@ RESOURCES = (
         put=put,
         delete=delete,
         any_vhost=True,
-        changed_by=AnsweredBy.WRITER,
-        pieces=pieces,
     ),
-    Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions, read_by=AnsweredBy.HERE),
-    Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions, read_by=AnsweredBy.HERE),
+    Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions),
+    Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions),
     Resource("/vhosts/{vhost}/tracing/{name}", Access.ADMIN, put=trace_for, max_body_bytes=0),
-    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start, max_body_bytes=0, changed_by=AnsweredBy.HERE),
+    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start, max_body_bytes=0),
     Resource(
         "/vhosts/{vhost}/deletion/protection",
         Access.ADMIN,
         post=protect,
         delete=unprotect,
         max_body_bytes=0,
-        changed_by=AnsweredBy.WRITER,
     ),
 )

@@ -3,8 +3,8 @@ import pytest
 from amqpbroker.broker.node import Certificates, Listening
 from amqpbroker.config import Config
 from amqpbroker.store.log import UnwrittenError
+from tests.cluster.requests.brokers import LOST, Brokers
 from tests.management.api import Api
-from tests.management.brokers import LOST, Brokers
 from tests.management.cluster import add_cluster, member
 
 OK = {"status": "ok"}

@@ -3,9 +3,9 @@ import pytest
 from amqpbroker import __version__
 from amqpbroker.broker.node import Listening
 from amqpbroker.store.log import UnwrittenError
+from tests.cluster.requests.brokers import LOST, Brokers
 from tests.harness import Wire, lead_elsewhere
 from tests.management.api import Api
-from tests.management.brokers import LOST, Brokers
 from tests.management.cluster import add_cluster, member
 
 

@@ -2,9 +2,9 @@ import pytest
 
 from amqpbroker.errors import not_stored
 from amqpbroker.store.definitions.definitions import PermissionDefinition
+from tests.cluster.requests.brokers import Brokers
 from tests.harness import Wire
 from tests.management.api import Api
-from tests.management.brokers import Brokers
 from tests.management.cluster import add_cluster, member
 
 

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.broker.cluster import Cluster as SharedCluster
+from amqpbroker.cluster.shared_database import SharedDatabase
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.errors import AmqpError
-from amqpbroker.server.shared_database import SharedDatabase
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.database.fence import LOG
 from amqpbroker.store.log import StoreError

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from amqpbroker.server.shared_database import READY_S
-from amqpbroker.store.database.leadership import GRACE_S
+from amqpbroker.cluster.leadership.leadership import GRACE_S
+from amqpbroker.cluster.shared_database import READY_S
 from tests.simulation.database.broker import Broker
 from tests.simulation.database.cluster import PLANNED_STALL_NS, Slow
 from tests.simulation.database.connection import CONNECT_NS

@@ -10,13 +10,16 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from amqpbroker.cluster import partition_monitor, shared_database, vhost_following, vhost_recovery, vhost_serving
+from amqpbroker.cluster.following import vhost_followers
+from amqpbroker.cluster.leadership import leaderships, members, reporting, sessions
+from amqpbroker.cluster.leadership.leadership import Leader, Target
+from amqpbroker.cluster.peers import http_peers as peers
+from amqpbroker.cluster.requests.peers import NotSentError, Peer, PeerAnswer, PeerRequest
 from amqpbroker.config import Config
-from amqpbroker.management.peers import NotSentError, Peer, PeerAnswer, PeerRequest
 from amqpbroker.management.routes.maintenance import leader_rows
-from amqpbroker.server import partition_monitor, peers, shared_database, vhost_following, vhost_recovery, vhost_serving
 from amqpbroker.store import committer
-from amqpbroker.store.database import fence, leaderships, members, reporting, session, sessions, vhost_followers
-from amqpbroker.store.database.leadership import Leader, Target
+from amqpbroker.store.database import fence, session
 from amqpbroker.store.journal import journal
 from tests.simulation.database import threading_module
 from tests.simulation.database.broker import BrokerProcess

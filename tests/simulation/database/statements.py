@@ -7,17 +7,9 @@ session, the names and the values. A statement that is not in it is an error.
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from amqpbroker.store.database import (
-    database_definitions,
-    definitions_follower,
-    fence,
-    leadership,
-    leaderships,
-    members,
-    schema,
-    vhost_followers,
-    vhost_logs,
-)
+from amqpbroker.cluster.following import definitions_follower, vhost_followers
+from amqpbroker.cluster.leadership import leadership, leaderships, members
+from amqpbroker.store.database import database_definitions, fence, schema, vhost_logs
 from amqpbroker.store.database.database_definitions import OBJECTS
 from amqpbroker.store.database.session import _END_EARLIER, _SETTINGS
 from amqpbroker.store.definitions.tables import TABLES

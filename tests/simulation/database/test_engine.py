@@ -4,9 +4,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from amqpbroker.cluster.leadership.leadership import _END_HOLDER
+from amqpbroker.cluster.leadership.members import _REPORT
 from amqpbroker.store.database.fence import insertion
-from amqpbroker.store.database.leadership import _END_HOLDER
-from amqpbroker.store.database.members import _REPORT
 from amqpbroker.store.database.schema import _BROKERS
 from amqpbroker.store.database.session import _END_EARLIER
 from tests.simulation.chance import Chance

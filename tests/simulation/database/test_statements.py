@@ -4,10 +4,11 @@ import ast
 import re
 from pathlib import Path
 
+import amqpbroker.cluster
 import amqpbroker.store.database
 from tests.simulation.database.statements import STATEMENTS
 
-FOLDER = Path(amqpbroker.store.database.__file__).parent
+FOLDERS = [Path(package.__path__[0]) for package in (amqpbroker.store.database, amqpbroker.cluster)]
 STATEMENT = re.compile(r"(?:WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|SET|LOCK|BEGIN|COMMIT|ROLLBACK)\b")
 PLACEHOLDER = re.compile(r"\\\{\w*\\\}")
 
@@ -46,7 +47,8 @@ def sent():
     """Return the texts of the product's statements, with {} or {name} for what is inserted."""
     return {
         text
-        for path in FOLDER.glob("*.py")
+        for folder in FOLDERS
+        for path in folder.rglob("*.py")
         for text in map(written, ast.walk(ast.parse(path.read_text())))
         if STATEMENT.match(text)
     }

@@ -8,9 +8,9 @@ from unittest.mock import patch
 from psycopg.errors import UniqueViolation
 
 from amqpbroker.broker.cluster import Cluster as SharedCluster
-from amqpbroker.server import shared_database
+from amqpbroker.cluster import shared_database
+from amqpbroker.cluster.leadership.leadership import GRACE_S
 from amqpbroker.store.database.fence import LOG, ROWS_AT_ONCE
-from amqpbroker.store.database.leadership import GRACE_S
 from amqpbroker.store.database.session import LOST
 from amqpbroker.store.log import StoreError
 from tests.simulation.chance import Chance

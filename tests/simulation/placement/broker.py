@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from amqpbroker.store.database.leadership import GRACE_S
+from amqpbroker.cluster.leadership.leadership import GRACE_S
 from tests.simulation.chance import Chance
 from tests.simulation.placement.events import Events
 from tests.simulation.placement.table import Table, View

@@ -1,15 +1,15 @@
 """The database: sessions, locks, epochs and the table of leaderships, and what a query of all of it returns.
 
-It models what amqpbroker/store/database/leadership.py relies on: a lock ends with the session that has it, epochs only
-grow, and a write with an old epoch is refused.
+It models what amqpbroker/cluster/leadership/leadership.py relies on: a lock ends with the session that has it, epochs
+only grow, and a write with an old epoch is refused.
 """
 
 from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
-from amqpbroker.store.database.placement import Vhost, moves, takers
-from amqpbroker.store.database.placement_order import Broker, Order
+from amqpbroker.cluster.placement.order import Broker, Order
+from amqpbroker.cluster.placement.placement import Vhost, moves, takers
 
 #: Finding moves is the greatest part of a simulation, so brokers share views for it.
 MOVES_S = 0.5

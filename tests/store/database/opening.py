@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from amqpbroker.cluster.leadership.leadership import Leader, Leadership, session_name
 from amqpbroker.store.database import schema
 from amqpbroker.store.database.database_definitions import DatabaseDefinitions
 from amqpbroker.store.database.database_files import DatabaseFiles
 from amqpbroker.store.database.fence import LOG, ROWS_AT_ONCE, Fence, Statement
-from amqpbroker.store.database.leadership import Leader, Leadership, session_name
 from amqpbroker.store.database.repeated import Repeated
 from amqpbroker.store.database.session import Session, TimedConnection
 

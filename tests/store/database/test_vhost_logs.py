@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from amqpbroker.cluster.database_storage import DatabaseStorage
+from amqpbroker.cluster.leadership.leadership import GRACE_S, Leader, session_name
+from amqpbroker.cluster.leadership.leaderships import Leaderships
+from amqpbroker.cluster.leadership.sessions import Sessions
 from amqpbroker.store.database.fence import Statement
-from amqpbroker.store.database.leadership import GRACE_S, Leader, session_name
-from amqpbroker.store.database.leaderships import Leaderships
 from amqpbroker.store.database.session import SCHEMA
-from amqpbroker.store.database.sessions import Sessions
-from amqpbroker.store.database.storage import DatabaseStorage
 from amqpbroker.store.database.vhost_logs import (
     VhostLog,
     read_logs,

@@ -1,0 +1,1 @@
+"""Following of what other brokers write: journals and definitions."""

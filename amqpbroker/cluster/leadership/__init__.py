@@ -1,0 +1,1 @@
+"""Leadership of logs: which broker writes which log, and which brokers there are."""

@@ -1,0 +1,1 @@
+"""Connections between brokers: the port for them, and requests of HTTP over it."""

@@ -1,0 +1,1 @@
+"""Placement: which broker leads each vhost, and which one follows it."""

@@ -1,0 +1,1 @@
+"""Relayed connections: clients whose vhosts other brokers lead."""
