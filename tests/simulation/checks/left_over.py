@@ -134,8 +134,9 @@ LARGER = (
     "*Ledger._letter_counts",
     # The queues to which the last dead letter went, replaced by those of the next one.
     "GroupLedger._takers",
-    # The last redrives of a queue are remembered, with their filters.
+    # The last redrives of a queue are remembered, with their options and filters.
     "Redrives._tasks",
+    "Redrive.options",
     "RedriveFilter.headers",
     # See "ExceptionMiddleware".
     "ExceptionMiddleware._*_handlers",
