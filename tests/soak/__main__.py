@@ -32,6 +32,9 @@ from tests.soak.tls import PHASES as TLS
 
 PHASES: list[Phase] = [*MESSAGES, *FEATURES, *CHURN, *STORE, *STREAMS, *LIMITS, *LISTS, *HTTP, *ANSWERS, *TLS]
 
+#: As much memory as most phases need at most.
+PEAK = next(phase for phase in PHASES if phase.name == "backlog, mixed")
+
 
 def mixed(phases: list[Phase]) -> list[Phase]:
     """Leave out phases with messages of one kind: the phase with both kinds has the same bounds."""
@@ -61,7 +64,7 @@ def drive(names: list[str], divisor: int) -> tuple[int, list[str]]:
     phases = [phase for phase in PHASES if phase.name in names]
     passed, failed = 0, list[str]()
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        for phase, took_s, memory, wrong in run(phases, Path(directory), divisor):
+        for phase, took_s, memory, wrong in run(phases, Path(directory), divisor, PEAK):
             lines = [f"{phase.name:32} {took_s:6.1f} s {memory / 1e6:6.1f} MB  {'WRONG' if wrong else 'ok'}"]
             lines += [f"    {line}" for line in wrong]
             # One write, because other processes print as well.

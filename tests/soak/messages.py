@@ -374,7 +374,7 @@ def replies(soak: Soak) -> None:
 def _phases() -> list[Phase]:
     phases = [*in_modes("exchanges", exchanges), Phase("routes", routes), *in_modes("properties", properties)]
     for name, arguments in QUEUES.items():
-        phases += in_modes(f"{name} queue", through_queue, is_peak=True, arguments=arguments)
+        phases += in_modes(f"{name} queue", through_queue, arguments=arguments)
     phases += in_modes("backlog", backlog, is_peak=True) + in_modes("lost connections", lost) + in_modes("large", large)
     phases += in_modes("turns of reading", turns)
     for how in ("drop-head", "reject-publish"):

@@ -205,10 +205,13 @@ class Host:
             self.process.wait()
 
 
-def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tuple[Phase, float, float, list[str]]]:
+def run(
+    phases: list[Phase], directory: Path, divisor: int = 1, peak: Phase | None = None
+) -> Iterator[tuple[Phase, float, float, list[str]]]:
     """Run the phases of each release on a broker, after a short round of all of them that fills caches.
 
-    The broker is compared with its state after that round.
+    The broker is compared with its state after that round. peak: a phase that runs before it at its full size. Without
+    it, a broker with few phases would have its first peak in one of them, and retain memory after it.
 
     Yields each phase with its duration in seconds, the memory after it in bytes, and its problems, one string each. The
     last phase of each release is the end of its broker.
@@ -216,13 +219,15 @@ def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tupl
     for compat in sorted({phase.compat for phase in phases}):
         own = directory / compat
         own.mkdir()
-        yield from _run([phase for phase in phases if phase.compat == compat], own, divisor, compat)
+        yield from _run([phase for phase in phases if phase.compat == compat], own, divisor, compat, peak)
 
 
 def _run(
-    phases: list[Phase], directory: Path, divisor: int, compat: str
+    phases: list[Phase], directory: Path, divisor: int, compat: str, peak: Phase | None
 ) -> Iterator[tuple[Phase, float, float, list[str]]]:
     with Host(directory, divisor, compat) as host, closing(Management(host.http_port)) as management:
+        if peak is not None:
+            peak.drive(Soak(host, management, divisor))
         at_first = {}
         for phase in phases:
             wrong = _drive(phase, Soak(host, management, divisor if phase.is_peak else divisor * 20))
