@@ -74,16 +74,15 @@ class MachineTime:
         return not self._steps or self._steps[-1][0] < since
 
     def rise(self, since: int) -> int:
-        """Return the largest rise of the wall clock between any two times from `since` (`Scheduler.now`) to now.
+        """Return the most time that can have passed for brokers from `since` (`Scheduler.now`) to now.
 
-        It is the time since then at least: a broker that runs ignores steps, and one that starts does not. A timer may
-        have waited that long.
+        A broker that starts reads the wall clock, and ignores all later steps. So it sees those forward before its
+        start, but not one back after it.
         """
-        most, rise = self._scheduler.now - since, 0
+        most = ahead = least_ahead = 0
         for at, by in self._steps:
             if at >= since:
-                most = max(most, rise + at - since)
-                rise = max(rise + at - since + by, 0)
-                most = max(most, rise)
-                since = at
-        return max(most, rise + self._scheduler.now - since)
+                ahead += by
+                least_ahead = min(least_ahead, ahead)
+                most = max(most, ahead - least_ahead)
+        return most + self._scheduler.now - since
