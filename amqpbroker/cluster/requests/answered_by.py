@@ -35,9 +35,9 @@ class AnsweredBy(enum.Enum):
 class Row(NamedTuple):
     """Brokers that answer the requests of one path."""
 
-    #: Of a request that only reads. None: VHOST for a path with a vhost, else HERE.
+    #: Brokers that answer a request that only reads. None: VHOST for a path with a vhost, else HERE.
     read: AnsweredBy | None = None
-    #: Of a request that changes something. None: VHOST for a path with a vhost, else WRITER.
+    #: Brokers that answer a request that changes something. None: VHOST for a path with a vhost, else WRITER.
     changed: AnsweredBy | None = None
     #: Merges the answer of this broker and those of others for ALL, unless it is a `Listing`.
     merged: Callable[[Any, list[Any]], Any] | None = None
